@@ -1,0 +1,10 @@
+"""Compare network design spaces by the error distributions of populations of trained models.
+
+The functions live in the modules: `edfkit.edf`, `edfkit.complexity`, `edfkit.compare`, `edfkit.archive`.
+"""
+
+__version__ = "0.1.0"
+
+
+class EdfkitError(ValueError):
+    """Input that edfkit cannot work with; the message is one sentence: what was given, what was expected, what to do."""

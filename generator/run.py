@@ -1,0 +1,357 @@
+"""A run: a folder with a plan and one result file per finished model, so that it can stop anywhere and go on.
+
+    RUN/plan.json          what is to be trained: request, configurations, seeds, ids; written before anything else
+    RUN/results/ID.json    what training one model gave, written whole; its presence means that the model is done
+
+Only this folder is the truth: workers hold nothing that is not in it.
+"""
+
+import hashlib
+import json
+import math
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edfkit import EdfkitError, __version__
+from edfkit.files import TEMPORARY_SUFFIX, write_text
+from edfkit.generator import data, spaces
+from edfkit.generator.complexity import Complexity
+from edfkit.generator.recipe import REVISION, Recipe
+
+FORMAT, FORMAT_VERSION = "edfkit run", 1
+
+# Dask tells glibc to return freed memory at once, which costs a training step about 40 % in page faults.
+_KEEP_FREED_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 2**28, "MALLOC_MMAP_THRESHOLD_": 2**28}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is to train.
+
+    Attributes
+    ----------
+    space, dataset : str
+        Names of a design space and of an image data set.
+    models : int
+        Size of the population.
+    seed : int
+        Decides the configurations and the seed of each model's training.
+    bounds : dict from "params", "macs" or "flops" to number
+        Upper complexity bounds, exclusive.
+    rule : {"and", "or", "none"}
+        How the bounds combine.
+    recipe : Recipe
+    """
+
+    space: str
+    dataset: str
+    models: int
+    seed: int
+    bounds: dict[str, float]
+    rule: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request with every configuration that it means.
+
+    Attributes
+    ----------
+    request : Request
+    sample : spaces.Sample
+        The configurations.
+    seeds : ndarray of int64, shape (models,)
+    ids : list of str
+        One per model: a hash of configuration, recipe, data set, seed and revision of the training code.
+    created : str
+        When the plan was written, UTC.
+    """
+
+    request: Request
+    sample: spaces.Sample
+    seeds: np.ndarray
+    ids: list[str]
+    created: str
+
+
+def make_plan(request: Request) -> Plan:
+    """Sample the configurations of a request. The plan of more models begins with the plan of fewer."""
+    space, dataset = spaces.find(request.space), data.find(request.dataset)
+    sample = spaces.sample(
+        space,
+        request.models,
+        seed=request.seed,
+        bounds=request.bounds,
+        rule=request.rule,
+        image_size=dataset.image_size,
+        channels=dataset.channels,
+        classes=dataset.classes,
+    )
+    seeds = np.random.default_rng([request.seed, 1, *space.name.encode()]).integers(2**31, size=request.models)
+    common = json.dumps([REVISION, space.block, request.dataset, request.recipe.as_dict()], sort_keys=True)
+    ids = [
+        hashlib.blake2b(f"{common}{depth}{width}{seed}".encode(), digest_size=8).hexdigest()
+        for depth, width, seed in zip(sample.depth.tolist(), sample.width.tolist(), seeds.tolist(), strict=True)
+    ]
+    return Plan(request, sample, seeds, ids, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+def write_plan(run: Path, plan: Plan) -> None:
+    """Write the plan into the run's folder, which is made if need be."""
+    (run / "results").mkdir(parents=True, exist_ok=True)
+    document = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "created": plan.created,
+        "request": asdict(plan.request),
+        "models": {
+            "id": plan.ids,
+            "seed": plan.seeds.tolist(),
+            "depth": plan.sample.depth.tolist(),
+            "width": plan.sample.width.tolist(),
+            **{name: count.tolist() for name, count in plan.sample.complexity._asdict().items()},
+        },
+    }
+    write_text(run / "plan.json", json.dumps(document))
+
+
+def read_plan(run: Path) -> Plan:
+    """Read a run's plan.
+
+    Raises
+    ------
+    EdfkitError
+        If the folder holds no run, a damaged one, or one of another format version.
+    """
+    path = run / "plan.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EdfkitError(
+            f"{run} is not a run: it has no plan.json; give the folder that edfkit generate wrote."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise EdfkitError(f"The plan {path} cannot be read ({error}); restore it, or start a new run.") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise EdfkitError(f"{path} is not the plan of a run; give the folder that edfkit generate wrote.")
+    if document["format_version"] != FORMAT_VERSION:
+        raise EdfkitError(
+            f"The run {run} has format version {document['format_version']} and this edfkit reads {FORMAT_VERSION}; "
+            "use the edfkit that began it."
+        )
+    request, models = document["request"], document["models"]
+    counts = Complexity(*(np.array(models[name], np.int64) for name in Complexity._fields))
+    return Plan(
+        Request(**{**request, "recipe": Recipe(**request["recipe"])}),
+        spaces.Sample(np.array(models["depth"], np.int64), np.array(models["width"], np.int64), counts),
+        np.array(models["seed"], np.int64),
+        models["id"],
+        document["created"],
+    )
+
+
+def open_run(run: Path, request: Request) -> Plan:
+    """Begin a run, or go on with the one in the folder, with more models if the request has more.
+
+    Raises
+    ------
+    EdfkitError
+        If the folder holds a run of something else, or other files.
+    """
+    if not (run / "plan.json").exists():
+        if run.exists() and (not run.is_dir() or any(p.suffix != ".lock" for p in run.iterdir() if p.name != "results")):
+            raise EdfkitError(f"{run} exists and is not a run; give the name of a new folder.")
+        plan = make_plan(request)
+        write_plan(run, plan)
+        return plan
+    plan = read_plan(run)
+    old, new = asdict(plan.request), asdict(request)
+    differing = [name for name in old if name != "models" and old[name] != new[name]]
+    if differing:
+        raise EdfkitError(
+            f"The run {run} was begun with "
+            + ", ".join(f"{name} {old[name]} and not {new[name]}" for name in differing)
+            + "; repeat its settings to go on, or give a new folder."
+        )
+    if request.models < plan.request.models:
+        raise EdfkitError(
+            f"The run {run} has {plan.request.models} models, more than the {request.models} asked for; "
+            "a run can only grow."
+        )
+    if request.models > plan.request.models:
+        longer = make_plan(request)
+        if longer.ids[: len(plan.ids)] != plan.ids:
+            raise EdfkitError(
+                f"The run {run} cannot grow: this version of edfkit or numpy draws other models from its seed; "
+                "start a new run with another seed."
+            )
+        plan = longer
+        write_plan(run, plan)
+    return plan
+
+
+def read_result(run: Path, model: str) -> dict[str, Any] | None:
+    """Read what training a model gave; None if it is not done.
+
+    Raises
+    ------
+    EdfkitError
+        If the file is damaged.
+    """
+    path = run / "results" / f"{model}.json"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if result["id"] != model:
+            raise ValueError("it is of another model")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EdfkitError(
+            f"The result {path} is damaged ({error}); call edfkit generate for this run to train the model again."
+        ) from error
+    return dict(result)
+
+
+def _is_done(run: Path, model: str) -> bool:
+    # A damaged result, and a failure, is tried again.
+    try:
+        result = read_result(run, model)
+    except EdfkitError:
+        return False
+    return result is not None and result["status"] != "failed"
+
+
+@lru_cache(maxsize=1)
+def _plan(run: str, modified: int) -> Plan:
+    # Kept from model to model; `modified` renews it when the run has grown.
+    return read_plan(Path(run))
+
+
+@lru_cache(maxsize=1)
+def _images(dataset: str, folder: str | None) -> data.Images:
+    return data.find(dataset).load(Path(folder) if folder else None)
+
+
+def software() -> str:
+    """Name what a result depends on besides its plan: versions and processor."""
+    import torch
+
+    return (
+        f"edfkit {__version__}, torch {version('torch')}, numpy {version('numpy')}, "
+        f"python {platform.python_version()}, {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    )
+
+
+def train_model(run: str, index: int, folder: str | None = None) -> str:
+    """Train one model of a run, on one thread, and write its result.
+
+    Parameters
+    ----------
+    run : str
+        The run's folder.
+    index : int
+        Which model of the plan.
+    folder : str, optional
+        Where the images are.
+
+    Returns
+    -------
+    str
+        Its status: finished, diverged or failed.
+    """
+    import torch
+
+    from edfkit.generator.models import build
+    from edfkit.generator.train import train
+
+    plan = _plan(run, (Path(run) / "plan.json").stat().st_mtime_ns)
+    request, sample = plan.request, plan.sample
+    dataset = data.find(request.dataset)
+    torch.set_num_threads(1)
+    rng = torch.Generator().manual_seed(int(plan.seeds[index]))
+    result: dict[str, Any] = {"id": plan.ids[index], "software": software()}
+    try:
+        images = _images(request.dataset, folder)
+        model = build(
+            spaces.find(request.space).block,
+            sample.depth[index].tolist(),
+            sample.width[index].tolist(),
+            channels=dataset.channels,
+            classes=dataset.classes,
+            rng=rng,
+        )
+        result |= asdict(train(model, images, request.recipe, rng=rng))
+        result["train_loss"] = [loss if math.isfinite(loss) else None for loss in result["train_loss"]]
+    except Exception as error:  # whatever stops one model must not stop the others: it is recorded with its reason
+        result |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    write_text(Path(run) / "results" / f"{plan.ids[index]}.json", json.dumps(result))
+    return str(result["status"])
+
+
+def train_pending(run: Path, plan: Plan, *, workers: int, folder: Path | None = None) -> Iterator[str]:
+    """Train the models of a run that are not done, each on one thread of one of several processes.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder.
+    plan : Plan
+        Its plan.
+    workers : int
+        Processes, at least 1.
+    folder : Path, optional
+        Where the images are.
+
+    Yields
+    ------
+    str
+        The status of each model as it ends: finished, diverged or failed.
+
+    Raises
+    ------
+    EdfkitError
+        If another process is training this run, or the images cannot be had.
+    """
+    import dask
+    from dask.distributed import Client, LocalCluster, as_completed
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(run / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise EdfkitError(f"Another process is training the run {run}; wait for it, or stop it.") from None
+    with lock:
+        for leftover in (run / "results").glob(f".*{TEMPORARY_SUFFIX}"):
+            leftover.unlink(missing_ok=True)
+        pending = [index for index, model in enumerate(plan.ids) if not _is_done(run, model)]
+        if not pending:
+            return
+        where = None if folder is None else str(folder)
+        _images(plan.request.dataset, where)  # a data set that cannot be had fails here, once, not in every model
+        with (
+            dask.config.set({"distributed.nanny.pre-spawn-environ": _KEEP_FREED_MEMORY}),
+            LocalCluster(
+                n_workers=min(workers, len(pending)),
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=":0",
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            # In the order of the plan, so that what is done so far is at any moment a sample of the space.
+            futures = client.map(
+                train_model, [str(run)] * len(pending), pending, [where] * len(pending), pure=False, retries=2
+            )
+            for future in as_completed(futures):
+                yield future.result()
+                future.release()

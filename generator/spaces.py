@@ -1,0 +1,181 @@
+"""The design spaces, and uniform samples from them under complexity bounds. A space is data: a block and value lists."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edfkit import EdfkitError
+from edfkit.generator.complexity import STRIDES, Complexity, Counts, measure
+
+BOUNDED = ("params", "macs", "flops")
+
+# Drawn at a time. It is part of what a seed means: another number gives other samples.
+_DRAWS = 8192
+_MOST_DRAWS = 1024 * _DRAWS
+
+
+@dataclass(frozen=True)
+class Space:
+    """A design space: each stage draws its depth and its width, independently.
+
+    Attributes
+    ----------
+    name : str
+        Name of the space, lower case.
+    block : str
+        Kind of block, in the words of the published files.
+    depths, widths : tuple of int
+        Values that a stage's depth (blocks) and width (channels) may take.
+    """
+
+    name: str
+    block: str
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of configurations in the space."""
+        return (len(self.depths) * len(self.widths)) ** len(STRIDES)
+
+
+_DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+_WIDTHS = (16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256)
+
+SPACES = {
+    space.name: space
+    for space in (
+        Space("vanilla", "double_plain_block", _DEPTHS, _WIDTHS),
+        Space("resnet", "res_basic_block", _DEPTHS, _WIDTHS),
+    )
+}
+
+
+def find(name: str) -> Space:
+    """Look a space up by its name, in any case.
+
+    Raises
+    ------
+    EdfkitError
+        If there is no such space; the message lists those there are.
+    """
+    space = SPACES.get(name.lower())
+    if space is None:
+        raise EdfkitError(f"There is no design space {name!r}; choose one of {', '.join(SPACES)}.")
+    return space
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Configurations drawn from a space, with their complexity.
+
+    Attributes
+    ----------
+    depth, width : ndarray of int64, shape (models, 3)
+    complexity : Complexity
+        Arrays of shape (models,).
+    """
+
+    depth: Counts
+    width: Counts
+    complexity: Complexity
+
+    def __len__(self) -> int:
+        """Return the number of configurations."""
+        return len(self.depth)
+
+
+def within_bounds(complexity: Complexity, bounds: Mapping[str, float], rule: str) -> np.ndarray:
+    """Tell which configurations lie strictly below the bounds.
+
+    Parameters
+    ----------
+    complexity : Complexity
+        Arrays of shape (models,).
+    bounds : mapping from "params", "macs" or "flops" to number
+        Upper bounds, exclusive.
+    rule : {"and", "or", "none"}
+        Below every bound, below at least one, or no bound at all. The published samples fit "or".
+
+    Returns
+    -------
+    ndarray of bool, shape (models,)
+    """
+    if rule == "none" or not bounds:
+        return np.ones(len(complexity.params), bool)
+    below = [getattr(complexity, name) < bound for name, bound in bounds.items()]
+    return np.logical_and.reduce(below) if rule == "and" else np.logical_or.reduce(below)
+
+
+def sample(
+    space: Space,
+    models: int,
+    *,
+    seed: int,
+    bounds: Mapping[str, float] | None = None,
+    rule: str = "and",
+    image_size: int = 32,
+    channels: int = 3,
+    classes: int = 10,
+) -> Sample:
+    """Draw configurations uniformly and independently (with replacement) among those within the bounds.
+
+    The first n of a longer sample are the sample of n: a population can grow without retraining a model.
+
+    Parameters
+    ----------
+    space : Space
+        Where to draw from.
+    models : int
+        How many, at least 1.
+    seed : int
+        The same seed gives the same configurations.
+    bounds : mapping from "params", "macs" or "flops" to number, optional
+        Upper bounds, exclusive.
+    rule : {"and", "or", "none"}
+        How bounds combine, see `within_bounds`.
+    image_size, channels, classes : int
+        The data that the networks are for: side in pixels, channels, classes.
+
+    Returns
+    -------
+    Sample
+        Of length `models`.
+
+    Raises
+    ------
+    EdfkitError
+        If `models` is less than 1, a bound is not a positive number of a known count, the rule is unknown, or nothing
+        in eight million draws is within the bounds.
+    """
+    bounds = dict(bounds or {})
+    if models < 1:
+        raise EdfkitError(f"{models} models were asked for; ask for at least 1.")
+    if rule not in ("and", "or", "none"):
+        raise EdfkitError(f"{rule!r} is no rule for bounds; choose and, or, none.")
+    for name, bound in bounds.items():
+        if name not in BOUNDED or not bound > 0:
+            raise EdfkitError(f"The bound {name} = {bound} is not a positive number of {', '.join(BOUNDED)}.")
+
+    # With the name in the seed, spaces with the same value lists are sampled independently under one seed.
+    rng = np.random.default_rng([seed, *space.name.encode()])
+    depths, widths = np.array(space.depths, np.int64), np.array(space.widths, np.int64)
+    stages = len(STRIDES)
+    kept: list[tuple[Counts, Counts, Complexity]] = []
+    found = drawn = 0
+    while found < models:
+        depth = depths[rng.integers(len(depths), size=(_DRAWS, stages))]
+        width = widths[rng.integers(len(widths), size=(_DRAWS, stages))]
+        complexity = measure(space.block, depth, width, image_size=image_size, channels=channels, classes=classes)
+        inside = within_bounds(complexity, bounds, rule)
+        kept.append((depth[inside], width[inside], Complexity(*(count[inside] for count in complexity))))
+        found += int(inside.sum())
+        drawn += _DRAWS
+        if not found and drawn >= _MOST_DRAWS:
+            raise EdfkitError(
+                f"None of {drawn:,} configurations drawn from {space.name} is within {bounds} ({rule}); raise the bounds."
+            )
+    depth, width = (np.concatenate([part[i] for part in kept])[:models] for i in (0, 1))
+    counts = (np.concatenate([part[2][i] for part in kept])[:models] for i in range(4))
+    return Sample(depth, width, Complexity(*counts))

@@ -6,7 +6,6 @@ from typing import Any
 
 from edfkit import EdfkitError
 
-
 # Part of a model's id: raise it when a change to the training code alters the numbers that a configuration and a seed
 # give.
 REVISION = 1

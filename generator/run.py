@@ -8,23 +8,28 @@ Only this folder is the truth: workers hold nothing that is not in it.
 
 import hashlib
 import json
+import logging
 import math
 import platform
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from edfkit import EdfkitError, __version__
-from edfkit.files import TEMPORARY_SUFFIX, write_text
 from edfkit.generator import data, spaces
 from edfkit.generator.complexity import Complexity
 from edfkit.generator.recipe import REVISION, Recipe
+
+from edfkit import EdfkitError, __version__
+from edfkit.files import TEMPORARY_SUFFIX, write_text
+
+if TYPE_CHECKING:
+    from dask.distributed import LocalCluster
 
 FORMAT, FORMAT_VERSION = "edfkit run", 1
 
@@ -148,15 +153,18 @@ def read_plan(run: Path) -> Plan:
             f"The run {run} has format version {document['format_version']} and this edfkit reads {FORMAT_VERSION}; "
             "use the edfkit that began it."
         )
-    request, models = document["request"], document["models"]
-    counts = Complexity(*(np.array(models[name], np.int64) for name in Complexity._fields))
-    return Plan(
-        Request(**{**request, "recipe": Recipe(**request["recipe"])}),
-        spaces.Sample(np.array(models["depth"], np.int64), np.array(models["width"], np.int64), counts),
-        np.array(models["seed"], np.int64),
-        models["id"],
-        document["created"],
-    )
+    try:
+        request, models = document["request"], document["models"]
+        columns = {name: np.array(models[name], np.int64) for name in ("depth", "width", "seed", *Complexity._fields)}
+        return Plan(
+            Request(**{**request, "recipe": Recipe(**request["recipe"])}),
+            spaces.Sample(columns["depth"], columns["width"], Complexity(*(columns[n] for n in Complexity._fields))),
+            columns["seed"],
+            models["id"],
+            document["created"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EdfkitError(f"The plan {path} is damaged ({type(error).__name__}: {error}); start a new run.") from error
 
 
 def open_run(run: Path, request: Request) -> Plan:
@@ -168,7 +176,11 @@ def open_run(run: Path, request: Request) -> Plan:
         If the folder holds a run of something else, or other files.
     """
     if not (run / "plan.json").exists():
-        if run.exists() and (not run.is_dir() or any(p.suffix != ".lock" for p in run.iterdir() if p.name != "results")):
+        # A run killed before its plan was whole has left an empty folder of results, and perhaps a temporary file.
+        strange = (
+            [p for p in run.iterdir() if p.suffix != TEMPORARY_SUFFIX and p != run / "results"] if run.is_dir() else []
+        )
+        if run.is_file() or strange:
             raise EdfkitError(f"{run} exists and is not a run; give the name of a new folder.")
         plan = make_plan(request)
         write_plan(run, plan)
@@ -199,6 +211,11 @@ def open_run(run: Path, request: Request) -> Plan:
     return plan
 
 
+def result_path(run: Path, model: str) -> Path:
+    """Say where the result of a model lies."""
+    return run / "results" / f"{model}.json"
+
+
 def read_result(run: Path, model: str) -> dict[str, Any] | None:
     """Read what training a model gave; None if it is not done.
 
@@ -207,7 +224,7 @@ def read_result(run: Path, model: str) -> dict[str, Any] | None:
     EdfkitError
         If the file is damaged.
     """
-    path = run / "results" / f"{model}.json"
+    path = result_path(run, model)
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         if result["id"] != model:
@@ -221,8 +238,12 @@ def read_result(run: Path, model: str) -> dict[str, Any] | None:
     return dict(result)
 
 
+def pending(run: Path, plan: Plan) -> list[int]:
+    """Return which models of the plan are to be trained, in its order: without a result, or with a damaged or failed one."""
+    return [index for index, model in enumerate(plan.ids) if not _is_done(run, model)]
+
+
 def _is_done(run: Path, model: str) -> bool:
-    # A damaged result, and a failure, is tried again.
     try:
         result = read_result(run, model)
     except EdfkitError:
@@ -269,7 +290,6 @@ def train_model(run: str, index: int, folder: str | None = None) -> str:
         Its status: finished, diverged or failed.
     """
     import torch
-
     from edfkit.generator.models import build
     from edfkit.generator.train import train
 
@@ -293,8 +313,31 @@ def train_model(run: str, index: int, folder: str | None = None) -> str:
         result["train_loss"] = [loss if math.isfinite(loss) else None for loss in result["train_loss"]]
     except Exception as error:  # whatever stops one model must not stop the others: it is recorded with its reason
         result |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    write_text(Path(run) / "results" / f"{plan.ids[index]}.json", json.dumps(result))
+    _write_result(Path(run), result)
     return str(result["status"])
+
+
+def _write_result(run: Path, result: dict[str, Any]) -> None:
+    write_text(result_path(run, result["id"]), json.dumps(result))
+
+
+def _start_cluster(workers: int) -> "LocalCluster":
+    import dask
+    from dask.distributed import LocalCluster
+
+    # A terminal sends Ctrl-C to every process. The workers inherit that it is ignored: this process stops them.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with dask.config.set({"distributed.nanny.pre-spawn-environ": _KEEP_FREED_MEMORY}):
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,  # what happens to a model is in its result
+            )
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def train_pending(run: Path, plan: Plan, *, workers: int, folder: Path | None = None) -> Iterator[str]:
@@ -321,8 +364,7 @@ def train_pending(run: Path, plan: Plan, *, workers: int, folder: Path | None = 
     EdfkitError
         If another process is training this run, or the images cannot be had.
     """
-    import dask
-    from dask.distributed import Client, LocalCluster, as_completed
+    from dask.distributed import Client, KilledWorker, as_completed
     from filelock import FileLock, Timeout
 
     lock = FileLock(run / ".lock")
@@ -333,25 +375,19 @@ def train_pending(run: Path, plan: Plan, *, workers: int, folder: Path | None = 
     with lock:
         for leftover in (run / "results").glob(f".*{TEMPORARY_SUFFIX}"):
             leftover.unlink(missing_ok=True)
-        pending = [index for index, model in enumerate(plan.ids) if not _is_done(run, model)]
-        if not pending:
+        left = pending(run, plan)
+        if not left:
             return
         where = None if folder is None else str(folder)
         _images(plan.request.dataset, where)  # a data set that cannot be had fails here, once, not in every model
-        with (
-            dask.config.set({"distributed.nanny.pre-spawn-environ": _KEEP_FREED_MEMORY}),
-            LocalCluster(
-                n_workers=min(workers, len(pending)),
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address=":0",
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        with _start_cluster(min(workers, len(left))) as cluster, Client(cluster) as client:
             # In the order of the plan, so that what is done so far is at any moment a sample of the space.
-            futures = client.map(
-                train_model, [str(run)] * len(pending), pending, [where] * len(pending), pure=False, retries=2
-            )
+            futures = {client.submit(train_model, str(run), index, where, pure=False): index for index in left}
             for future in as_completed(futures):
-                yield future.result()
-                future.release()
+                index = futures.pop(future)
+                try:
+                    yield future.result()
+                except KilledWorker:
+                    reason = "its process was killed each time it was tried, which a lack of memory may explain"
+                    _write_result(run, {"id": plan.ids[index], "status": "failed", "reason": reason})
+                    yield "failed"

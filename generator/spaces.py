@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from edfkit.generator.complexity import STRIDES, Complexity, Counts, measure
 
 from edfkit import EdfkitError
-from edfkit.generator.complexity import STRIDES, Complexity, Counts, measure
 
 BOUNDED = ("params", "macs", "flops")
 

@@ -1,0 +1,277 @@
+"""Empirical distribution functions (EDFs) of errors.
+
+Convention: F(e) is the total weight of the models with error <= e (right-continuous). Errors are in percent, 0 to 100.
+Weights are shares: whatever their scale, they are normalised to sum to 1; without weights every model counts the same.
+Equal errors are merged into one step. A model of weight 0 does not exist for any function here.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edfkit import EdfkitError
+
+Floats = NDArray[np.float64]
+
+ROUND_OFF = 1e-10
+"""Relative difference below which two sums of weights are equal.
+
+A running sum of n weights is off by at most n * 1.1e-16 relative: below this for n up to 900,000 models.
+"""
+
+
+def finite_vector(values: ArrayLike, name: str) -> Floats:
+    """Return one finite number per model as a float array, or refuse.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        One number per model.
+    name : str
+        What the numbers are, for the message.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Raises
+    ------
+    EdfkitError
+        If the values are not one-dimensional, are none at all, or are not all finite.
+    """
+    vector = np.asarray(values, dtype=np.float64)
+    if vector.ndim != 1:
+        raise EdfkitError(f"{name}: shape {vector.shape} was given, but one number per model is needed: flatten it.")
+    if vector.size == 0:
+        raise EdfkitError(f"{name}: no values were given, but at least one model is needed: check what selected them.")
+    unknown = int(np.count_nonzero(~np.isfinite(vector)))
+    if unknown:
+        raise EdfkitError(
+            f"{name}: {unknown} of {vector.size} values are unknown (NaN) or infinite, but every model needs a number: "
+            "leave those models out."
+        )
+    return vector
+
+
+def _checked_weights(weights: ArrayLike) -> Floats:
+    """Return finite weights >= 0, scaled so that the largest is 1: nothing overflows, equal weights sum exactly."""
+    vector = finite_vector(weights, "weights")
+    if vector.min() < 0:
+        raise EdfkitError(
+            f"weights: {vector.min():g} was given, but a weight is at least 0: correct or drop that model."
+        )
+    if vector.max() == 0:
+        raise EdfkitError("weights: all are 0, but at least one model must count: check the range that set them.")
+    scaled: Floats = vector / vector.max()
+    return scaled
+
+
+def checked_sample(errors: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats]:
+    """Return the errors and weights of the models that count, or refuse them.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    weights : array_like, shape (n,), optional
+        At least 0, on any scale; all equal if not given.
+
+    Returns
+    -------
+    errors, weights : ndarray, shape (k,)
+        The k models with positive weight, in the order given; the weights are scaled so that the largest is 1.
+
+    Raises
+    ------
+    EdfkitError
+        If there are no errors, one is not a number in 0..100, a weight is negative or not finite, all weights are 0, or
+        the lengths disagree.
+    """
+    percent = finite_vector(errors, "errors")
+    if percent.min() < 0 or percent.max() > 100:
+        raise EdfkitError(
+            f"errors: values from {percent.min():g} to {percent.max():g} were given, but percent from 0 to 100 are "
+            "needed: convert them."
+        )
+    if weights is None:
+        return percent, np.ones_like(percent)
+    scaled = _checked_weights(weights)
+    if scaled.size != percent.size:
+        raise EdfkitError(
+            f"weights: {scaled.size} were given for {percent.size} errors, but every model needs one of each: "
+            "select both in the same way."
+        )
+    counts = scaled > 0
+    return percent[counts], scaled[counts]
+
+
+def edf(errors: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats]:
+    """Compute the empirical distribution function F(e) = sum of the weights of errors <= e (NDS, the error EDF).
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    weights : array_like, shape (n,), optional
+        At least 0, on any scale; all equal if not given.
+
+    Returns
+    -------
+    values : ndarray, shape (k,)
+        The distinct errors of positive weight, increasing, percent.
+    heights : ndarray, shape (k,)
+        F at the values, in (0, 1]; the last is exactly 1. Without weights they are count / n, correctly rounded.
+
+    Raises
+    ------
+    EdfkitError
+        See `checked_sample`.
+    """
+    sample, shares = checked_sample(errors, weights)
+    values, step = np.unique(sample, return_inverse=True)
+    cumulative = np.cumsum(np.bincount(step, shares))
+    return values, cumulative / cumulative[-1]
+
+
+def evaluate(values: ArrayLike, heights: ArrayLike, at: ArrayLike) -> Floats:
+    """Evaluate an EDF: F at any errors.
+
+    Parameters
+    ----------
+    values, heights : array_like, shape (k,)
+        As `edf` returns them.
+    at : array_like, any shape
+        Errors, percent; below the first value F is 0, from the last one on it is 1.
+
+    Returns
+    -------
+    ndarray, shape of `at`
+        F, in [0, 1].
+
+    Raises
+    ------
+    EdfkitError
+        If values and heights are not as `edf` returns them, or an error is NaN.
+    """
+    steps, levels = finite_vector(values, "values"), finite_vector(heights, "heights")
+    if steps.size != levels.size or np.any(np.diff(steps) <= 0):
+        raise EdfkitError(
+            f"evaluate: {steps.size} values and {levels.size} heights were given, but increasing values with one "
+            "height each are needed: pass what edf returns."
+        )
+    points = np.asarray(at, dtype=np.float64)
+    if np.isnan(points).any():
+        raise EdfkitError("evaluate: NaN was given, but F is defined at numbers only: leave the NaN out.")
+    return np.asarray(np.append(0.0, levels)[np.searchsorted(steps, points, side="right")])
+
+
+def quantiles(errors: ArrayLike, q: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Compute quantiles: the smallest error whose EDF reaches q.
+
+    F reaches q when F >= q * (1 - 1e-10): the running sum of weights is inexact (ten times 0.1 is not 1), and without
+    this allowance the quantile could jump to the next error.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    q : array_like, any shape
+        Shares in (0, 1].
+    weights : array_like, shape (n,), optional
+        At least 0, on any scale; all equal if not given.
+
+    Returns
+    -------
+    ndarray, shape of `q`
+        Percent; each is one of the errors, nothing is interpolated.
+
+    Raises
+    ------
+    EdfkitError
+        If a q is outside (0, 1], or see `checked_sample`.
+    """
+    shares = np.asarray(q, dtype=np.float64)
+    if not np.all((shares > 0) & (shares <= 1)):
+        raise EdfkitError(
+            f"quantiles: q = {shares.tolist()} was given, but shares above 0 and up to 1 are needed: "
+            "divide percent by 100."
+        )
+    values, heights = edf(errors, weights)
+    return np.asarray(values[np.searchsorted(heights, shares * (1 - ROUND_OFF), side="left")])
+
+
+def mean(errors: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Compute the weighted mean error, percent.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    weights : array_like, shape (n,), optional
+        At least 0, on any scale; all equal if not given.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    EdfkitError
+        See `checked_sample`.
+    """
+    sample, shares = checked_sample(errors, weights)
+    return float(np.average(sample, weights=shares))
+
+
+def area(errors: ArrayLike, upto: float, weights: ArrayLike | None = None) -> float:
+    """Compute the mean height of the EDF between error 0 and `upto`: 1 - sum of w min(1, e / upto).
+
+    It is (1 / upto) times the integral of F from 0 to `upto` (NDS, area under the EDF): 1 if all models are perfect, 0
+    if none is better than `upto`.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    upto : float
+        Right end of the integral, percent, above 0.
+    weights : array_like, shape (n,), optional
+        At least 0, on any scale; all equal if not given.
+
+    Returns
+    -------
+    float
+        In [0, 1].
+
+    Raises
+    ------
+    EdfkitError
+        If `upto` is not a positive finite number, or see `checked_sample`.
+    """
+    if not 0 < upto < np.inf:
+        raise EdfkitError(f"area: upto = {upto:g} was given, but an error above 0 percent is needed, for example 50.")
+    sample, shares = checked_sample(errors, weights)
+    return 1.0 - float(np.average(np.minimum(1.0, sample / upto), weights=shares))
+
+
+def effective_size(weights: ArrayLike) -> float:
+    """Compute the effective sample size (Kish): (sum w)^2 / sum w^2.
+
+    That many models of equal weight would estimate a mean as precisely as the weighted ones.
+
+    Parameters
+    ----------
+    weights : array_like, shape (n,)
+        At least 0, on any scale.
+
+    Returns
+    -------
+    float
+        From 1 to n; exactly n if all weights are equal.
+
+    Raises
+    ------
+    EdfkitError
+        If there are no weights, one is negative or not finite, or all are 0.
+    """
+    scaled = _checked_weights(weights)
+    return float(scaled.sum() ** 2 / np.square(scaled).sum())

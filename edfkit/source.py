@@ -1,0 +1,24 @@
+"""Where populations are read from: an archive, or published files as they are."""
+
+from pathlib import Path
+
+from edfkit.archive import Archive
+from edfkit.published import Published
+
+
+def open_source(path: Path) -> Archive | Published:
+    """Open an archive, a published JSON file, or a folder of them; all are read alike.
+
+    Parameters
+    ----------
+    path : Path
+        A file is taken for JSON if its name ends so, else for an archive.
+
+    Raises
+    ------
+    EdfkitError
+        If it cannot be read.
+    """
+    if path.is_dir() or path.suffix.lower() == ".json":
+        return Published(path)
+    return Archive(path)

@@ -1,0 +1,27 @@
+"""Fixtures that several modules share."""
+
+from pathlib import Path
+
+import pytest
+
+_SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """Give the folder of real published files that lies beside some checkouts."""
+    folder = _SHARED / "nds"
+    if not folder.is_dir():
+        pytest.skip("the published files are not here: no folder shared/nds beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cifar_images() -> Path:
+    """Give the real CIFAR-10 images, without loss, that lie beside some checkouts."""
+    file = _SHARED / "images" / "cifar10_lossless_subset.npz"
+    if not file.is_file():
+        pytest.skip(
+            "the CIFAR-10 images are not here: no shared/images/cifar10_lossless_subset.npz beside the checkout"
+        )
+    return file

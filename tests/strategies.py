@@ -1,0 +1,29 @@
+"""Hypothesis strategies that the tests share: small populations, with the ties that rounded errors have."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from edfkit.edf import Floats
+
+# Half of the draws from eleven errors, so that ties are the rule; half from the grid of a test set of 10,000 images.
+_percent = st.integers(0, 10).map(lambda i: 10.0 * i) | st.integers(0, 10_000).map(lambda i: i / 100)
+
+
+def errors(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[Floats]:
+    """Errors in percent."""
+    return st.lists(_percent, min_size=min_size, max_size=max_size).map(lambda e: np.array(e, dtype=float))
+
+
+@st.composite
+def samples(draw: st.DrawFn, min_size: int = 1, max_size: int = 30) -> tuple[Floats, Floats]:
+    """Errors with weights, some of them 0, at least one positive."""
+    sample = draw(errors(min_size, max_size))
+    weight = st.integers(0, 5).map(float) | st.floats(1e-3, 1e3)
+    weights = draw(st.lists(weight, min_size=sample.size, max_size=sample.size).filter(any))
+    return sample, np.array(weights)
+
+
+def complexities(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[Floats]:
+    """Raw counts, dense enough for ties and for models on the edges of bins."""
+    counts = st.lists(st.integers(0, 24) | st.integers(0, 1_000), min_size=min_size, max_size=max_size)
+    return counts.map(lambda c: np.array(c, dtype=float))

@@ -1,0 +1,719 @@
+"""Archives on real files: what is written is read back, whole; what is damaged, or breaks a rule, is refused."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import h5py
+import numpy as np
+import pytest
+import xarray
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from edfkit import EdfkitError, archive
+from edfkit.archive import REQUIRED_ATTRS, VARIABLES, Archive, Variable, validate, write
+from edfkit.files import TEMPORARY_SUFFIX
+
+ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": '{"epochs": 12, "note": "' + "x" * 5_000 + '"}'}
+GROUP_ATTRS: dict[str, dict[str, str | int | float]] = {
+    "resnet": {"space": "resnet · " + "y" * 3_000, "seed": 7, "bound": 0.5}
+}
+REQUIRED = [name for name, spec in VARIABLES.items() if spec.required]
+OPTIONAL = [name for name, spec in VARIABLES.items() if not spec.required]
+
+Population = dict[str, Any]
+
+
+def scalars(models: int, rng: np.random.Generator) -> Population:
+    return {
+        "id": [f"modèle-{i}" for i in range(models)],
+        "error": rng.uniform(5, 90, models),
+        "error_final": rng.uniform(5, 90, models),
+        "params": rng.integers(1_000, 10**7, models),
+        "macs": rng.integers(10**6, 10**9, models),
+        "flops": rng.uniform(1e6, 1e9, models),
+        "acts": np.full(models, np.nan),
+        "seed": np.arange(models) - 3,
+        "lr": np.full(models, 0.1),
+        "wd": np.full(models, 5e-4),
+        "status": np.zeros(models, dtype=int),
+        "seconds": rng.uniform(1, 100, models),
+    }
+
+
+def with_curves(models: int, epochs: int, rng: np.random.Generator) -> Population:
+    population = scalars(models, rng)
+    curve = rng.uniform(5, 90, (models, epochs))
+    loss = rng.uniform(0, 3, (models, epochs))
+    loss[0, -1] = np.nan
+    return population | {
+        "error": curve.min(axis=1),
+        "error_final": curve[:, -1],
+        "test_error": curve,
+        "train_error": rng.uniform(5, 90, (models, epochs)),
+        "train_loss": loss,
+        "depth": rng.integers(1, 9, (models, 3)),
+        "width": rng.integers(8, 200, (models, 3)),
+        "bot_mul": rng.choice([0.25, 1.0], (models, 3)),
+        "groups": rng.integers(1, 5, (models, 3)),
+    }
+
+
+def two_populations() -> dict[str, Population]:
+    rng = np.random.default_rng(1)
+    failed = scalars(12, rng)
+    failed["status"][:] = [0, 1, 2] * 4
+    failed["error"][failed["status"] == 2] = np.nan
+    return {"resnet": with_curves(25, 12, rng), "vanilla": failed}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("original") / "archive.h5"
+    write(path, two_populations(), ATTRS, GROUP_ATTRS)
+    return path
+
+
+@pytest.fixture
+def copy(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(original, tmp_path / "copy.h5"))
+
+
+def content(path: Path) -> dict[str | tuple[str, str], Any]:
+    """Every value and attribute of an archive, comparable with ==."""
+    everything: dict[str | tuple[str, str], Any] = {}
+    with Archive(path) as opened:
+        everything["attrs"] = opened.attrs
+        for name in opened.names:
+            everything[name] = opened.group_attrs(name)
+            for key in opened.variables(name):
+                variable = opened.variable(name, key)
+                values = np.asarray(variable.values)
+                everything[name, key] = (
+                    values.dtype.str,
+                    values.shape,
+                    values.tobytes(),
+                    variable.dims,
+                    str(variable.attrs),
+                )
+    return everything
+
+
+def refusal(action: Callable[[], object]) -> str:
+    """The one sentence of a refusal that also leaves no file open."""
+    before = h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE)
+    with pytest.raises(EdfkitError) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) == before
+    return message
+
+
+def equal(a: Any, b: Any) -> None:
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+# --- What is written is read back
+
+
+def test_reads_back_what_was_written(original: Path) -> None:
+    validate(original)
+    with Archive(original) as opened:
+        assert opened.path == original
+        assert {name: opened.attrs[name] for name in REQUIRED_ATTRS} == ATTRS
+        assert opened.attrs["format"] == "edfkit"
+        assert opened.attrs["format_version"] == 1
+        assert opened.names == ["resnet", "vanilla"]
+        assert opened.models("resnet") == 25
+        assert opened.models("VANILLA") == 12
+        assert opened.group_attrs("ResNet") == GROUP_ATTRS["resnet"]
+        assert opened.variables("vanilla") == REQUIRED
+        assert opened.variables("resnet") == list(VARIABLES)
+        for name, population in two_populations().items():
+            for key, values in population.items():
+                read = opened.read(name, key)
+                equal(read, values)
+                assert read.dtype.kind == np.asarray(values).dtype.kind
+
+
+def test_h5py_reads_it(original: Path) -> None:
+    expected = two_populations()["resnet"]
+    with h5py.File(original) as file:
+        group = file["resnet"]
+        equal(group["test_error"][:, 3], expected["test_error"][:, 3])
+        assert group["id"].dtype == "S1"
+        assert group["status"].dtype == np.int8
+        equal(group["status"].attrs["flag_values"], [0, 1, 2])
+        assert group["status"].attrs["flag_meanings"] == b"finished diverged failed"
+        for name in VARIABLES:
+            dataset = group[name]
+            assert dataset.fletcher32, name
+            assert dataset.shuffle, name
+            assert dataset.compression == "gzip", name
+            assert dataset.attrs["long_name"], name
+            assert dataset.attrs["units"].decode() == VARIABLES[name].units
+
+
+def test_h5netcdf_reads_it(original: Path) -> None:
+    with h5netcdf.File(original, "r") as file:
+        group = file["resnet"]
+        assert {name: len(dim) for name, dim in group.dimensions.items()} == {
+            "model": 25,
+            "stage": 3,
+            "epoch": 12,
+            "id_length": len("modèle-24".encode()),
+        }
+        for name, spec in VARIABLES.items():
+            assert group[name].dimensions[: len(spec.dims)] == spec.dims
+        equal(group["params"][:], two_populations()["resnet"]["params"])
+        assert file.attrs["title"] == ATTRS["title"]
+        assert group["lr"].attrs["units"] == "1"
+
+
+def test_xarray_reads_it_as_to_xarray_does(original: Path) -> None:
+    for name, population in two_populations().items():
+        with xarray.open_dataset(original, group=name, engine="h5netcdf") as foreign, Archive(original) as opened:
+            own = opened.to_xarray(name)
+            for key, values in population.items():
+                equal(foreign[key].astype(str) if key == "id" else foreign[key], values)
+                equal(own[key], values)
+                assert own[key].dims == foreign[key].dims == VARIABLES[key].dims
+                assert own[key].attrs["units"] == foreign[key].attrs["units"] == VARIABLES[key].units
+            assert own.attrs == opened.group_attrs(name)
+        assert own["error"].values.size  # in memory: the archive is closed
+
+
+def test_netcdf_tools_read_it(original: Path, tmp_path: Path) -> None:
+    if not shutil.which("ncdump"):
+        pytest.skip("ncdump is not installed (Debian: netcdf-bin)")
+    header = subprocess.run(["ncdump", "-h", original], check=True, capture_output=True, text=True).stdout
+    assert "group: resnet {" in header
+    assert "model = 25 ;" in header
+    assert "double test_error(model, epoch) ;" in header
+    assert 'error:units = "percent" ;' in header
+    assert "status:flag_values = 0b, 1b, 2b ;" in header
+    data = subprocess.run(["ncdump", original], check=True, capture_output=True, text=True).stdout
+    assert 'le-7",' in data  # after "mod", and the bytes of "è"
+    if shutil.which("nccopy"):
+        subprocess.run(["nccopy", original, tmp_path / "copied.nc"], check=True)
+        validate(tmp_path / "copied.nc")
+
+
+def test_extra_variables(tmp_path: Path) -> None:
+    population = with_curves(6, 4, np.random.default_rng(0))
+    flags = {"flag_values": np.arange(3, dtype=np.int8), "flag_meanings": "a b c", "long_name": "operation"}
+    extras: Population = {
+        "note": ["", "é", "three", "a" * 300, "e", "f"],
+        "fast": np.array([True, False] * 3),
+        "memory": np.arange(6, dtype=np.uint16),
+        "grad_norm": np.ones((6, 4), dtype=np.float32),
+        "stride": np.ones((6, 3), dtype=np.int32),
+        "op": Variable(np.zeros((6, 2, 5), dtype=np.int8), ("model", "cell", "node"), flags),
+        "stage_name": Variable(["one", "two", "three"], ("stage",)),
+        "epoch": Variable(np.arange(1, 5), ("epoch",), {"units": "1", "long_name": "epoch"}),
+    }
+    write(tmp_path / "a.h5", {"x": population | extras}, ATTRS)
+    validate(tmp_path / "a.h5")
+    with Archive(tmp_path / "a.h5") as opened:
+        assert opened.variables("x") == [*VARIABLES, *sorted(extras)]
+        equal(opened.read("x", "note"), extras["note"])
+        equal(opened.read("x", "fast"), [1, 0] * 3)
+        assert opened.variable("x", "grad_norm").dims == ("model", "epoch")
+        assert opened.variable("x", "stride").dims == ("model", "stage")
+        assert opened.variable("x", "memory").attrs["long_name"] == "memory"
+        assert opened.variable("x", "op").dims == ("model", "cell", "node")
+        assert opened.variable("x", "op").attrs["flag_meanings"] == "a b c"
+        assert dict(opened.to_xarray("x").sizes) == {"model": 6, "stage": 3, "epoch": 4, "cell": 2, "node": 5}
+        equal(opened.to_xarray("x")["stage_name"], ["one", "two", "three"])
+        # What is read can be written again, to the same bytes.
+        again = {"x": {key: opened.variable("x", key) for key in opened.variables("x")}}
+        write(tmp_path / "b.h5", again, opened.attrs)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def some_populations() -> st.SearchStrategy[dict[str, Population]]:
+    percent = st.floats(0, 100)
+    count = st.floats(0, 1e300) | st.just(float("nan"))
+    text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
+
+    @st.composite
+    def population(draw: st.DrawFn) -> Population:
+        n, epochs = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+        drawn: Population = {key: draw(hnp.arrays(float, n, elements=count)) for key in REQUIRED}
+        status = draw(hnp.arrays(np.int8, n, elements=st.integers(0, 2)))
+        curve = draw(hnp.arrays(float, (n, epochs), elements=percent))
+        drawn |= {
+            "id": draw(st.lists(text, min_size=n, max_size=n, unique=True)),
+            "status": status,
+            "test_error": curve,
+            "error": np.where(status == 2, np.nan, curve.min(axis=1)),
+            "error_final": draw(hnp.arrays(float, n, elements=percent | st.just(float("nan")))),
+            "params": draw(hnp.arrays(np.int64, n, elements=st.integers(0, 2**62))),
+            "train_loss": draw(hnp.arrays(float, (n, epochs))),
+        }
+        return drawn
+
+    return st.dictionaries(
+        st.from_regex(r"[a-z0-9][a-z0-9._-]{0,9}", fullmatch=True), population(), min_size=1, max_size=3
+    )
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(populations=some_populations())
+def test_any_population_reads_back(populations: dict[str, Population], tmp_path: Path) -> None:
+    write(tmp_path / "any.h5", populations, ATTRS)
+    with Archive(tmp_path / "any.h5") as opened:
+        assert opened.names == sorted(populations)
+        for name, population in populations.items():
+            for key, values in population.items():
+                equal(opened.read(name, key), values)
+
+
+def test_same_input_gives_same_bytes(original: Path, tmp_path: Path) -> None:
+    time.sleep(1.1)  # HDF5 keeps times in whole seconds
+    other_order = {name: dict(reversed(p.items())) for name, p in reversed(two_populations().items())}
+    write(tmp_path / "again.h5", other_order, dict(reversed(ATTRS.items())), GROUP_ATTRS)
+    assert (tmp_path / "again.h5").read_bytes() == original.read_bytes()
+
+
+def test_a_comparison_of_25000_models_touches_little(tmp_path: Path) -> None:
+    write(tmp_path / "big.h5", {"big": with_curves(25_000, 100, np.random.default_rng(2))}, ATTRS)
+    with h5py.File(tmp_path / "big.h5") as file:
+        group = file["big"]
+        touched = 0
+        for name in ("error", "params", "status"):
+            assert group[name].chunks == (25_000,)
+            touched += group[name].id.get_storage_size()
+        assert touched < 1_000_000
+        assert group["test_error"].id.get_storage_size() > 10_000_000  # what an analysis leaves alone
+        assert group["test_error"].chunks[1] == 100
+        assert 2**19 < np.prod(group["test_error"].chunks) * 8 <= 2**20
+
+
+def loaded_by(code: str, tmp_path: Path) -> set[str]:
+    code += "; import sys; print(*{'xarray', 'pandas', 'scipy', 'h5netcdf', 'torch'} & set(sys.modules))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    return set(run.stdout.split())
+
+
+def test_reading_loads_no_heavy_package(original: Path, tmp_path: Path) -> None:
+    assert loaded_by(f"import edfkit.archive as a; a.validate({str(original)!r})", tmp_path) == set()
+    assert loaded_by(f"import edfkit.archive as a; a.Archive({str(original)!r}).to_xarray('resnet')", tmp_path) >= {
+        "xarray"
+    }
+
+
+# --- Refused: what is no archive, and what breaks a rule
+
+
+def test_refuses_what_is_no_archive(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    assert "does not exist" in refusal(lambda: Archive(path))
+    assert "is a folder" in refusal(lambda: Archive(tmp_path))
+    path.write_bytes(b"")
+    assert "is empty" in refusal(lambda: Archive(path))
+    path.write_bytes(b'[{"error": 5.0}]')
+    assert "not an HDF5 file" in refusal(lambda: Archive(path))
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    assert "incomplete" in refusal(lambda: Archive(path))
+    with h5py.File(path, "w") as file:
+        file["x"] = [1, 2]
+    assert "not an edfkit archive" in refusal(lambda: Archive(path))
+    refusal(lambda: Archive("a\0b"))
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert "not a regular file" in refusal(lambda: Archive(tmp_path / "pipe"))
+
+
+def test_refuses_unknown_names(original: Path) -> None:
+    with Archive(original) as opened:
+        assert "choose from 'resnet', 'vanilla'." in refusal(lambda: opened.read("resnext", "error"))
+        assert "choose from 'id', 'error', 'error_final'" in refusal(lambda: opened.read("vanilla", "depth"))
+    opened.close()
+    assert "closed" in refusal(lambda: opened.read("resnet", "error"))
+
+
+def replace(group: h5py.Group, name: str, values: Any) -> None:
+    attrs = {key: group[name].attrs[key] for key in ("units", "long_name")}
+    del group[name]
+    dataset = group.create_dataset(name, data=values)
+    dataset.attrs.update(attrs)
+
+
+EDITS: list[tuple[str, Callable[[h5py.File], None], str]] = [
+    ("newer", lambda f: f.attrs.modify("format_version", [2]), "update edfkit"),
+    ("other format", lambda f: f.attrs.modify("format", b"pycls"), "not an edfkit archive"),
+    ("version is text", lambda f: f.attrs.create("format_version", "1"), "not an edfkit archive"),
+    ("recipe", lambda f: f.attrs.create("recipe", "epochs: 3"), "not JSON"),
+    ("empty", lambda f: f.clear(), "no populations"),
+    ("short", lambda f: replace(f["resnet"], "params", np.arange(24)), "has length 24 along 'model'"),
+    ("short curve", lambda f: replace(f["resnet"], "train_loss", np.ones((25, 11))), "has length 11 along 'epoch'"),
+    ("no model", lambda f: replace(f["resnet"], "id", np.zeros((0, 9), "S1")), "length 0"),
+    ("transposed", lambda f: replace(f["resnet"], "test_error", np.ones((12, 25))), "has length 12 along 'model'"),
+    ("two axes", lambda f: replace(f["resnet"], "error", np.ones((25, 1))), "one axis for each of ('model',)"),
+    ("text error", lambda f: replace(f["resnet"], "error", ["a"] * 25), "expected <f8"),
+    ("float status", lambda f: replace(f["resnet"], "status", np.ones(25)), "expected |i1"),
+    ("share", lambda f: f["resnet/error"].attrs.create("units", "1"), "has units '1', expected 'percent'"),
+    ("error above 100", lambda f: f["resnet/error"].write_direct(np.full(25, 100.5)), "is 100.5, expected 0..100"),
+    ("error below 0", lambda f: f["vanilla/error"].write_direct(np.full(12, -1.0)), "is -1.0, expected 0..100"),
+    ("final above 100", lambda f: f["resnet/error_final"].write_direct(np.full(25, 101.0)), "'error_final' of model 0"),
+    ("NaN error", lambda f: f["vanilla/error"].write_direct(np.full(12, np.nan)), "NaN only for a failed model"),
+    ("negative params", lambda f: f["resnet/params"].write_direct(np.arange(25) - 3), "of model 0 is -3"),
+    ("negative flops", lambda f: f["resnet/flops"].write_direct(np.arange(25) - 3.0), "of model 0 is -3.0"),
+    ("infinite acts", lambda f: f["resnet/acts"].write_direct(np.full(25, np.inf)), "a finite number, 0 or more"),
+    ("status", lambda f: f["resnet/status"].write_direct(np.full(25, 3, np.int8)), "expected 0..2"),
+    ("curve", lambda f: f["resnet/train_error"].write_direct(np.full((25, 12), 200.0)), "'train_error' of model 0"),
+    ("minimum", lambda f: f["resnet/error"].write_direct(np.full(25, 1.0)), "the smallest 'test_error'"),
+    ("same id", lambda f: f["resnet/id"].write_direct(np.full((25, 10), b"a")), "stands for 25 models"),
+    ("not UTF-8", lambda f: f["resnet/id"].write_direct(np.full((25, 10), b"\xff")), "'id' cannot be read"),
+    ("no dimensions", lambda f: replace(f["vanilla"], "lr", np.ones(12)), "one axis for each of ()"),
+]
+
+
+@pytest.mark.parametrize(("edit", "expected"), [pytest.param(e, x, id=i) for i, e, x in EDITS])
+def test_refuses_what_breaks_a_rule(copy: Path, edit: Callable[[h5py.File], None], expected: str) -> None:
+    with h5py.File(copy, "r+") as file:
+        edit(file)
+    message = refusal(lambda: validate(copy))
+    assert expected in message
+    assert str(copy) in message
+
+
+@pytest.mark.parametrize("variable", REQUIRED)
+def test_refuses_a_missing_variable(copy: Path, variable: str) -> None:
+    with h5py.File(copy, "r+") as file:
+        del file["vanilla"][variable]
+    assert f"population 'vanilla' lacks {variable!r}" in refusal(lambda: Archive(copy))
+    populations = two_populations()
+    del populations["vanilla"][variable]
+    assert f"population 'vanilla' lacks {variable!r}" in refusal(lambda: write(copy, populations, ATTRS))
+
+
+@pytest.mark.parametrize("variable", OPTIONAL)
+def test_the_others_may_be_missing(copy: Path, variable: str) -> None:
+    populations = two_populations()
+    del populations["resnet"][variable]
+    write(copy, populations, ATTRS)
+    validate(copy)
+
+
+@pytest.mark.parametrize("attribute", ["format", "format_version", *REQUIRED_ATTRS])
+def test_refuses_a_missing_attribute(copy: Path, attribute: str) -> None:
+    with h5py.File(copy, "r+") as file:
+        del file.attrs[attribute]
+    refusal(lambda: Archive(copy))
+    if attribute in ATTRS:
+        attrs = {name: text for name, text in ATTRS.items() if name != attribute}
+        assert repr(attribute) in refusal(lambda: write(copy, two_populations(), attrs))
+
+
+def test_reading_one_variable_checks_that_one(copy: Path) -> None:
+    with h5py.File(copy, "r+") as file:
+        file["resnet/error"][4] = 101.0
+    with Archive(copy) as opened:
+        assert len(opened.read("resnet", "params")) == 25
+        assert "'error' of model 4 is 101.0" in refusal(lambda: opened.read("resnet", "error"))
+
+
+def test_diverged_records_may_deviate_from_their_curve(copy: Path) -> None:
+    population = two_populations()["resnet"]
+    population["error"][2] = 100.0
+    assert "of model 2 is 100.0" in refusal(lambda: write(copy, {"x": population}, ATTRS))
+    population["status"][2] = 1
+    write(copy, {"x": population}, ATTRS)
+    population["status"][2] = 0
+    population["test_error"][2] = np.nan
+    write(copy, {"x": population}, ATTRS)
+
+
+def test_refuses_values_that_are_not_stored(copy: Path) -> None:
+    """A small file cannot claim a huge array: HDF5 would fill it with zeros, and take all memory."""
+    with h5py.File(copy, "r+") as file:
+        for name in REQUIRED:
+            old = file["vanilla"][name]
+            dtype, units = old.dtype, old.attrs["units"]
+            del file["vanilla"][name]
+            shape = (10**12, 9) if name == "id" else (10**12,)
+            file["vanilla"].create_dataset(name, shape, dtype, chunks=True).attrs["units"] = units
+    with Archive(copy) as opened:
+        assert opened.models("vanilla") == 10**12
+        assert "incomplete" in refusal(lambda: opened.read("vanilla", "error"))
+
+
+def rejected(change: Population | None = None, *, name: str = "x", **arguments: Any) -> Callable[[Path], None]:
+    population = two_populations()["resnet"] | (change or {})
+    return lambda path: write(path, {name: population}, **({"attrs": ATTRS} | arguments))
+
+
+REJECTED: list[tuple[str, Callable[[Path], None], str]] = [
+    ("nothing", lambda path: write(path, {}, ATTRS), "no populations"),
+    ("upper case", rejected(name="ResNet"), "cannot be called 'ResNet'"),
+    ("path", rejected(name="a/b"), "cannot be called 'a/b'"),
+    ("dots", rejected(name=".."), "cannot be called '..'"),
+    ("short", rejected({"lr": np.ones(24)}), "has length 24"),
+    ("scalar", rejected({"lr": 0.1}), "one axis for each of ('model',)"),
+    ("status wraps", rejected({"status": np.full(25, 256)}), "cannot be stored exactly as |i1"),
+    ("real depth", rejected({"depth": np.full((25, 3), 1.5)}), "cannot be stored exactly as <i8"),
+    ("numbered ids", rejected({"id": np.arange(25)}), "cannot be stored exactly as text"),
+    ("surrogate", rejected({"id": ["\ud800", *map(str, range(24))]}), "cannot be stored exactly as text"),
+    ("ragged", rejected({"test_error": [[1.0], [1.0, 2.0]]}), "cannot be stored exactly as <f8"),
+    ("objects", rejected({"lr": [None] * 25}), "cannot be stored exactly as <f8"),
+    ("complex extra", rejected({"z": np.ones(25, complex)}), "cannot be stored exactly as numbers or text"),
+    ("huge seed", rejected({"seed": np.full(25, 2**63 + 5, np.uint64)}), "cannot be stored exactly as <i8 or <f8"),
+    ("unclear dims", rejected({"z": np.ones((25, 7))}), "the dimensions of 'z', of shape (25, 7), are unclear"),
+    ("too few dims", rejected({"z": Variable(np.ones((25, 7)), ("model",))}), "one axis for each of ('model',)"),
+    ("same dim twice", rejected({"z": Variable(np.ones((25, 25)), ("model", "model"))}), "one axis for each"),
+    ("wrong dims", rejected({"lr": Variable(np.ones(25), ("epoch",))}), "expected ('model',)"),
+    ("other length", rejected({"z": Variable(np.ones(3), ("epoch",))}), "has length 3 along 'epoch', expected 12"),
+    ("dimension's name", rejected({"stage": np.ones(25)}), "is a dimension and a variable not along it"),
+    ("variable's name", rejected({"a b": np.ones(25)}), "a variable cannot be called 'a b'"),
+    ("other units", rejected({"error": Variable(np.ones(25), attrs={"units": "1"})}), "expected 'percent'"),
+    ("bad recipe", rejected(attrs=ATTRS | {"recipe": "{"}), "not JSON"),
+    ("NUL", rejected(attrs=ATTRS | {"title": "a\0b"}), "'title' is text with a NUL"),
+    ("long title", rejected(attrs=ATTRS | {"title": "a" * 60_001}), "has 60001 bytes"),
+    ("long attribute", rejected(group_attrs={"x": {"space": "a" * 4_001}}), "has 4001 bytes"),
+    ("reserved attribute", rejected(group_attrs={"x": {"_NCProperties": "a"}}), "cannot be called '_NCProperties'"),
+    ("other group's attribute", rejected(group_attrs={"y": {}}), "'y'"),
+    ("attribute's type", rejected(group_attrs={"x": {"space": None}}), "neither text nor numbers"),
+]
+
+
+@pytest.mark.parametrize(("action", "expected"), [pytest.param(a, x, id=i) for i, a, x in REJECTED])
+def test_does_not_write_what_breaks_a_rule(tmp_path: Path, action: Callable[[Path], None], expected: str) -> None:
+    assert expected in refusal(lambda: action(tmp_path / "new.h5"))
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- Refused: damage
+
+
+def test_refuses_a_truncated_file(original: Path, tmp_path: Path) -> None:
+    data, path = original.read_bytes(), tmp_path / "cut.h5"
+    lengths = [*range(0, 60, 3), len(data) - 1, *np.random.default_rng(3).integers(60, len(data), 40)]
+    for length in lengths:
+        path.write_bytes(data[:length])
+        assert str(path) in refusal(lambda: Archive(path))
+
+
+def test_every_flipped_byte_is_refused_or_harmless(original: Path, tmp_path: Path) -> None:
+    data, path, expected = original.read_bytes(), tmp_path / "flipped.h5", content(original)
+    rng = np.random.default_rng(4)
+    refused = 0
+    for place in rng.integers(0, len(data), 300):
+        damaged = bytearray(data)
+        damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        try:
+            validate(path)
+        except EdfkitError:
+            refused += 1
+        else:
+            assert content(path) == expected, f"the flip at byte {place} went unseen"
+    assert refused > 200  # the others fell into space that HDF5 leaves unused
+
+
+def test_every_flipped_byte_of_a_long_recipe_is_refused(tmp_path: Path) -> None:
+    """HDF5 keeps long attributes without a checksum unless the file is laid out with care."""
+    path, recipe = tmp_path / "a.h5", '"' + "recipe" * 9_000 + '"'
+    extra = {f"extra_{i}": "more than 8 attributes" for i in range(9)}
+    write(path, two_populations(), ATTRS | extra | {"recipe": recipe})
+    data = path.read_bytes()
+    start = data.index(recipe.encode())
+    for place in range(start, start + len(recipe), 2_003):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        refusal(lambda: Archive(path))
+
+
+def test_names_the_variable_whose_checksum_fails(original: Path, copy: Path) -> None:
+    with h5py.File(original) as file:
+        chunk = file["resnet/train_loss"].id.get_chunk_info(0)
+    data = bytearray(copy.read_bytes())
+    middle = chunk.byte_offset + chunk.size // 2
+    data[middle - 50 : middle + 50] = bytes(100)
+    copy.write_bytes(data)
+    message = refusal(lambda: validate(copy))
+    assert f"{copy}: population 'resnet': 'train_loss' cannot be read" in message
+    assert "checksum" in message
+    with Archive(copy) as opened:
+        assert len(opened.read("resnet", "error")) == 25  # the others can still be read
+
+
+def test_whatever_h5py_raises_is_translated(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (OSError, RuntimeError, KeyError, ValueError, SystemError, TypeError, AttributeError, MemoryError):
+
+        def fail(*_: object, kind: type[Exception] = kind) -> None:
+            raise kind("odd")
+
+        with Archive(original) as opened, monkeypatch.context() as patch:
+            patch.setattr(h5py.Dataset, "__getitem__", fail)
+            assert "'error' cannot be read" in refusal(lambda opened=opened: opened.read("resnet", "error"))  # type: ignore[misc]
+
+
+# --- Never half-written
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError()]
+)
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, step: str, failure: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    old = copy.read_bytes()
+    monkeypatch.setattr(os, step, fail)
+    expected = EdfkitError if isinstance(failure, OSError) else type(failure)
+    with pytest.raises(expected) as caught:
+        write(copy, {"x": two_populations()["vanilla"]}, ATTRS)
+    monkeypatch.undo()
+    if isinstance(failure, OSError):
+        assert "was not written (No space left on device)" in str(caught.value)
+    assert copy.read_bytes() == old
+    assert leftovers(copy.parent) == [copy.name]
+
+
+def test_a_copy_that_fails_its_check_is_not_put_in_place(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = copy.read_bytes()
+    monkeypatch.setattr(archive, "_image", lambda *_: old[:-9])
+    assert "was not written: read back, it failed" in refusal(lambda: write(copy, two_populations(), ATTRS))
+    assert copy.read_bytes() == old
+    assert leftovers(copy.parent) == [copy.name]
+
+
+def test_refuses_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    populations = two_populations()
+    assert "was not written" in refusal(lambda: write(tmp_path / "absent" / "a.h5", populations, ATTRS))
+    (tmp_path / "file").write_text("no folder")
+    assert "was not written" in refusal(lambda: write(tmp_path / "file" / "a.h5", populations, ATTRS))
+    (tmp_path / "folder").mkdir()
+    assert "was not written" in refusal(lambda: write(tmp_path / "folder", populations, ATTRS))
+    assert leftovers(tmp_path) == ["file", "folder"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here: that takes root and the right to mount")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_leaves_the_old_file(small_disk: Path) -> None:
+    path = small_disk / "a.h5"
+    write(path, {"x": two_populations()["vanilla"]}, ATTRS)
+    old = path.read_bytes()
+    large = {"x": with_curves(500, 50, np.random.default_rng(5))}
+    assert "No space left on device" in refusal(lambda: write(path, large, ATTRS))
+    assert path.read_bytes() == old
+    assert leftovers(small_disk) == ["a.h5"]
+
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path[:0] = {sys_path!r}
+import test_archive as t
+from edfkit import EdfkitError, archive
+path = Path({path!r})
+"""
+
+
+def child(path: Path, code: str) -> subprocess.Popen[str]:
+    code = CHILD.format(
+        sys_path=[str(Path(__file__).parent), *filter(None, sys.path)], path=str(path)
+    ) + textwrap.dedent(code)
+    return subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, text=True, cwd=path.parent)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are a POSIX thing")
+def test_a_limit_on_file_size_leaves_the_old_file(copy: Path) -> None:
+    old = copy.read_bytes()
+    code = """
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that the write fails instead
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+    try:
+        t.write(path, t.two_populations(), t.ATTRS)
+    except EdfkitError as error:
+        print(error)
+    """
+    with child(copy, code) as process:
+        printed, _ = process.communicate()
+    assert process.returncode == 0
+    assert "was not written (File too large)" in printed
+    assert copy.read_bytes() == old
+    assert leftovers(copy.parent) == [copy.name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a POSIX thing")
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_killed_while_writing_leaves_the_final_name_as_it_was(
+    original: Path, tmp_path: Path, step: str, exists: bool
+) -> None:
+    path = tmp_path / "a.h5"
+    if exists:
+        shutil.copy(original, path)
+    code = f"""
+    import time
+    def stop(*_):
+        print("stopped", flush=True)
+        time.sleep(600)
+    archive.os.{step} = stop
+    t.write(path, {{"x": t.two_populations()["vanilla"]}}, t.ATTRS)
+    """
+    with child(path, code) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "stopped\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert path.exists() == exists
+    if exists:
+        assert path.read_bytes() == original.read_bytes()
+    assert [name.endswith(TEMPORARY_SUFFIX) for name in leftovers(tmp_path) if name != "a.h5"] == [True]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a POSIX thing")
+def test_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    code = """
+    populations = t.two_populations()
+    while True:
+        t.write(path, populations, t.ATTRS)
+        print("written", flush=True)
+    """
+    for moment in np.random.default_rng(6).uniform(0.0, 0.4, 4):
+        with child(path, code) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "written\n"
+            time.sleep(moment)
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        validate(path)

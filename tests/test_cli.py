@@ -1,0 +1,446 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pytest
+import reference
+from edfkit.cli import main
+from edfkit.datasets import BUNDLED
+
+from edfkit import __version__
+from edfkit.archive import REQUIRED_ATTRS, write
+
+DIGITS = BUNDLED["digits"]
+EDFKIT = shutil.which("edfkit", path=str(Path(sys.executable).parent)) or shutil.which("edfkit") or "edfkit"
+SUMMARY = [
+    *("name", "models", "diverged", "left_out", "left_out_why", "n_eff", "min", "mean", "median", "area", "area_to"),
+    "quantiles",
+]
+QUANTILES = ["0.05", "0.25", "0.5", "0.75", "0.95"]
+
+
+class Result(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("EDFKIT_ARCHIVE", "COLUMNS", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run the command line here, without the cost of a process."""
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["edfkit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert isinstance(caught.value.code, int)
+        return Result(caught.value.code, *capsys.readouterr())
+
+    return run
+
+
+def process(*arguments: object, **environment: str) -> Result:
+    """Run the installed command in a process of its own."""
+    done = subprocess.run(
+        [EDFKIT, *map(str, arguments)],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def check_refusal(result: Result, *parts: str) -> None:
+    """Status 1, nothing on standard output, one sentence on standard error with these parts."""
+    assert result.status == 1, result
+    assert result.out == ""
+    assert result.err.startswith("edfkit: ")
+    assert result.err.endswith(".\n")
+    assert result.err.count("\n") == 1
+    assert "Traceback" not in result.err
+    for part in parts:
+        assert part in result.err
+
+
+def check_usage(result: Result, *parts: str) -> None:
+    assert result.status == 2, result
+    assert result.out == ""
+    assert "Error: " in result.err
+    assert "Traceback" not in result.err
+    for part in parts:
+        assert part in result.err
+
+
+def bundled(name: str) -> tuple[list[float], list[float]]:
+    """Read errors and params of the models that did not fail, from the bundled archive, with h5py alone."""
+    with h5py.File(DIGITS) as file:
+        kept = file[name]["status"][()] != 2
+        return file[name]["error"][()][kept].tolist(), file[name]["params"][()][kept].astype(float).tolist()
+
+
+# What comes out
+
+
+def test_compare_as_a_table() -> None:
+    result = process("compare", "resnet", "vanilla")
+    assert (result.status, result.err) == (0, "")
+    lines = result.out.splitlines()
+    (_, params_a), (_, params_b) = bundled("resnet"), bundled("vanilla")
+    with h5py.File(DIGITS) as file:
+        sizes = {name: len(file[name]["error"]) for name in ("resnet", "vanilla")}
+        title = file.attrs["title"].decode()
+    assert lines[0] == (
+        f"{DIGITS}: {title}; models trained on digits: {sizes['resnet']:,} resnet, {sizes['vanilla']:,} vanilla"
+    )
+    lo, hi = max(min(params_a), min(params_b)), min(max(params_a), max(params_b))
+    assert lines[1].startswith(f"Given params: {lo:,.0f} to {hi:,.0f}, in ")
+    assert lines[2].split() == ["space", "models", "n_eff", "min", "5", "%", "median", "mean", "95", "%", "area"]
+    assert lines[4].split()[0] == "resnet"
+    assert lines[5].split()[0] == "vanilla"
+    assert lines[7].startswith("resnet: left out ")
+    assert lines[8].startswith("vanilla: left out ")
+    assert lines[9].startswith("Given params, ")
+    assert len(lines) == 10
+
+
+def test_compare_as_json() -> None:
+    result = process("compare", "ResNet", "VANILLA", "--json")
+    assert (result.status, result.err) == (0, "")
+    document = json.loads(result.out)  # one document, nothing else
+    assert list(document) == ["archive", "given", "error", "bins", "range", "spaces", "pairs"]
+    assert list(document["archive"]) == ["path", "title", "dataset"]
+    assert document["archive"]["path"] == str(DIGITS)
+    assert document["archive"]["dataset"] == "digits"
+    assert [list(space) for space in document["spaces"]] == [SUMMARY, SUMMARY]
+    assert [space["name"] for space in document["spaces"]] == ["resnet", "vanilla"]
+    assert [list(space["quantiles"]) for space in document["spaces"]] == [QUANTILES, QUANTILES]
+    (pair,) = document["pairs"]
+    assert list(pair) == ["a", "b", "ks", "p_value", "p_method", "prob_a_better", "verdict"]
+
+    lo, hi = document["range"]
+    a, b = (reference.normalise(*bundled(name), lo, hi, document["bins"]) for name in ("resnet", "vanilla"))
+    for space, member in zip(document["spaces"], (a, b), strict=True):
+        assert space["models"] == len(member.errors)
+        assert space["left_out"] == member.below + member.above == sum(space["left_out_why"].values())
+        assert space["n_eff"] == pytest.approx(member.n_eff, rel=1e-12)
+        assert space["min"] == min(member.errors)
+        assert space["mean"] == pytest.approx(member.mean, rel=1e-12)
+        assert space["area"] == pytest.approx(member.area(50), rel=1e-12)
+        assert space["median"] == space["quantiles"]["0.5"]
+        assert space["quantiles"] == {q: member.quantile(float(q)) for q in QUANTILES}
+    assert pair["ks"] == pytest.approx(reference.distance(a, b), abs=1e-12)
+    assert pair["p_value"] == pytest.approx(reference.p_value(a, b), rel=1e-9)
+    assert pair["prob_a_better"] == pytest.approx(reference.prob_better(a, b), abs=1e-12)
+
+
+def test_compare_given_none_has_neither_range_nor_bins(call: Call) -> None:
+    document = json.loads(call("compare", "resnet", "vanilla", "--given", "none", "--json").out)
+    assert (document["given"], document["bins"], document["range"]) == ("none", None, None)
+    assert document["pairs"][0]["p_method"] == "exact"
+    table = call("compare", "resnet", "vanilla", "--given", "none").out
+    assert table.splitlines()[1] == "Not normalised for complexity."
+
+
+def test_options_of_compare_reach_the_study(call: Call) -> None:
+    given = ("--given", "macs", "--bins", 2, "--range", "1e6", "5e6", "--error", "final", "--area-to", 20)
+    document = json.loads(call("compare", "resnet", "vanilla", *given, "--json").out)
+    assert (document["given"], document["bins"], document["range"], document["error"]) == (
+        "macs",
+        2,
+        [1e6, 5e6],
+        "final",
+    )
+    assert document["spaces"][0]["area_to"] == 20
+    table = call("compare", "resnet", "vanilla", *given).out
+    assert "Given macs: 1,000,000 to 5,000,000, in 2 bins of equal weight." in table
+    assert "area: under the EDF, from 0 to 20 %" in table
+
+
+def test_describe(call: Call) -> None:
+    result = call("describe", "ResNet")
+    assert (result.status, result.err) == (0, "")
+    errors, params = bundled("resnet")
+    lines = result.out.splitlines()
+    assert lines[0].startswith(f"{DIGITS}: ")
+    assert lines[0].endswith(" resnet")
+    median = sorted(errors)[(len(errors) - 1) // 2]
+    row = lines[3].split()
+    assert row[:4] == ["resnet", f"{len(errors):,}", f"{len(errors):,.1f}", f"{min(errors):.2f}"]
+    assert row[5:7] == [f"{median:.2f}", f"{np.mean(errors):.2f}"]
+    assert lines[-1].startswith(f"resnet: params {min(params):,.0f} to {max(params):,.0f}; flops ")
+
+
+def test_describe_as_json_all_there_is(call: Call) -> None:
+    document = json.loads(call("describe", "--json").out)
+    assert list(document) == ["archive", "error", "spaces"]
+    assert [space["name"] for space in document["spaces"]] == ["resnet", "vanilla"]
+    for space in document["spaces"]:
+        assert list(space) == [*SUMMARY, "complexity"]
+        errors, params = bundled(space["name"])
+        assert space["models"] == space["n_eff"] == len(errors)
+        assert space["mean"] == pytest.approx(np.mean(errors), rel=1e-12)
+        assert list(space["complexity"]) == ["params", "flops", "macs", "acts"]
+        assert space["complexity"]["params"] == [min(params), max(params)]
+
+
+def test_published_files_are_described_and_compared(call: Call, published: Path) -> None:
+    result = call("describe", "--archive", published)
+    assert (result.status, result.err) == (0, "")
+    assert "resnet_lr-wd_in: left out none; 36 diverged, kept." in result.out
+    document = json.loads(call("describe", "ResNet_reruns_top", "--archive", published, "--json").out)
+    assert document["archive"]["dataset"] == "CIFAR-10"
+    assert document["spaces"][0]["complexity"]["macs"] is None
+    arguments = ("--archive", published, "--bins", 5, "--range", "1.0e6", "6.0e6")
+    table = call("compare", "ResNeXt-A_in", "ResNeXt-B_in", *arguments).out.splitlines()
+    assert table[0].endswith("models trained on ImageNet: 130 resnext-a_in, 164 resnext-b_in")
+    assert table[4].split() == ["resnext-a_in", "42", "13.8", "29.98", "29.98", "34.64", "36.19", "43.13", "0.2766"]
+    assert table[5].split() == ["resnext-b_in", "113", "93.7", "27.45", "28.59", "33.61", "34.29", "41.64", "0.3141"]
+
+
+# Where it is read from
+
+
+def test_the_environment_names_the_archive(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Path(shutil.copy(DIGITS, tmp_path / "mine.h5"))
+    monkeypatch.setenv("EDFKIT_ARCHIVE", str(mine))
+    assert call("describe").out.startswith(f"{mine}: ")
+    assert call("describe", "--archive", "digits").out.startswith(f"{DIGITS}: ")  # the option counts more
+    monkeypatch.setenv("EDFKIT_ARCHIVE", str(tmp_path / "absent.h5"))
+    check_refusal(call("describe"), "absent.h5", "does not exist")
+    monkeypatch.setenv("EDFKIT_ARCHIVE", "")
+    assert call("describe").out.startswith(f"{DIGITS}: ")
+
+
+def test_a_file_name_that_is_no_text_can_be_shown(tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/\xff.h5"
+    shutil.copy(DIGITS, odd)
+    for arguments in ([b"describe", b"--archive", odd], [b"describe", b"--json", b"--archive", odd]):
+        done = subprocess.run([os.fsencode(EDFKIT), *arguments], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+# How it looks
+
+
+def is_of_table(line: str) -> bool:
+    return not line.startswith(("Given", "Without", "n_eff")) and ": " not in line
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Write an archive of long names and large numbers."""
+    size = 23_456
+    rng = np.random.default_rng(0)
+    unknown = dict.fromkeys(("macs", "acts", "seed", "lr", "wd", "seconds"), np.full(size, np.nan))
+    errors = rng.uniform(99, 100, size)
+    counts = {"params": rng.uniform(1e11, 9e11, size).round(), "flops": rng.uniform(1e14, 9e14, size).round()}
+    columns = {"id": np.arange(size).astype(str), "error": errors, "error_final": errors, "status": np.zeros(size, int)}
+    names = [letter * 60 for letter in "ab"]
+    path = tmp_path / "large.h5"
+    write(
+        path,
+        {name: {**columns, **counts, **unknown} for name in names},
+        dict.fromkeys(REQUIRED_ATTRS, "x") | {"recipe": "{}"},
+    )
+    return path
+
+
+def test_tables_fit_80_columns_and_lose_no_digit(call: Call, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns in ("30", "80", "300"):
+        monkeypatch.setenv("COLUMNS", columns)
+        lines = call("compare", "A" * 60, "b" * 60, "--archive", large).out.splitlines()
+        table = [line for line in lines if is_of_table(line)]
+        assert len(table) > 4
+        assert max(len(line) for line in table) <= 80
+        assert "…" not in "".join(table)
+        assert "".join(line.split()[0] for line in table).count("b") == 60
+        assert "23,456" in "".join(table)
+
+
+def test_help_fits_80_columns(call: Call) -> None:
+    for command in ([], ["compare"], ["describe"], ["generate"], ["status"], ["pack"]):
+        result = call(*command, "--help")
+        assert (result.status, result.err) == (0, "")
+        assert result.out.startswith("Usage: edfkit ")
+        assert max(len(line) for line in result.out.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"TERM": "xterm-256color"}])
+def test_there_are_no_escape_codes_even_on_a_terminal(environment: dict[str, str]) -> None:
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [EDFKIT, "describe"], stdout=theirs, stderr=theirs, env={**os.environ, **environment}
+    ) as child:
+        os.close(theirs)
+        output = b""
+        try:
+            while part := os.read(ours, 65_536):
+                output += part
+        except OSError:  # how Linux says that the other end is closed
+            pass
+    os.close(ours)
+    assert child.returncode == 0
+    assert b"resnet" in output
+    assert b"\x1b" not in output
+
+
+def test_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, again = (
+        process("compare", "resnet", "vanilla", "--plot", tmp_path / f"{seed}.svg", PYTHONHASHSEED=seed)
+        for seed in "12"
+    )
+    assert first == again
+    assert first.status == 0
+    assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
+
+
+def test_output_that_is_ascii_only_is_possible() -> None:
+    result = process("describe", PYTHONIOENCODING="ascii")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.isascii()
+
+
+# What is wrong usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["compare"], "Missing argument 'SPACE SPACE...'"),
+        (["compare", "resnet"], "only resnet was named, which cannot be compared with itself; name two spaces or more"),
+        (["compare", "resnet", "vanilla", "--given", "size"], "'none', 'params', 'flops', 'macs', 'acts'"),
+        (["compare", "resnet", "vanilla", "--bins", "0"], "'--bins': 0 is not in the range x>=1"),
+        (["compare", "resnet", "vanilla", "--bins", "many"], "'many' is not a valid integer"),
+        (["compare", "resnet", "vanilla", "--range", "1"], "'--range' requires 2 arguments"),
+        (["compare", "resnet", "vanilla", "--error", "worst"], "'best', 'final'"),
+        (["compare", "resnet", "vanilla", "--area-to", "0"], "'--area-to': 0.0 is not in the range x>0"),
+        (["compare", "resnet", "vanilla", "--colour"], "No such option"),
+        (["describe", "resnet", "--bins", "3"], "No such option"),
+        (["train"], "No such command 'train'"),
+    ],
+)
+def test_wrong_usage(call: Call, arguments: list[str], part: str) -> None:
+    check_usage(call(*arguments), part)
+
+
+def test_no_command_shows_the_help(call: Call) -> None:
+    result = call()
+    assert "Usage: edfkit [OPTIONS] COMMAND [ARGS]..." in result.out + result.err
+    assert "compare" in result.out + result.err
+
+
+def test_version(call: Call) -> None:
+    assert call("--version") == Result(0, f"edfkit, version {__version__}\n", "")
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("command", ["compare", "describe"])
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_an_unknown_space_lists_what_there_is(call: Call, command: str, extra: list[str]) -> None:
+    check_refusal(call(command, "resnet", "resnext", *extra), str(DIGITS), "'resnext'", "'resnet', 'vanilla'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["resnet", "RESNET"], ["named twice"]),
+        (["resnet", "vanilla", "--bins", "5000"], ["With 5000 bins", "resnet has no model in", "use ", " bins"]),
+        (["resnet", "vanilla", "--range", "1", "2"], ["resnet has no model in 1 to 2", "use the range "]),
+        (["resnet", "vanilla", "--range", "2", "1"], ["range: 2 to 1"]),
+        (["resnet", "vanilla", "--range", "nan", "1"], ["range: nan to 1"]),
+        (["resnet", "vanilla", "--given", "none", "--bins", "2"], ["Bins and range belong to a complexity"]),
+        (["resnet", "vanilla", "--area-to", "nan"], ["area: upto = nan"]),
+        (["resnet", "vanilla", "--plot", "edfs.bmp"], ["'edfs.bmp'", ".png, .svg, .pdf"]),
+        (["resnet", "vanilla", "--plot", "absent/edfs.png"], ["absent/edfs.png", "No such file or directory"]),
+        (["resnet", "vanilla", "--archive", "absent.h5"], ["absent.h5", "does not exist"]),
+        (["resnet", "vanilla", "--archive", "absent.json"], ["absent.json", "There is no file"]),
+        (["resnet", "vanilla", "--archive", "."], ["has no JSON files"]),
+    ],
+)
+def test_refusals(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], parts: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_refusal(call("compare", *arguments), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_advice_on_bins_works(call: Call) -> None:
+    refusal = call("compare", "resnet", "vanilla", "--bins", "1000")
+    advised = refusal.err.rstrip(".\n").rsplit("use ", 1)[1].split()[0]
+    assert call("compare", "resnet", "vanilla", "--bins", advised).status == 0
+
+
+def test_damaged_archives_are_refused(call: Call, tmp_path: Path) -> None:
+    whole = DIGITS.read_bytes()
+    for name, content in (("half.h5", whole[: len(whole) // 2]), ("empty.h5", b""), ("text.h5", b"error,params\n")):
+        (tmp_path / name).write_bytes(content)
+        check_refusal(call("compare", "resnet", "vanilla", "--archive", tmp_path / name), name)
+
+
+def test_what_published_files_do_not_hold_is_refused(call: Call, published: Path) -> None:
+    arguments = ["compare", "ResNeXt-A_in", "ResNeXt-B_in", "--archive", published, "--given", "macs"]
+    check_refusal(call(*arguments), "The macs of 130 of the 130 resnext-a_in models are not known", "or none")
+
+
+def test_a_fault_is_reported_without_a_traceback(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(where: str | None) -> Path:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("edfkit.datasets.locate", broken)
+    check_refusal(call("describe"), "a fault of edfkit (ZeroDivisionError: division by zero)", "report it")
+
+
+# Where it goes
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_a_closed_pipe_ends_it_silently(extra: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([EDFKIT, "describe", *extra], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert done.returncode == 1
+    assert done.stderr == b""
+
+
+def test_the_first_line_can_be_taken() -> None:
+    done = subprocess.run(["/bin/sh", "-c", '"$0" describe | head -1', EDFKIT], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.decode().startswith(f"{DIGITS}: ")
+    assert done.stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, a disk that is always full, on this system")
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_a_full_disk_is_said(extra: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([EDFKIT, "describe", *extra], stdout=full, stderr=subprocess.PIPE, check=False)
+    check_refusal(Result(done.returncode, "", done.stderr.decode()), "Output: No space left on device")
+
+
+def test_a_plot_comes_with_the_table_and_with_json(call: Call, tmp_path: Path) -> None:
+    for extra in ([], ["--json"]):
+        path = tmp_path / f"edfs{len(extra)}.png"
+        plain = call("compare", "resnet", "vanilla", *extra)
+        assert call("compare", "resnet", "vanilla", *extra, "--plot", path) == plain
+        assert path.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,108 @@
+"""What commands load: torch takes seconds, and the others several times as long as all of edfkit."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from edfkit.generator import data
+from edfkit.generator.recipe import Recipe
+from edfkit.generator.run import Request, open_run
+
+HEAVY = ["torch", "torchvision", "xarray", "pandas", "matplotlib", "scipy.stats", "dask", "distributed", "sklearn"]
+COMPARE = ["compare", "resnet", "vanilla"]
+
+# Runs commands in one process, in which nothing is unloaded, and tells after each what heavy modules are there.
+PROBE = """
+import contextlib, io, json, sys
+exec(sys.argv[1])
+from edfkit.cli import main
+heavy, commands = json.loads(sys.argv[2]), json.loads(sys.argv[3])
+loaded = {}
+for command in commands:
+    sys.argv = ["edfkit", *command]
+    status = 0
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            main()
+        except SystemExit as stop:
+            status = stop.code or 0
+    assert status == 0, (command, status)
+    assert out.getvalue(), command
+    loaded[" ".join(command)] = [name for name in heavy if name in sys.modules]
+print(json.dumps(loaded))
+"""
+
+
+def loaded_after(*commands: list[str], before: str = "", package: Path | None = None) -> dict[str, list[str]]:
+    """Say what heavy modules are loaded after each command; `package` is the folder of another copy of edfkit."""
+    environment = {key: value for key, value in os.environ.items() if key != "EDFKIT_ARCHIVE"}
+    options = ["-P"]
+    if package:
+        # Without the start-up files of site-packages, which may lead `edfkit` to a checkout.
+        options.append("-S")
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(package), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+        )
+    done = subprocess.run(
+        [sys.executable, *options, "-c", PROBE, before, json.dumps(HEAVY), json.dumps(commands)],
+        stdout=subprocess.PIPE,
+        check=True,
+        env=environment,
+    )
+    return dict(json.loads(done.stdout))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Begin a run, of which nothing is trained."""
+    folder = tmp_path / "run"
+    open_run(folder, Request("resnet", "digits", 2, 0, {}, "and", Recipe(**data.find("digits").recipe)))
+    return folder
+
+
+def test_help_and_tables_load_nothing_heavy() -> None:
+    helps = [[*command, "--help"] for command in ([], ["compare"], ["describe"], ["generate"], ["status"], ["pack"])]
+    commands = [*helps, COMPARE, [*COMPARE, "--json"], ["describe"]]
+    assert loaded_after(*commands) == {" ".join(command): [] for command in commands}
+
+
+def test_no_light_command_loads_torch(run: Path, tmp_path: Path) -> None:
+    plot = [*COMPARE, "--plot", str(tmp_path / "edfs.png")]
+    commands = [COMPARE, ["describe", "--json"], ["status", str(run)], ["status", str(run), "--json"], plot]
+    loaded = loaded_after(*commands)
+    assert all("torch" not in modules for modules in loaded.values()), loaded
+    assert "matplotlib" in loaded[" ".join(plot)]  # so the probe sees what a command loads
+
+
+def test_no_module_of_the_library_loads_torch() -> None:
+    modules = [f"edfkit.{path.stem}" for path in (Path(__file__).parents[1] / "edfkit").glob("[!_]*.py")]
+    assert "edfkit.study" in modules
+    before = f"import edfkit, edfkit.datasets, {', '.join(modules)}"
+    assert loaded_after(["--version"], before=before) == {"--version": []}
+
+
+def copied(folder: Path) -> Path:
+    """Copy the checkout as the package that it installs as."""
+    checkout = Path(__file__).parents[1]
+    shutil.copytree(checkout / "edfkit", folder / "edfkit")
+    for part in ("generator", "datasets"):
+        shutil.copytree(checkout / part, folder / "edfkit" / part)
+    shutil.copy(checkout / "cli.py", folder / "edfkit" / "cli.py")
+    return folder
+
+
+def test_the_probe_sees_a_package_that_loads_torch(tmp_path: Path) -> None:
+    package = copied(tmp_path)
+    assert loaded_after(["--version"], package=package) == {"--version": []}
+    with open(package / "edfkit" / "__init__.py", "a", encoding="utf-8") as file:
+        file.write("\nimport torch\n")
+    assert "torch" in loaded_after(["--version"], package=package)["--version"]
+
+
+def test_the_probe_sees_torch_loaded_before() -> None:
+    assert "torch" in loaded_after(["--version"], before="import torch")["--version"]

@@ -1,0 +1,251 @@
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+
+from edfkit import EdfkitError
+from edfkit.archive import STATUS
+from edfkit.published import Published
+from edfkit.study import compare_populations
+
+COUNTS = {
+    "DARTS_in": 121,
+    "ENAS_in": 117,
+    "NASNet_in": 122,
+    "ResNeXt-A_in": 130,
+    "ResNeXt-B_in": 164,
+    "ResNet_lr-wd_in": 494,
+    "ResNet_reruns_top": 100,
+    "ResNet_reruns_mid": 100,
+    "Vanilla_reruns_top": 100,
+    "Vanilla_reruns_mid": 100,
+}
+VARIABLES: dict[str, Callable[[Any], float]] = {
+    "error": lambda record: record["min_test_top1"],
+    "error_final": lambda record: record["test_ep_top1"][-1],
+    "params": lambda record: record["params"],
+    "flops": lambda record: record["flops"],
+    "seed": lambda record: record["rng_seed"],
+    "lr": lambda record: record["optim"]["base_lr"],
+    "wd": lambda record: record["optim"]["wd"],
+}
+RECORD = {
+    "min_test_top1": 5.5,
+    "test_ep_top1": [7.5, 5.5, 6.0],
+    "params": 100,
+    "flops": 2000,
+    "rng_seed": 3,
+    "optim": {"base_lr": 0.1, "wd": 5e-4},
+}
+
+
+def records(folder: Path, name: str) -> list[Any]:
+    """Read the records of a population by json alone."""
+    if "_reruns" in name:
+        name, part = name.rsplit("_", 1)
+        return list(json.loads((folder / f"{name}.json").read_text())[part])
+    return list(json.loads((folder / f"{name}.json").read_text()))
+
+
+def test_the_real_files_hold_these_populations(published: Path) -> None:
+    source = Published(published)
+    assert set(source.names) == {name.lower() for name in COUNTS}
+    assert {name: source.models(name) for name in COUNTS} == COUNTS
+    assert {source.dataset(name) for name in COUNTS if name.endswith("_in")} == {"ImageNet"}
+    assert {source.dataset(name) for name in COUNTS if not name.endswith("_in")} == {"CIFAR-10"}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_values_are_those_of_the_real_records(published: Path, name: str) -> None:
+    plain = records(published, name)
+    with Published(published) as source:
+        for variable, value in VARIABLES.items():
+            read = source.read(name.upper(), variable)
+            assert read.tolist() == [value(record) for record in plain], variable
+        for variable in ("macs", "acts"):
+            assert np.isnan(source.read(name, variable)).all()
+        status = source.read(name, "status")
+        broken = [record["min_test_top1"] in (99.9, 100) for record in plain]
+        assert (status == STATUS.index("diverged")).tolist() == broken
+        assert (status == STATUS.index("finished")).tolist() == [not is_broken for is_broken in broken]
+
+
+def test_one_real_file_is_read_like_the_folder(published: Path) -> None:
+    with Published(published) as folder, Published(published / "ResNeXt-A_in.json") as file:
+        assert file.names == ["resnext-a_in"]
+        assert file.read("ResNeXt-A_in", "error").tolist() == folder.read("resnext-a_in", "error").tolist()
+    assert Published(published / "ResNet_reruns.json").names == ["resnet_reruns_top", "resnet_reruns_mid"]
+
+
+# Obtained from tests/reference.py, which has none of edfkit in it: for A and B the models that take part, n_eff, mean,
+# median and area; then D, p and P(A better).
+GOLDEN_PARAMS = [
+    *(42, 13.76470588235294, 36.19171111111111, 34.64, 0.27662977777777775),
+    *(113, 93.71326570595151, 34.29342129152149, 33.608, 0.31413157416957027),
+    *(0.3317034456058846, 0.14251947895334593, 0.3777158045206826),
+]
+GOLDEN_FLOPS = [
+    *(110, 49.29523517695725, 47.91110282828283, 46.43, 0.11609964040404042),
+    *(110, 91.41829702256723, 41.09274014831117, 39.648, 0.1924559637680564),
+    *(0.2877030622722947, 0.009965497159925623, 0.32164587420856977),
+]
+GOLDEN = [
+    pytest.param("params", 1.0e6, 6.0e6, GOLDEN_PARAMS, id="params"),
+    pytest.param("flops", 0.1e9, 0.6e9, GOLDEN_FLOPS, id="flops"),
+]
+
+
+@pytest.mark.parametrize(("given", "lo", "hi", "golden"), GOLDEN)
+def test_real_comparison_is_that_of_the_definitions(
+    published: Path, given: str, lo: float, hi: float, golden: list[float]
+) -> None:
+    names = ["ResNeXt-A_in", "ResNeXt-B_in"]
+    with Published(published) as source:
+        result = compare_populations(source, names, given=given, bins=5, range=(lo, hi))
+    expected = []
+    for name in names:
+        plain = records(published, name)
+        errors, counts = ([float(record[key]) for record in plain] for key in ("min_test_top1", given))
+        expected.append(reference.normalise(errors, counts, lo, hi, 5))
+    for ours, theirs in zip(result.populations, expected, strict=True):
+        assert ours.weights is not None
+        order = np.lexsort((ours.weights, ours.errors))
+        pairs = sorted(zip(theirs.errors, theirs.weights, strict=True))
+        assert ours.errors[order].tolist() == [error for error, _ in pairs]
+        assert ours.weights[order].tolist() == pytest.approx([weight for _, weight in pairs], rel=1e-12)
+        assert ours.left_out.get(f"{given} below the range", 0) == theirs.below
+        assert ours.left_out.get(f"{given} above the range", 0) == theirs.above
+        assert ours.summary.n_eff == pytest.approx(theirs.n_eff, rel=1e-12)
+        assert ours.summary.mean == pytest.approx(theirs.mean, rel=1e-12)
+        assert ours.summary.median == theirs.quantile(0.5)
+        assert ours.summary.area == pytest.approx(theirs.area(50), rel=1e-12)
+        assert ours.summary.quantiles == {q: theirs.quantile(q) for q in ours.summary.quantiles}
+    (pair,) = result.pairs
+    a, b = expected
+    assert pair.test.statistic == pytest.approx(reference.distance(a, b), abs=1e-12)
+    assert pair.test.p_value == pytest.approx(reference.p_value(a, b), rel=1e-12)
+    assert pair.prob_a_better == pytest.approx(reference.prob_better(a, b), abs=1e-12)
+
+    found: list[float] = []
+    for member in expected:
+        found += [len(member.errors), member.n_eff, member.mean, member.quantile(0.5), member.area(50)]
+    found += [reference.distance(a, b), reference.p_value(a, b), reference.prob_better(a, b)]
+    assert found == pytest.approx(golden, rel=1e-12)
+
+
+def folder_with(tmp_path: Path, **files: Any) -> Path:
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return tmp_path
+
+
+def test_nan_tokens_are_accepted_in_curves(tmp_path: Path) -> None:
+    record = {**RECORD, "train_ep_loss": [math.nan, math.nan], "test_ep_top1": [99.0, math.nan]}
+    folder_with(tmp_path, nans=[record])
+    assert "NaN" in (tmp_path / "nans.json").read_text()
+    source = Published(tmp_path / "nans.json")
+    assert source.read("nans", "error").tolist() == [5.5]
+    assert np.isnan(source.read("nans", "error_final")).all()
+
+
+def test_several_lists_in_one_file_are_populations_each(tmp_path: Path) -> None:
+    folder_with(tmp_path, Some_reruns={"top": [RECORD], "mid": [RECORD, RECORD]}, other_in=[RECORD])
+    source = Published(tmp_path)
+    assert source.names == ["some_reruns_top", "some_reruns_mid", "other_in"]
+    assert [source.models(name) for name in ("SOME_RERUNS_TOP", "some_reruns_mid")] == [1, 2]
+    with pytest.raises(
+        EdfkitError, match="not hold a list of records for some_reruns; name one of some_reruns_top, some"
+    ):
+        source.models("some_reruns")
+    with pytest.raises(EdfkitError, match=r"There is no population 'some_reruns_low' .*; it has some_reruns_top, some"):
+        source.models("some_reruns_low")
+
+
+def test_a_damaged_file_does_not_matter_to_the_others(tmp_path: Path) -> None:
+    folder_with(tmp_path, good=[RECORD], bad_reruns="{", bad="[")
+    assert Published(tmp_path).models("good") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("errors: 1, 2, 3", r"x\.json cannot be read as JSON \(Expecting value: .*\); fetch it again\."),
+        (json.dumps([RECORD])[:-20], r"x\.json cannot be read as JSON \(.*\); fetch it again\."),
+        ("", r"x\.json cannot be read as JSON \(.*\); fetch it again\."),
+        ("[" * 100_000, r"x\.json cannot be read as JSON \(.*\); fetch it again\."),
+        ([], r"x\.json does not hold a list of records for x; give a file in the published format\."),
+        ("3", r"x\.json does not hold a list of records for x; give a file in the published format\."),
+        ({"a": [RECORD], "b": []}, r"x\.json does not hold a list of records for x; name one of x_a, x_b\."),
+        ([RECORD, {}], r"Record 1 of .*x\.json has no usable error \(KeyError: 'min_test_top1'\); give a file"),
+        ([RECORD, 5], r"Record 1 of .*x\.json has no usable error \(TypeError: .*\); give a file in the"),
+        ([{**RECORD, "min_test_top1": None}], r"Record 0 of .*x\.json has no usable error \(TypeError"),
+        ([{**RECORD, "min_test_top1": "low"}], r"Record 0 of .*x\.json has no usable error \(ValueError"),
+        ([{**RECORD, "min_test_top1": 10**400}], r"Record 0 of .*x\.json has no usable error \(OverflowError"),
+        (
+            [{**RECORD, "min_test_top1": 100.5}],
+            r"Record 0 of .*x\.json has the error 100\.5, expected 0 to 100 percent; ",
+        ),
+        ([{**RECORD, "min_test_top1": -1}], r"Record 0 of .*x\.json has the error -1, expected 0 to 100 percent; "),
+        (
+            [{**RECORD, "min_test_top1": math.nan}],
+            r"Record 0 of .*x\.json has the error nan, expected 0 to 100 percent; ",
+        ),
+    ],
+)
+def test_bad_files_are_refused_in_one_sentence(tmp_path: Path, content: Any, message: str) -> None:
+    source = Published(folder_with(tmp_path, x=content))
+    with pytest.raises(EdfkitError, match=message) as caught:
+        source.read("x", "error")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("params", {"params": -5}, "has the params -5, expected a finite number, 0 or more"),
+        ("flops", {"flops": math.inf}, "has the flops inf, expected a finite number, 0 or more"),
+        ("error_final", {"test_ep_top1": []}, r"has no usable error_final \(IndexError"),
+        ("error_final", {"test_ep_top1": [101]}, "has the error_final 101, expected 0 to 100 percent"),
+        ("lr", {"optim": {}}, r"has no usable lr \(KeyError: 'base_lr'\)"),
+    ],
+)
+def test_bad_values_are_refused(tmp_path: Path, variable: str, value: dict[str, Any], message: str) -> None:
+    source = Published(folder_with(tmp_path, x=[RECORD, {**RECORD, **value}]))
+    assert source.read("x", "error").tolist() == [5.5, 5.5]  # what is not asked for is not checked
+    with pytest.raises(EdfkitError, match=f"Record 1 of .* {message}"):
+        source.read("x", variable)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b"\x89HDF\r\n")
+    with pytest.raises(EdfkitError, match=r"x\.json cannot be read as JSON \(.*\); fetch it again"):
+        Published(tmp_path).read("x", "error")
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(EdfkitError, match="has no JSON files; give one that holds published files, or an archive"):
+        Published(tmp_path)
+    with pytest.raises(EdfkitError, match=r"There is no file .*absent\.json; give an archive, or published JSON files"):
+        Published(tmp_path / "absent.json")
+    source = Published(folder_with(tmp_path, x=[RECORD], y=[RECORD]))
+    with pytest.raises(EdfkitError, match=r"There is no population 'z' in .*; it has x, y"):
+        source.read("z", "error")
+    with pytest.raises(
+        EdfkitError, match="no 'depth'; they have status, error, error_final, params, flops, macs, acts"
+    ):
+        source.read("x", "depth")
+
+
+def test_a_truncated_real_file_is_refused(published: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(published / "ENAS_in.json", tmp_path))
+    copy.chmod(0o600)
+    copy.write_bytes(copy.read_bytes()[:-1000])
+    with pytest.raises(EdfkitError, match=r"ENAS_in\.json cannot be read as JSON \(.*\); fetch it again"):
+        Published(tmp_path).read("enas_in", "error")

@@ -1,0 +1,445 @@
+"""Runs: plans, growth, damage, and real processes killed at random moments."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edfkit.generator import run as runs
+from edfkit.generator import spaces, status
+from edfkit.generator.pack import pack
+from edfkit.generator.recipe import Recipe
+from filelock import FileLock
+
+from edfkit import EdfkitError
+from edfkit.archive import Archive
+
+EDFKIT = Path(sys.executable).parent / "edfkit"
+SETTINGS = ["--seed", "3", "--epochs", "2", "--max-params", "40e3", "--max-macs", "1e6"]
+REQUEST = runs.Request(
+    "resnet", "digits", 3, 3, {"params": 40e3, "macs": 1e6}, "and",
+    Recipe(epochs=2, batch=100, flip=False, shift=1, precise_bn=1000),
+)  # fmt: skip
+
+
+@contextmanager
+def started(folder: Path, models: int, *more: str, **environment: str) -> "Iterator[subprocess.Popen[str]]":
+    """Start the command as a terminal does, in a process group of its own, which is dead in the end."""
+    command = [EDFKIT, "generate", "resnet", "--models", str(models), *SETTINGS, "--out", folder, *more]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def generate(folder: Path, models: int, *more: str) -> str:
+    with started(folder, models, *more) as process:
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out
+
+
+def results(folder: Path) -> dict[str, dict[str, Any]]:
+    return {path.stem: json.loads(path.read_text()) for path in (folder / "results").glob("*.json")}
+
+
+def arrays(archive: Path) -> dict[str, np.ndarray]:
+    """Give all that training decides: everything but the time it took."""
+    with Archive(archive) as opened:
+        return {name: opened.read("resnet", name) for name in opened.variables("resnet") if name != "seconds"}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    first, second = arrays(one), arrays(other)
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a run of three models, without disturbance and with one worker."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    out = generate(folder, 3, "--workers", "1")
+    assert "3 of 3 resnet models done; 3 trained now, of which 0 diverged and 0 failed" in out
+    return folder
+
+
+# Plans
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    plan = runs.make_plan(REQUEST)
+    runs.write_plan(tmp_path / "run", plan)
+    again = runs.read_plan(tmp_path / "run")
+    assert again.request == plan.request
+    assert (again.ids, again.created) == (plan.ids, plan.created)
+    np.testing.assert_array_equal(again.sample.depth, plan.sample.depth)
+    np.testing.assert_array_equal(again.sample.width, plan.sample.width)
+    np.testing.assert_array_equal(again.sample.complexity, plan.sample.complexity)
+    np.testing.assert_array_equal(again.seeds, plan.seeds)
+
+
+def test_the_plan_of_more_models_begins_with_that_of_fewer() -> None:
+    short, long = (runs.make_plan(replace(REQUEST, models=models)) for models in (5, 500))
+    assert long.ids[:5] == short.ids
+    assert len(set(long.ids)) == 500
+    np.testing.assert_array_equal(long.seeds[:5], short.seeds)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 4}, {"dataset": "cifar10", "bounds": {}}, {"space": "vanilla"},
+        {"recipe": replace(REQUEST.recipe, lr=0.2)}, {"recipe": replace(REQUEST.recipe, epochs=3)},
+    ],
+)  # fmt: skip
+def test_an_id_depends_on_all_that_decides_a_model(change: dict[str, Any]) -> None:
+    assert not set(runs.make_plan(REQUEST).ids) & set(runs.make_plan(replace(REQUEST, **change)).ids)
+
+
+def test_a_run_is_gone_on_with_only_by_its_own_settings(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    runs.open_run(folder, REQUEST)
+    assert runs.open_run(folder, REQUEST).ids == runs.read_plan(folder).ids
+    with pytest.raises(EdfkitError, match=r"was begun with seed 3 and not 4; repeat its settings"):
+        runs.open_run(folder, replace(REQUEST, seed=4))
+    with pytest.raises(EdfkitError, match=r"has 3 models, more than the 2 asked for; a run can only grow"):
+        runs.open_run(folder, replace(REQUEST, models=2))
+    assert len(runs.open_run(folder, replace(REQUEST, models=7)).ids) == 7
+    assert len(runs.read_plan(folder).ids) == 7
+
+
+def test_a_run_whose_seed_means_other_models_does_not_grow(tmp_path: Path) -> None:
+    plan = runs.make_plan(replace(REQUEST, seed=99))
+    runs.write_plan(tmp_path, replace(plan, request=REQUEST))
+    with pytest.raises(EdfkitError, match="cannot grow: this version of edfkit or numpy draws other models"):
+        runs.open_run(tmp_path, replace(REQUEST, models=5))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("dear to somebody")
+    with pytest.raises(EdfkitError, match="exists and is not a run; give the name of a new folder"):
+        runs.open_run(tmp_path, REQUEST)
+    with pytest.raises(EdfkitError, match="exists and is not a run"):
+        runs.open_run(tmp_path / "thesis.txt", REQUEST)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is not a run: it has no plan.json"),
+        ("", "cannot be read"),
+        ('{"format": "edfkit run", "format_ver', "cannot be read"),
+        ("[]", "is not the plan of a run"),
+        ('{"format": "edfkit run", "format_version": 2}', "has format version 2 and this edfkit reads 1"),
+        ('{"format": "edfkit run", "format_version": 1}', "is damaged .KeyError: 'request'."),
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(EdfkitError, match=message):
+        runs.read_plan(tmp_path)
+
+
+# Training, with real processes
+
+
+def test_results_hold_the_curves(undisturbed: Path) -> None:
+    plan = runs.read_plan(undisturbed)
+    found = results(undisturbed)
+    assert sorted(found) == sorted(plan.ids)
+    for result in found.values():
+        assert result["status"] == "finished"
+        assert {len(result[curve]) for curve in ("test_error", "train_error", "train_loss")} == {2}
+        assert "torch" in result["software"]
+
+
+def test_a_finished_run_trains_nothing_again(undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (undisturbed / "results").iterdir()}
+    assert "3 of 3 resnet models done; 0 trained now" in generate(undisturbed, 3)
+    assert {path: path.stat().st_mtime_ns for path in (undisturbed / "results").iterdir()} == before
+
+
+def test_more_workers_and_growth_give_the_same_models(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    generate(folder, 2, "--workers", "2")
+    assert "3 of 3 resnet models done; 1 trained now" in generate(folder, 3, "--workers", "2")
+    for run in (undisturbed, folder):
+        pack([run], tmp_path / f"{run.name}.h5", source="test", license="none")
+    assert_same(tmp_path / "undisturbed.h5", tmp_path / "run.h5")
+
+
+def wait_for_another_result(process: "subprocess.Popen[str]", folder: Path) -> None:
+    known = len(results(folder))
+    deadline = time.monotonic() + 120
+    while len(results(folder)) == known and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+
+
+def kill_and_resume(folder: Path, models: int, kills: int, seed: int) -> int:
+    """Kill the whole command `kills` times at random moments, then let it finish; return how often it was hit at work."""
+    rng = random.Random(seed)
+    hits = 0
+    for _ in range(kills):
+        with started(folder, models, "--workers", "2") as process:
+            # Half of the kills come early, perhaps before the plan is whole; half come in the thick of training.
+            if rng.random() < 0.5:
+                wait_for_another_result(process, folder)
+            time.sleep(rng.uniform(0, 3))
+            hits += process.poll() is None
+        kept = results(folder)  # every file there is whole
+        assert all(result["id"] == name for name, result in kept.items())
+    done = {path: path.stat().st_mtime_ns for path in folder.glob("results/*.json")}
+    generate(folder, models, "--workers", "2")
+    assert {path: path.stat().st_mtime_ns for path in done} == done  # what was done is not trained again
+    assert not list(folder.glob("results/.*.tmp"))
+    return hits
+
+
+def test_a_killed_run_goes_on_to_the_same_archive(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    assert kill_and_resume(folder, 3, kills=2, seed=1) > 0
+    for run in (undisturbed, folder):
+        pack([run], tmp_path / f"{run.name}.h5", source="test", license="none")
+    assert_same(tmp_path / "undisturbed.h5", tmp_path / "killed.h5")
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_goes_on_to_the_same_archive(tmp_path: Path) -> None:
+    generate(tmp_path / "undisturbed", 60, "--workers", "2")
+    assert kill_and_resume(tmp_path / "killed", 60, kills=10, seed=2) == 10
+    for run in ("undisturbed", "killed"):
+        pack([tmp_path / run], tmp_path / f"{run}.h5", source="test", license="none")
+    assert_same(tmp_path / "undisturbed.h5", tmp_path / "killed.h5")
+
+
+def test_damaged_results_are_named_and_trained_again(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    plan = runs.make_plan(REQUEST)
+    runs.write_plan(folder, plan)
+    whole = {model: runs.result_path(undisturbed, model).read_text() for model in plan.ids}
+    cut, swapped, kept = plan.ids
+    runs.result_path(folder, cut).write_text(whole[cut][:100])
+    runs.result_path(folder, swapped).write_text(whole[kept])
+    runs.result_path(folder, kept).write_text(whole[kept])
+
+    now = status.read(folder)
+    assert (now.finished, now.damaged, now.remaining) == (1, 2, 2)
+    with pytest.raises(
+        EdfkitError, match=rf"{cut}.json is damaged .*; call edfkit generate .* to train the model again"
+    ):
+        pack([folder], tmp_path / "a.h5", source="test", license="none")
+    assert not (tmp_path / "a.h5").exists()
+    assert "3 of 3 resnet models done; 2 trained now" in generate(folder, 3)
+    for model, text in whole.items():
+        again = json.loads(runs.result_path(folder, model).read_text())
+        assert {**again, "seconds": 0} == {**json.loads(text), "seconds": 0}
+
+
+def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    plan = runs.make_plan(REQUEST)
+    width = plan.sample.width.copy()
+    width[1, 2] = -16  # a network that cannot be built
+    runs.write_plan(folder, replace(plan, sample=replace(plan.sample, width=width)))
+    with started(folder, 3) as process:
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "2 of 3 resnet models done; 3 trained now, of which 0 diverged and 1 failed" in out
+    assert err.strip().splitlines()[-1].startswith("edfkit: 1 models failed: ")
+    assert "Traceback" not in err
+    assert results(folder)[plan.ids[1]]["status"] == "failed"
+
+    pack([folder], tmp_path / "a.h5", source="test", license="none")
+    with Archive(tmp_path / "a.h5") as archive:
+        assert archive.read("resnet", "status").tolist() == [0, 2, 0]
+        assert np.isnan(archive.read("resnet", "error")).tolist() == [False, True, False]
+
+    runs.write_plan(folder, plan)
+    assert "3 of 3 resnet models done; 1 trained now" in generate(folder, 3)
+
+
+def test_a_worker_that_is_killed_costs_no_model(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with started(folder, 3, "--workers", "1") as process:
+        kill_worker(process)
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    for run in (undisturbed, folder):
+        pack([run], tmp_path / f"{run.name}.h5", source="test", license="none")
+    assert_same(tmp_path / "undisturbed.h5", tmp_path / "run.h5")
+
+
+def test_a_model_that_kills_its_worker_is_recorded_as_failed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    once = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with started(folder, 1, "--workers", "1", "--epochs", "1000", **once) as process:
+        kill_worker(process)
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "0 of 1 resnet models done; 1 trained now, of which 0 diverged and 1 failed" in out
+    assert "a lack of memory may explain" in err
+    assert "Traceback" not in err
+
+
+def kill_worker(process: "subprocess.Popen[str]") -> None:
+    """Kill the process that trains, once it has used the processor for long enough to be at it."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        listing = subprocess.run(
+            ["ps", "-ww", "-o", "pid=,cputimes=,args=", "-g", str(process.pid)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for line in listing.stdout.splitlines():
+            pid, seconds, command = line.split(maxsplit=2)
+            if "spawn_main" in command and int(seconds) >= 6:
+                os.kill(int(pid), signal.SIGKILL)
+                return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    raise AssertionError("no worker was seen at work")
+
+
+def test_two_commands_do_not_train_one_run(undisturbed: Path) -> None:
+    with FileLock(undisturbed / ".lock"), started(undisturbed, 3) as process:
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "Another process is training the run" in err
+    generate(undisturbed, 3)  # and later it may
+
+
+def test_an_interrupt_is_answered_with_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with started(folder, 50, "--workers", "2") as process:
+        wait_for_another_result(process, folder)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out == ""
+    assert err.strip().splitlines()[-1] == (
+        f"edfkit: Interrupted; the same command goes on with {folder}, where nothing is lost."
+    )
+    assert "Traceback" not in err
+
+
+# Status and pack
+
+
+def test_status_counts_what_is_there(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    plan = runs.make_plan(REQUEST)
+    runs.write_plan(folder, plan)
+    now = status.read(folder)
+    assert asdict(now) == {
+        "space": "resnet", "dataset": "digits", "models": 3, "finished": 0, "diverged": 0, "failed": 0, "damaged": 0,
+        "models_per_hour": None, "best_error": None,
+    }  # fmt: skip
+    assert now.remaining == 3
+    for i, model in enumerate(plan.ids[:2]):
+        path = runs.result_path(folder, model)
+        path.write_bytes(runs.result_path(undisturbed, model).read_bytes())
+        os.utime(path, (1_000_000 + 36 * i, 1_000_000 + 36 * i))
+    now = status.read(folder)
+    assert (now.finished, now.remaining, now.models_per_hour) == (2, 1, 100.0)
+    found = results(folder)
+    assert now.best_error == min(min(result["test_error"]) for result in found.values())
+
+
+def test_an_archive_says_what_the_runs_say(undisturbed: Path, tmp_path: Path) -> None:
+    plan = runs.read_plan(undisturbed)
+    pack([undisturbed], tmp_path / "a.h5", title="A title", source="a test", license="CC0")
+    found = results(undisturbed)
+    with Archive(tmp_path / "a.h5") as archive:
+        assert archive.attrs["title"] == "A title"
+        assert archive.attrs["dataset"] == "digits"
+        assert json.loads(archive.attrs["recipe"]) == plan.request.recipe.as_dict()
+        assert archive.attrs["created"] == plan.created
+        assert json.loads(archive.group_attrs("resnet")["bounds"]) == plan.request.bounds
+        read = {name: archive.read("resnet", name) for name in archive.variables("resnet")}
+    assert read["id"].tolist() == plan.ids
+    for i, model in enumerate(plan.ids):
+        result = found[model]
+        assert read["error"][i] == min(result["test_error"])
+        assert read["error_final"][i] == result["test_error"][-1]
+        for curve in ("test_error", "train_error", "train_loss"):
+            assert read[curve][i].tolist() == result[curve]
+    np.testing.assert_array_equal(read["depth"], plan.sample.depth)
+    np.testing.assert_array_equal(read["flops"], plan.sample.complexity.flops)
+    np.testing.assert_array_equal(read["seed"], plan.seeds)
+    assert set(read["lr"]) == {0.1}
+    assert set(read["wd"]) == {5e-4}
+    assert set(read["params"] < 40e3) == {True}
+
+
+def test_the_same_runs_give_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:
+    for name in ("a.h5", "b.h5"):
+        pack([undisturbed], tmp_path / name, source="test", license="none")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def copy_run(folder: Path, request: runs.Request, source: Path) -> Path:
+    """Make a run with the results of another under its own ids, to pack without training again."""
+    plan = runs.make_plan(request)
+    runs.write_plan(folder, plan)
+    texts = list(results(source).values())
+    for i, model in enumerate(plan.ids):
+        runs.result_path(folder, model).write_text(json.dumps({**texts[i % len(texts)], "id": model}))
+    return folder
+
+
+def test_runs_of_one_space_become_one_population(undisturbed: Path, tmp_path: Path) -> None:
+    first = copy_run(tmp_path / "first", REQUEST, undisturbed)
+    second = copy_run(tmp_path / "second", replace(REQUEST, seed=8, models=2), undisturbed)
+    other = copy_run(tmp_path / "other", replace(REQUEST, space="vanilla"), undisturbed)
+    counts = pack([first, second, other], tmp_path / "a.h5", source="test", license="none")
+    assert counts == {"resnet": (5, 5), "vanilla": (3, 3)}
+    with Archive(tmp_path / "a.h5") as archive:
+        assert archive.names == ["resnet", "vanilla"]
+        assert archive.read("resnet", "id").tolist() == runs.read_plan(first).ids + runs.read_plan(second).ids
+        assert json.loads(archive.group_attrs("resnet")["run_seeds"]) == [3, 8]
+
+
+def test_runs_that_do_not_go_together_are_refused(undisturbed: Path, tmp_path: Path) -> None:
+    first = copy_run(tmp_path / "first", REQUEST, undisturbed)
+    bounded = copy_run(tmp_path / "bounded", replace(REQUEST, bounds={"params": 30e3}), undisturbed)
+    longer = replace(REQUEST, recipe=replace(REQUEST.recipe, lr=0.2), space="vanilla")
+    trained = copy_run(tmp_path / "trained", longer, undisturbed)
+    with pytest.raises(EdfkitError, match="differ in bounds"):
+        pack([first, bounded], tmp_path / "a.h5", source="test", license="none")
+    with pytest.raises(EdfkitError, match="differ in recipe"):
+        pack([first, trained], tmp_path / "a.h5", source="test", license="none")
+    twin = copy_run(tmp_path / "twin", REQUEST, undisturbed)
+    with pytest.raises(EdfkitError, match="the id .* stands for 2 models"):
+        pack([first, twin], tmp_path / "a.h5", source="test", license="none")
+    empty = tmp_path / "empty"
+    runs.write_plan(empty, runs.make_plan(REQUEST))
+    with pytest.raises(EdfkitError, match="has no finished model yet"):
+        pack([empty], tmp_path / "a.h5", source="test", license="none")
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_spaces_sampled_under_one_seed_share_no_configuration_pairs() -> None:
+    resnet, vanilla = (runs.make_plan(replace(REQUEST, space=name, models=200)).sample for name in spaces.SPACES)
+    same = (resnet.depth == vanilla.depth).all(1) & (resnet.width == vanilla.width).all(1)
+    assert same.mean() < 0.1

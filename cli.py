@@ -10,9 +10,8 @@ import click
 from edfkit import EdfkitError, __version__
 
 if TYPE_CHECKING:
-    from edfkit.generator.run import Plan
-
     from edfkit.archive import Archive
+    from edfkit.generator.run import Plan
     from edfkit.published import Published
     from edfkit.study import Comparison, Population
 
@@ -80,7 +79,6 @@ def _reads(command: Command) -> Command:
 
 def _open(where: str | None) -> "Archive | Published":
     from edfkit.datasets import locate
-
     from edfkit.source import open_source
 
     return open_source(locate(where))
@@ -273,7 +271,6 @@ def _train(folder: Path, plan: "Plan", workers: int | None, images: Path | None)
     import os
     from collections import Counter
 
-    from edfkit.generator import run as runs
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -283,6 +280,8 @@ def _train(folder: Path, plan: "Plan", workers: int | None, images: Path | None)
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+
+    from edfkit.generator import run as runs
 
     ended: Counter[str] = Counter()
     done = len(plan.ids) - len(runs.pending(folder, plan))

@@ -7,4 +7,4 @@ __version__ = "0.1.0"
 
 
 class EdfkitError(ValueError):
-    """Input that edfkit cannot work with; the message is one sentence: what was given, what was expected, what to do."""
+    """Input that edfkit cannot work with: one sentence says what was given, what was expected and what to do."""

@@ -1,4 +1,4 @@
-"""Image data sets, as one kind of object: uint8 images of training and test set, with the statistics to normalise them."""
+"""Image data sets as one kind of object: uint8 images for training and test, and the statistics to normalise them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

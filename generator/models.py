@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-from edfkit.generator.complexity import STEM_WIDTH, STRIDES
 from torch import Tensor, nn
+
+from edfkit.generator.complexity import STEM_WIDTH, STRIDES
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edfkit.generator import run as runs
-from edfkit.generator import spaces
 
 from edfkit import EdfkitError
 from edfkit.archive import STATUS, write
+from edfkit.generator import run as runs
+from edfkit.generator import spaces
 
 _CURVES = ("test_error", "train_error", "train_loss")
 # What the runs of one population, and those of one archive, must have in common.
@@ -108,10 +108,9 @@ def _columns(folder: Path, plan: runs.Plan, software: set[str]) -> dict[str, np.
     found = [result for result in results if result is not None]
     software.update(result["software"] for result in found if result["status"] != "failed")
     recipe = plan.request.recipe
+    unknown = [None] * recipe.epochs  # of a failed model
     curves = {
-        name: np.array([result.get(name) or [None] * recipe.epochs for result in found], float).reshape(
-            -1, recipe.epochs
-        )
+        name: np.array([result.get(name, unknown) for result in found], float).reshape(-1, recipe.epochs)
         for name in _CURVES
     }
     error = curves["test_error"]

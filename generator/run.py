@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edfkit.generator import data, spaces
-from edfkit.generator.complexity import Complexity
-from edfkit.generator.recipe import REVISION, Recipe
 
 from edfkit import EdfkitError, __version__
 from edfkit.files import TEMPORARY_SUFFIX, write_text
+from edfkit.generator import data, spaces
+from edfkit.generator.complexity import Complexity
+from edfkit.generator.recipe import REVISION, Recipe
 
 if TYPE_CHECKING:
     from dask.distributed import LocalCluster
@@ -177,10 +177,8 @@ def open_run(run: Path, request: Request) -> Plan:
     """
     if not (run / "plan.json").exists():
         # A run killed before its plan was whole has left an empty folder of results, and perhaps a temporary file.
-        strange = (
-            [p for p in run.iterdir() if p.suffix != TEMPORARY_SUFFIX and p != run / "results"] if run.is_dir() else []
-        )
-        if run.is_file() or strange:
+        ours = {run / "results", *run.glob(f".*{TEMPORARY_SUFFIX}")}
+        if run.is_file() or (run.is_dir() and set(run.iterdir()) - ours):
             raise EdfkitError(f"{run} exists and is not a run; give the name of a new folder.")
         plan = make_plan(request)
         write_plan(run, plan)
@@ -239,7 +237,7 @@ def read_result(run: Path, model: str) -> dict[str, Any] | None:
 
 
 def pending(run: Path, plan: Plan) -> list[int]:
-    """Return which models of the plan are to be trained, in its order: without a result, or with a damaged or failed one."""
+    """Return which models are to be trained, in the plan's order: those without a result, or with a bad one."""
     return [index for index, model in enumerate(plan.ids) if not _is_done(run, model)]
 
 
@@ -290,6 +288,7 @@ def train_model(run: str, index: int, folder: str | None = None) -> str:
         Its status: finished, diverged or failed.
     """
     import torch
+
     from edfkit.generator.models import build
     from edfkit.generator.train import train
 

@@ -1,12 +1,13 @@
-"""The design spaces, and uniform samples from them under complexity bounds. A space is data: a block and value lists."""
+"""The design spaces, and uniform samples from them under complexity bounds. A space is data: block and value lists."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from edfkit.generator.complexity import STRIDES, Complexity, Counts, measure
+from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+from edfkit.generator.complexity import STRIDES, Complexity, Counts, measure
 
 BOUNDED = ("params", "macs", "flops")
 
@@ -37,7 +38,7 @@ class Space:
     @property
     def size(self) -> int:
         """Number of configurations in the space."""
-        return (len(self.depths) * len(self.widths)) ** len(STRIDES)
+        return int((len(self.depths) * len(self.widths)) ** len(STRIDES))
 
 
 _DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
@@ -86,7 +87,7 @@ class Sample:
         return len(self.depth)
 
 
-def within_bounds(complexity: Complexity, bounds: Mapping[str, float], rule: str) -> np.ndarray:
+def within_bounds(complexity: Complexity, bounds: Mapping[str, float], rule: str) -> NDArray[np.bool_]:
     """Tell which configurations lie strictly below the bounds.
 
     Parameters
@@ -105,7 +106,8 @@ def within_bounds(complexity: Complexity, bounds: Mapping[str, float], rule: str
     if rule == "none" or not bounds:
         return np.ones(len(complexity.params), bool)
     below = [getattr(complexity, name) < bound for name, bound in bounds.items()]
-    return np.logical_and.reduce(below) if rule == "and" else np.logical_or.reduce(below)
+    combine = np.logical_and if rule == "and" else np.logical_or
+    return np.asarray(combine.reduce(below))
 
 
 def sample(
@@ -174,7 +176,7 @@ def sample(
         drawn += _DRAWS
         if not found and drawn >= _MOST_DRAWS:
             raise EdfkitError(
-                f"None of {drawn:,} configurations drawn from {space.name} is within {bounds} ({rule}); raise the bounds."
+                f"None of {drawn:,} configurations drawn from {space.name} is within {bounds} ({rule}); raise them."
             )
     depth, width = (np.concatenate([part[i] for part in kept])[:models] for i in (0, 1))
     counts = (np.concatenate([part[2][i] for part in kept])[:models] for i in range(4))

@@ -4,9 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from edfkit.generator import run as runs
-
 from edfkit import EdfkitError
+from edfkit.generator import run as runs
 
 # The speed is that of the latest results, so that a pause before them does not count.
 _LATEST = 100
@@ -73,7 +72,10 @@ def read(folder: Path) -> Status:
         plan.request.space,
         plan.request.dataset,
         len(plan.ids),
-        *(states[name] for name in ("finished", "diverged", "failed", "damaged")),
+        finished=states["finished"],
+        diverged=states["diverged"],
+        failed=states["failed"],
+        damaged=states["damaged"],
         models_per_hour=3600 * (len(latest) - 1) / span if span else None,
         best_error=min(errors, default=None),
     )

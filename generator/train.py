@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from edfkit.generator.data import Images
-from edfkit.generator.recipe import Recipe
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edfkit import EdfkitError
+from edfkit.generator.data import Images
+from edfkit.generator.recipe import Recipe
 
 
 @dataclass(frozen=True)

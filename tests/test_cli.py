@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 import pytest
 import reference
-from edfkit.cli import main
-from edfkit.datasets import BUNDLED
 
 from edfkit import __version__
 from edfkit.archive import REQUIRED_ATTRS, write
+from edfkit.cli import main
+from edfkit.datasets import BUNDLED
 
 DIGITS = BUNDLED["digits"]
 EDFKIT = shutil.which("edfkit", path=str(Path(sys.executable).parent)) or shutil.which("edfkit") or "edfkit"

@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
 from edfkit.generator import data
 from edfkit.generator.recipe import Recipe
 from edfkit.generator.run import Request, open_run

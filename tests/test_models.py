@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from edfkit.generator import models, spaces
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from edfkit.generator import models, spaces
 
 SPACES = list(spaces.SPACES.values())
 
@@ -15,6 +16,15 @@ SPACES = list(spaces.SPACES.values())
 def small(space: spaces.Space, number: int, seed: int, side: int = 8, channels: int = 1) -> spaces.Sample:
     bounds = {"params": 0.3e6, "macs": 6e6 * (side / 8) ** 2}
     return spaces.sample(space, number, seed=seed, bounds=bounds, image_size=side, channels=channels)
+
+
+def record_outputs(model: nn.Module) -> list[int]:
+    """Give a list that fills with the number of elements that each layer with weights outputs."""
+    outputs: list[int] = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
+    return outputs
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
@@ -25,10 +35,7 @@ def test_counts_equal_those_of_the_network(space: spaces.Space, side: int, chann
         model = models.build(space.block, drawn.depth[i].tolist(), drawn.width[i].tolist(), channels=channels)
         assert sum(p.numel() for p in model.parameters()) == drawn.complexity.params[i]
 
-        outputs: list[int] = []
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
+        outputs = record_outputs(model)
         counter = FlopCounterMode(display=False)
         with counter, torch.no_grad():
             logits = model(torch.zeros(1, channels, side, side))
@@ -87,7 +94,7 @@ def test_initial_weights_follow_their_law() -> None:
         assert (norm.weight == 1).all()
         assert (norm.bias == 0).all()
         assert (norm.eps, norm.momentum, norm.num_batches_tracked) == (1e-5, 0.1, None)
-    classifier = [layer for layer in model.modules() if isinstance(layer, nn.Linear)][0]
+    classifier = next(layer for layer in model.modules() if isinstance(layer, nn.Linear))
     assert classifier.weight.std().item() == pytest.approx(0.01, rel=0.1)
     assert (classifier.bias == 0).all()
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edfkit.generator import run as runs
-from edfkit.generator import spaces, status
-from edfkit.generator.pack import pack
-from edfkit.generator.recipe import Recipe
 from filelock import FileLock
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
+from edfkit.generator import run as runs
+from edfkit.generator import spaces, status
+from edfkit.generator.pack import pack
+from edfkit.generator.recipe import Recipe
 
 EDFKIT = Path(sys.executable).parent / "edfkit"
 SETTINGS = ["--seed", "3", "--epochs", "2", "--max-params", "40e3", "--max-macs", "1e6"]
@@ -35,7 +35,17 @@ REQUEST = runs.Request(
 @contextmanager
 def started(folder: Path, models: int, *more: str, **environment: str) -> "Iterator[subprocess.Popen[str]]":
     """Start the command as a terminal does, in a process group of its own, which is dead in the end."""
-    command = [EDFKIT, "generate", "resnet", "--models", str(models), *SETTINGS, "--out", folder, *more]
+    command: list[str | Path] = [
+        EDFKIT,
+        "generate",
+        "resnet",
+        "--models",
+        str(models),
+        *SETTINGS,
+        "--out",
+        folder,
+        *more,
+    ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, **environment},
@@ -196,7 +206,7 @@ def wait_for_another_result(process: "subprocess.Popen[str]", folder: Path) -> N
 
 
 def kill_and_resume(folder: Path, models: int, kills: int, seed: int) -> int:
-    """Kill the whole command `kills` times at random moments, then let it finish; return how often it was hit at work."""
+    """Kill the command `kills` times at random moments, let it finish; return how often it was hit at work."""
     rng = random.Random(seed)
     hits = 0
     for _ in range(kills):
@@ -430,7 +440,7 @@ def test_runs_that_do_not_go_together_are_refused(undisturbed: Path, tmp_path: P
     with pytest.raises(EdfkitError, match="differ in recipe"):
         pack([first, trained], tmp_path / "a.h5", source="test", license="none")
     twin = copy_run(tmp_path / "twin", REQUEST, undisturbed)
-    with pytest.raises(EdfkitError, match="the id .* stands for 2 models"):
+    with pytest.raises(EdfkitError, match=r"the id .* stands for 2 models"):
         pack([first, twin], tmp_path / "a.h5", source="test", license="none")
     empty = tmp_path / "empty"
     runs.write_plan(empty, runs.make_plan(REQUEST))

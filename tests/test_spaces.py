@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edfkit.generator import spaces
-from edfkit.generator.complexity import Complexity, measure
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from edfkit import EdfkitError
+from edfkit.generator import spaces
+from edfkit.generator.complexity import Complexity, measure
 
 RESNET, VANILLA = spaces.SPACES["resnet"], spaces.SPACES["vanilla"]
 DIGITS: dict[str, Any] = {"image_size": 8, "channels": 1}
@@ -116,8 +116,8 @@ def test_bounded_samples_are_uniform_within_the_bounds() -> None:
         (drawn.width[:, 2], free.width[inside, 2]),
     ):
         values = np.unique(reference)
-        table = [[(column == value).sum() for value in values] for column in (bounded, reference)]
-        table = np.array(table)[:, np.array(table).sum(0) > 20]
+        table = np.array([[(column == value).sum() for value in values] for column in (bounded, reference)])
+        table = table[:, table.sum(0) > 20]
         assert stats.chi2_contingency(table).pvalue > 1e-4
 
 

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from edfkit.generator import data, models
-from edfkit.generator import train as training
-from edfkit.generator.data import Images
-from edfkit.generator.recipe import Recipe
 from torch import nn
 from torch.nn import functional
 
 from edfkit import EdfkitError
+from edfkit.generator import data, models
+from edfkit.generator import train as training
+from edfkit.generator.data import Images
+from edfkit.generator.recipe import Recipe
 
 DIGITS = data.find("digits").load(None)
-RECIPE = Recipe(**data.find("digits").recipe)  # type: ignore[arg-type]
+RECIPE = Recipe(**data.find("digits").recipe)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -28,7 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)  # the rename itself
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            _sync(path.parent)  # the rename itself
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -72,9 +72,10 @@ def _digits(folder: Path | None) -> Images:
 
 
 def _cifar10(folder: Path | None) -> Images:
+    import pooch
     from torchvision.datasets import CIFAR10
 
-    root = folder if folder is not None else Path.home() / ".cache" / "edfkit" / "images"
+    root = folder or Path(pooch.os_cache("edfkit")) / "images"
     try:
         # A folder that the user names is read as it is; only our own is filled by a download.
         train, test = (CIFAR10(str(root), train=part, download=folder is None) for part in (True, False))

@@ -14,6 +14,7 @@ import platform
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import version
@@ -339,6 +340,21 @@ def _start_cluster(workers: int) -> "LocalCluster":
         signal.signal(signal.SIGINT, handler)
 
 
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(run / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise EdfkitError(f"Another process is training the run {run}; wait for it, or stop it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def train_pending(run: Path, plan: Plan, *, workers: int, folder: Path | None = None) -> Iterator[str]:
     """Train the models of a run that are not done, each on one thread of one of several processes.
 
@@ -364,14 +380,8 @@ def train_pending(run: Path, plan: Plan, *, workers: int, folder: Path | None = 
         If another process is training this run, or the images cannot be had.
     """
     from dask.distributed import Client, KilledWorker, as_completed
-    from filelock import FileLock, Timeout
 
-    lock = FileLock(run / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise EdfkitError(f"Another process is training the run {run}; wait for it, or stop it.") from None
-    with lock:
+    with _alone(run):
         for leftover in (run / "results").glob(f".*{TEMPORARY_SUFFIX}"):
             leftover.unlink(missing_ok=True)
         left = pending(run, plan)

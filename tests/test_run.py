@@ -49,6 +49,7 @@ def started(folder: Path, models: int, *more: str, **environment: str) -> "Itera
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, **environment},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     try:
         yield process
@@ -269,7 +270,7 @@ def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_p
     folder = tmp_path / "run"
     plan = runs.make_plan(REQUEST)
     width = plan.sample.width.copy()
-    width[1, 2] = -16  # a network that cannot be built
+    width[1, 2] = 0  # a network that cannot be built
     runs.write_plan(folder, replace(plan, sample=replace(plan.sample, width=width)))
     with started(folder, 3) as process:
         out, err = process.communicate(timeout=300)

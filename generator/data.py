@@ -57,7 +57,8 @@ class Dataset:
 
 
 def _digits(folder: Path | None) -> Images:
-    # The order is that of the source, writer after writer: the last 797 images are from writers unseen in training.
+    # Split in the order of the source, without a seed. It is harder than a random split: nearest neighbours miss 3.8 %
+    # of the test images instead of 1.6 %.
     from sklearn.datasets import load_digits
 
     if folder is not None:

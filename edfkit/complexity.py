@@ -90,7 +90,7 @@ def bin_index(complexity: ArrayLike, lo: float, hi: float, bins: int) -> NDArray
     single = bins == 1 and lo == hi and bool(np.all(models == lo))
     if not (single or -np.inf < lo < hi < np.inf):
         raise EdfkitError(
-            f"range: {_span(lo, hi)} was given for {bins} bins, but it must start below its end: give a wider range, "
+            f"range: {_span(lo, hi)} was given, but a range must start below its end: give a wider one, "
             "or compare without normalising (given none)."
         )
     index = np.searchsorted(np.linspace(lo, hi, bins + 1), models, side="right") - 1

@@ -81,7 +81,7 @@ def _cifar10(folder: Path | None) -> Images:
         # A folder that the user names is read as it is; only our own is filled by a download.
         train, test = (CIFAR10(str(root), train=part, download=folder is None) for part in (True, False))
     except (RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = error if isinstance(error, OSError) else "a file is missing or is not the official one"
         raise EdfkitError(
             f"CIFAR-10 could not be read from {root} ({reason}); give the folder that holds cifar-10-batches-py, "
             "or leave it out to download."

@@ -185,8 +185,8 @@ def open_run(run: Path, request: Request) -> Plan:
         write_plan(run, plan)
         return plan
     plan = read_plan(run)
-    old, new = asdict(plan.request), asdict(request)
-    differing = [name for name in old if name != "models" and old[name] != new[name]]
+    old, new = (asdict(r) | r.recipe.as_dict() for r in (plan.request, request))
+    differing = [name for name in old if name not in ("models", "recipe") and old[name] != new[name]]
     if differing:
         raise EdfkitError(
             f"The run {run} was begun with "

@@ -76,8 +76,10 @@ def arrays(archive: Path) -> dict[str, np.ndarray]:
         return {name: opened.read("resnet", name) for name in opened.variables("resnet") if name != "seconds"}
 
 
-def assert_same(one: Path, other: Path) -> None:
-    first, second = arrays(one), arrays(other)
+def assert_same_archive(one: Path, other: Path) -> None:
+    for run in (one, other):
+        pack([run], run.with_suffix(".h5"), source="test", license="none")
+    first, second = arrays(one.with_suffix(".h5")), arrays(other.with_suffix(".h5"))
     assert first.keys() == second.keys()
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)
@@ -89,6 +91,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
     out = generate(folder, 3, "--workers", "1")
     assert "3 of 3 resnet models done; 3 trained now, of which 0 diverged and 0 failed" in out
+    return folder
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a run that takes long enough to be disturbed, without disturbance."""
+    folder = tmp_path_factory.mktemp("runs") / "longer"
+    generate(folder, 16, "--workers", "2")
     return folder
 
 
@@ -131,6 +141,8 @@ def test_a_run_is_gone_on_with_only_by_its_own_settings(tmp_path: Path) -> None:
     assert runs.open_run(folder, REQUEST).ids == runs.read_plan(folder).ids
     with pytest.raises(EdfkitError, match=r"was begun with seed 3 and not 4; repeat its settings"):
         runs.open_run(folder, replace(REQUEST, seed=4))
+    with pytest.raises(EdfkitError, match=r"was begun with seed 3 and not 4, epochs 2 and not 3; repeat"):
+        runs.open_run(folder, replace(REQUEST, seed=4, recipe=replace(REQUEST.recipe, epochs=3)))
     with pytest.raises(EdfkitError, match=r"has 3 models, more than the 2 asked for; a run can only grow"):
         runs.open_run(folder, replace(REQUEST, models=2))
     assert len(runs.open_run(folder, replace(REQUEST, models=7)).ids) == 7
@@ -194,9 +206,7 @@ def test_more_workers_and_growth_give_the_same_models(undisturbed: Path, tmp_pat
     folder = tmp_path / "run"
     generate(folder, 2, "--workers", "2")
     assert "3 of 3 resnet models done; 1 trained now" in generate(folder, 3, "--workers", "2")
-    for run in (undisturbed, folder):
-        pack([run], tmp_path / f"{run.name}.h5", source="test", license="none")
-    assert_same(tmp_path / "undisturbed.h5", tmp_path / "run.h5")
+    assert_same_archive(undisturbed, folder)
 
 
 def wait_for_another_result(process: "subprocess.Popen[str]", folder: Path) -> None:
@@ -206,16 +216,18 @@ def wait_for_another_result(process: "subprocess.Popen[str]", folder: Path) -> N
         time.sleep(0.05)
 
 
-def kill_and_resume(folder: Path, models: int, kills: int, seed: int) -> int:
-    """Kill the command `kills` times at random moments, let it finish; return how often it was hit at work."""
+def kill_and_resume(folder: Path, models: int, kills: int, longest: float, seed: int) -> int:
+    """Kill the command `kills` times at random moments, let it finish; return how often it was at work then."""
     rng = random.Random(seed)
     hits = 0
-    for _ in range(kills):
+    for kill in range(kills):
         with started(folder, models, "--workers", "2") as process:
-            # Half of the kills come early, perhaps before the plan is whole; half come in the thick of training.
-            if rng.random() < 0.5:
+            # In turn at any moment, perhaps before the plan is whole, and just after a model was done.
+            if kill % 2:
                 wait_for_another_result(process, folder)
-            time.sleep(rng.uniform(0, 3))
+                time.sleep(rng.uniform(0, 0.3))
+            else:
+                time.sleep(rng.uniform(0, longest))
             hits += process.poll() is None
         kept = results(folder)  # every file there is whole
         assert all(result["id"] == name for name, result in kept.items())
@@ -226,21 +238,17 @@ def kill_and_resume(folder: Path, models: int, kills: int, seed: int) -> int:
     return hits
 
 
-def test_a_killed_run_goes_on_to_the_same_archive(undisturbed: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_archive(longer: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    assert kill_and_resume(folder, 3, kills=2, seed=1) > 0
-    for run in (undisturbed, folder):
-        pack([run], tmp_path / f"{run.name}.h5", source="test", license="none")
-    assert_same(tmp_path / "undisturbed.h5", tmp_path / "killed.h5")
+    assert kill_and_resume(folder, 16, kills=2, longest=4, seed=1) == 2
+    assert_same_archive(longer, folder)
 
 
 @pytest.mark.slow
 def test_a_run_killed_ten_times_goes_on_to_the_same_archive(tmp_path: Path) -> None:
-    generate(tmp_path / "undisturbed", 60, "--workers", "2")
-    assert kill_and_resume(tmp_path / "killed", 60, kills=10, seed=2) == 10
-    for run in ("undisturbed", "killed"):
-        pack([tmp_path / run], tmp_path / f"{run}.h5", source="test", license="none")
-    assert_same(tmp_path / "undisturbed.h5", tmp_path / "killed.h5")
+    generate(tmp_path / "undisturbed", 200, "--workers", "2")
+    assert kill_and_resume(tmp_path / "killed", 200, kills=10, longest=12, seed=2) == 10
+    assert_same_archive(tmp_path / "undisturbed", tmp_path / "killed")
 
 
 def test_damaged_results_are_named_and_trained_again(undisturbed: Path, tmp_path: Path) -> None:
@@ -289,22 +297,21 @@ def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_p
     assert "3 of 3 resnet models done; 1 trained now" in generate(folder, 3)
 
 
-def test_a_worker_that_is_killed_costs_no_model(undisturbed: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_costs_no_model(longer: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with started(folder, 3, "--workers", "1") as process:
-        kill_worker(process)
+    with started(folder, 16, "--workers", "1") as process:
+        wait_for_another_result(process, folder)
+        kill_worker(process, 0)
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    for run in (undisturbed, folder):
-        pack([run], tmp_path / f"{run.name}.h5", source="test", license="none")
-    assert_same(tmp_path / "undisturbed.h5", tmp_path / "run.h5")
+    assert_same_archive(longer, folder)
 
 
 def test_a_model_that_kills_its_worker_is_recorded_as_failed(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     once = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    with started(folder, 1, "--workers", "1", "--epochs", "1000", **once) as process:
-        kill_worker(process)
+    with started(folder, 1, "--workers", "1", "--epochs", "3000", **once) as process:
+        kill_worker(process, 8)
         out, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "0 of 1 resnet models done; 1 trained now, of which 0 diverged and 1 failed" in out
@@ -312,8 +319,8 @@ def test_a_model_that_kills_its_worker_is_recorded_as_failed(tmp_path: Path) -> 
     assert "Traceback" not in err
 
 
-def kill_worker(process: "subprocess.Popen[str]") -> None:
-    """Kill the process that trains, once it has used the processor for long enough to be at it."""
+def kill_worker(process: "subprocess.Popen[str]", after: int) -> None:
+    """Kill the process that trains, once it has used the processor for so many seconds."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         listing = subprocess.run(
@@ -324,7 +331,7 @@ def kill_worker(process: "subprocess.Popen[str]") -> None:
         )
         for line in listing.stdout.splitlines():
             pid, seconds, command = line.split(maxsplit=2)
-            if "spawn_main" in command and int(seconds) >= 6:
+            if "spawn_main" in command and int(seconds) >= after:
                 os.kill(int(pid), signal.SIGKILL)
                 return
         assert process.poll() is None, process.communicate()

@@ -413,6 +413,9 @@ def test_the_others_may_be_missing(copy: Path, variable: str) -> None:
     del populations["resnet"][variable]
     write(copy, populations, ATTRS)
     validate(copy)
+    with Archive(copy) as archive:
+        assert variable not in archive.variables("resnet")
+        assert set(REQUIRED) < set(archive.variables("resnet"))
 
 
 @pytest.mark.parametrize("attribute", ["format", "format_version", *REQUIRED_ATTRS])

@@ -78,8 +78,8 @@ def test_training_a_model_again_gives_its_curves(archive: Archive, name: str) ->
 
 
 def test_the_main_finding_of_the_paper_shows(archive: Archive) -> None:
-    medians = {name: np.median(archive.read(name, "error")) for name in archive.names}
-    assert medians["resnet"] < 8 < 20 < medians["vanilla"]
+    shares = {name: (archive.read(name, "error") < 8).mean() for name in archive.names}
+    assert shares == pytest.approx({"resnet": 0.82, "vanilla": 0.14}, abs=0.005)  # as the data card says
 
 
 def test_its_data_card_lies_beside_it() -> None:

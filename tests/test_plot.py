@@ -138,6 +138,7 @@ def test_many_populations_have_a_line_each() -> None:
 
 def test_errors_all_alike_can_be_drawn(tmp_path: Path) -> None:
     plot_edfs(compare_populations(Memory(), ["a", "b"], given="none", error="final"), tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 1_000
 
 
 def test_no_display_and_no_pyplot_is_needed(tmp_path: Path) -> None:

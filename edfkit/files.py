@@ -30,6 +30,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         if os.name == "posix":  # elsewhere a folder cannot be opened
             _sync(path.parent)  # the rename itself
+    except OSError as error:
+        # A failed write knows no name, and a temporary one tells nobody anything.
+        error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

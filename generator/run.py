@@ -382,6 +382,7 @@ def train_pending(run: Path, plan: Plan, *, workers: int, folder: Path | None = 
     from dask.distributed import Client, KilledWorker, as_completed
 
     with _alone(run):
+        (run / "results").mkdir(exist_ok=True)  # it may have been removed to train all of it again
         for leftover in (run / "results").glob(f".*{TEMPORARY_SUFFIX}"):
             leftover.unlink(missing_ok=True)
         left = pending(run, plan)

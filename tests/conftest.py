@@ -1,5 +1,8 @@
 """Fixtures that several modules share."""
 
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +28,15 @@ def cifar_images() -> Path:
             "the CIFAR-10 images are not here: no shared/images/cifar10_lossless_subset.npz beside the checkout"
         )
     return file
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a disk of 160 kB, mounted for the test."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here: that takes root and the right to mount")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

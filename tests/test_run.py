@@ -297,6 +297,29 @@ def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_p
     assert "3 of 3 resnet models done; 1 trained now" in generate(folder, 3)
 
 
+def test_a_full_disk_stops_a_run_that_goes_on_once_there_is_room(small_disk: Path) -> None:
+    folder, filler = small_disk / "run", small_disk / "filler"
+    filler.write_bytes(bytes(120_000))  # of 160 kB; each result takes a block of 4
+    with started(folder, 24) as process:
+        out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (1, "")
+    *_, sentence = err.strip().splitlines()
+    assert sentence.startswith(f"edfkit: {folder}/results/")
+    assert sentence.endswith(".json: No space left on device; give another place, or make room there.")
+    done = len(results(folder))  # all of them whole
+    assert 0 < done < 24
+    filler.unlink()
+    assert f"24 of 24 resnet models done; {24 - done} trained now" in generate(folder, 24)
+
+
+def test_removed_results_are_trained_again(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    runs.write_plan(folder, runs.read_plan(undisturbed))
+    (folder / "results").rmdir()
+    generate(folder, 3)
+    assert_same_archive(undisturbed, folder)
+
+
 def test_a_worker_that_is_killed_costs_no_model(longer: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with started(folder, 16, "--workers", "1") as process:

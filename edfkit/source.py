@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.published import Published
 
@@ -19,6 +20,8 @@ def open_source(path: Path) -> Archive | Published:
     EdfkitError
         If it cannot be read.
     """
+    if (path / "plan.json").is_file():
+        raise EdfkitError(f"{path} is a run and not an archive; make one of it with edfkit pack {path} -o ARCHIVE.")
     if path.is_dir() or path.suffix.lower() == ".json":
         return Published(path)
     return Archive(path)

@@ -23,6 +23,7 @@ from edfkit.generator import run as runs
 from edfkit.generator import spaces, status
 from edfkit.generator.pack import pack
 from edfkit.generator.recipe import Recipe
+from edfkit.source import open_source
 
 EDFKIT = Path(sys.executable).parent / "edfkit"
 SETTINGS = ["--seed", "3", "--epochs", "2", "--max-params", "40e3", "--max-macs", "1e6"]
@@ -431,6 +432,11 @@ def test_an_archive_says_what_the_runs_say(undisturbed: Path, tmp_path: Path) ->
     assert set(read["lr"]) == {0.1}
     assert set(read["wd"]) == {5e-4}
     assert set(read["params"] < 40e3) == {True}
+
+
+def test_a_run_is_not_taken_for_an_archive(undisturbed: Path) -> None:
+    with pytest.raises(EdfkitError, match=r"is a run and not an archive; make one of it with edfkit pack"):
+        open_source(undisturbed)
 
 
 def test_the_same_runs_give_the_same_bytes(undisturbed: Path, tmp_path: Path) -> None:

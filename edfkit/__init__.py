@@ -1,6 +1,6 @@
 """Compare network design spaces by the error distributions of populations of trained models.
 
-The functions live in the modules: `edfkit.edf`, `edfkit.complexity`, `edfkit.compare`, `edfkit.archive`.
+The functions live in the modules: `edfkit.edf`, `edfkit.complexity`, `edfkit.compare`, `edfkit.study`, `edfkit.archive`.
 """
 
 __version__ = "0.1.0"

@@ -1,7 +1,6 @@
 """Archives: one HDF5 file in netCDF-4 layout, with one group per population and one row per trained model.
 
-Errors are percent (0..100), `error` the smallest over the epochs; complexities are plain counts; NaN means not known.
-`VARIABLES` is the format: it drives writing, reading and checking. A group may hold variables beyond it.
+What they hold, and the rules for it, is in `edfkit.schema`.
 
 Every byte that carries meaning lies under a checksum. Values have Fletcher32, so text is stored as fixed-width
 characters: neither gzip nor checksums reach HDF5's variable-length data. The metadata have HDF5's own checksums, which
@@ -11,17 +10,14 @@ only the file layout of HDF5 1.10 and later has throughout.
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
-import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -29,18 +25,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.files import replacing
+from edfkit.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    STATUS,
+    TEXT,
+    VARIABLES,
+    Shape,
+    check_name,
+    check_relations,
+    check_root,
+    check_shape,
+    check_structure,
+    check_values,
+    listed,
+    stored_dims,
+)
 
 if TYPE_CHECKING:
     import xarray
 
-FORMAT = "edfkit"
-FORMAT_VERSION = 1
-REQUIRED_ATTRS = ("title", "source", "license", "dataset", "recipe", "software", "commit", "created")
-STATUS = ("finished", "diverged", "failed")  # the meanings of status 0, 1, 2
-
-_INTEGER, _REAL, _NUMBER, _FLAG, _TEXT = ("<i8",), ("<f8",), ("<i8", "<f8"), ("|i1",), ("|S1",)
-_MODEL, _STAGE, _EPOCH = ("model",), ("model", "stage"), ("model", "epoch")
-_LARGEST = sys.float_info.max  # as a bound: any finite number
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CHUNK_BYTES = 2**20
 # HDF5 keeps attributes up to 64 KiB in the object header, under its checksum. An object with more than 8 of them moves
@@ -50,49 +54,9 @@ _HIDDEN_ATTRS = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")  # netCDF'
 _BARE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable."
 
 
-class Spec(NamedTuple):
-    """What the format says of one variable.
-
-    `types` are the storage types, the first that holds the values exactly is used; values lie within `low`..`high`.
-    """
-
-    dims: tuple[str, ...]
-    types: tuple[str, ...]
-    units: str
-    long_name: str
-    low: float = 0.0
-    high: float = _LARGEST
-    nan: bool = False
-    required: bool = False
-
-
-VARIABLES: dict[str, Spec] = {
-    "id": Spec(_MODEL, _TEXT, "1", "identifier, unique in the population", required=True),
-    "error": Spec(_MODEL, _REAL, "percent", "top-1 test error, smallest over the epochs", 0, 100, required=True),
-    "error_final": Spec(_MODEL, _REAL, "percent", "top-1 test error after the last epoch", 0, 100, True, True),
-    "params": Spec(_MODEL, _NUMBER, "1", "trained parameters", nan=True, required=True),
-    "macs": Spec(_MODEL, _NUMBER, "1", "multiply-adds of one forward pass", nan=True, required=True),
-    "flops": Spec(_MODEL, _NUMBER, "1", "flops as published, by the source's own count", nan=True, required=True),
-    "acts": Spec(_MODEL, _NUMBER, "1", "activations: elements output by the convolutions", nan=True, required=True),
-    "seed": Spec(_MODEL, _NUMBER, "1", "seed of the training run", -_LARGEST, nan=True, required=True),
-    "lr": Spec(_MODEL, _REAL, "1", "initial learning rate", nan=True, required=True),
-    "wd": Spec(_MODEL, _REAL, "1", "weight decay", nan=True, required=True),
-    "status": Spec(_MODEL, _FLAG, "1", "how the training ended", 0, len(STATUS) - 1, required=True),
-    "seconds": Spec(_MODEL, _REAL, "s", "training time", nan=True, required=True),
-    "depth": Spec(_STAGE, _INTEGER, "1", "blocks per stage"),
-    "width": Spec(_STAGE, _INTEGER, "1", "channels per stage"),
-    "bot_mul": Spec(_STAGE, _REAL, "1", "bottleneck multiplier per stage", nan=True),
-    "groups": Spec(_STAGE, _INTEGER, "1", "convolution groups per stage"),
-    "test_error": Spec(_EPOCH, _REAL, "percent", "top-1 test error after each epoch", 0, 100, True),
-    "train_error": Spec(_EPOCH, _REAL, "percent", "top-1 training error of each epoch", 0, 100, True),
-    "train_loss": Spec(_EPOCH, _REAL, "nats", "training loss of each epoch", -math.inf, math.inf, True),
-}
-_REQUIRED = [name for name, spec in VARIABLES.items() if spec.required]
-
-
 @dataclass(frozen=True)
 class Variable:
-    """Values with dimensions and attributes, for a variable that `VARIABLES` does not know.
+    """Values with dimensions and attributes, for a variable that `edfkit.schema` does not know.
 
     Parameters
     ----------
@@ -107,130 +71,6 @@ class Variable:
     values: ArrayLike
     dims: tuple[str, ...] | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
-
-
-class _Shape(NamedTuple):
-    """What the structure check looks at, of a variable to write as of one in a file."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    units: object
-
-
-# --- The rules, the same before writing and when reading
-
-
-def _check_root(path: Path, attrs: Mapping[str, object]) -> None:
-    for name in REQUIRED_ATTRS:
-        if not isinstance(attrs.get(name), str):
-            raise EdfkitError(
-                f"{path}: the attribute {name!r} is missing or no text, expected text in each of "
-                f"{', '.join(REQUIRED_ATTRS)}; write the archive with it."
-            )
-    try:
-        json.loads(str(attrs["recipe"]))
-    except ValueError as error:
-        raise EdfkitError(
-            f"{path}: the attribute 'recipe' is not JSON ({error}); write the archive with a JSON text."
-        ) from error
-
-
-def _check_structure(where: str, shapes: Mapping[str, _Shape]) -> dict[str, int]:
-    """Check the variables' presence, types, units and shapes, and return the size of each dimension."""
-    if missing := [name for name in _REQUIRED if name not in shapes]:
-        raise EdfkitError(
-            f"{where} lacks {_listed(missing)}; every population has {', '.join(_REQUIRED)} (NaN where not known): "
-            "write the archive with all of them."
-        )
-    sizes: dict[str, int] = {}
-    for name, spec in VARIABLES.items():
-        if name in shapes:
-            dtype, shape, units = shapes[name]
-            if dtype.kind not in {np.dtype(code).kind for code in spec.types}:
-                expected = " or ".join(spec.types)
-                raise EdfkitError(f"{where}: {name!r} is of type {dtype}, expected {expected}; write it as that.")
-            if units != spec.units:
-                raise EdfkitError(f"{where}: {name!r} has units {units!r}, expected {spec.units!r}; convert it.")
-            _measure(where, name, shape, _stored_dims(name, spec.dims, dtype), sizes)
-    return sizes
-
-
-def _measure(where: str, name: str, shape: tuple[int, ...], dims: tuple[str, ...], sizes: dict[str, int]) -> None:
-    """Check a shape against its dimensions, and add those not yet in `sizes`."""
-    if not dims or len(shape) != len(dims) or len(set(dims)) < len(dims):
-        raise EdfkitError(
-            f"{where}: {name!r} has shape {shape}, expected one axis for each of {dims}; write it as that."
-        )
-    for dim, size in zip(dims, shape, strict=True):
-        if size == 0:
-            raise EdfkitError(f"{where}: {name!r} has length 0 along {dim!r}, expected 1 or more; leave it out.")
-        if sizes.setdefault(dim, size) != size:
-            raise EdfkitError(
-                f"{where}: {name!r} has length {size} along {dim!r}, expected {sizes[dim]} as others have; "
-                "write all with one length."
-            )
-
-
-def _check_name(where: str, what: str, name: str, pattern: str = r"[A-Za-z][A-Za-z0-9_]{0,99}") -> None:
-    if not re.fullmatch(pattern, name):
-        raise EdfkitError(f"{where}: {what} cannot be called {name!r}, expected a name like {pattern}; rename it.")
-
-
-def _check_values(where: str, name: str, values: NDArray[Any], status: Callable[[], NDArray[Any]]) -> None:
-    """Check one variable's values; `status` is asked only when `error` holds NaN."""
-    spec = VARIABLES.get(name)
-    if spec is None or spec.types == _TEXT:
-        return
-    bad = ~((values >= spec.low) & (values <= spec.high))  # true for NaN too
-    if spec.nan:
-        bad &= ~np.isnan(values)
-    elif name == "error" and bad.any():
-        bad &= ~(np.isnan(values) & (status() == STATUS.index("failed")))
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        expected = f"{spec.low:g}..{spec.high:g}" if spec.high < _LARGEST else "a finite number"
-        if spec.low == 0 and spec.high == _LARGEST:
-            expected += ", 0 or more"
-        if name == "error":
-            expected += " percent (NaN only for a failed model)"
-        raise EdfkitError(
-            f"{where}: {name!r} of model {place[0]} is {values[place]}, expected {expected}; correct the source."
-        )
-
-
-def _check_relations(where: str, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Check what holds between values: ids are unique, a finished model's error is the smallest of its curve."""
-    names, counts = np.unique(columns["id"], return_counts=True)
-    if counts.max() > 1:
-        twice = str(names[counts.argmax()])
-        raise EdfkitError(
-            f"{where}: the id {twice!r} stands for {counts.max()} models, expected one; give each its own id."
-        )
-    if "test_error" in columns:
-        best = np.fmin.reduce(columns["test_error"], axis=1)  # NaN only where the whole curve is
-        off = (columns["status"] == STATUS.index("finished")) & (np.abs(columns["error"] - best) > 1e-9)
-        if off.any():
-            model = int(off.argmax())
-            raise EdfkitError(
-                f"{where}: 'error' of model {model} is {columns['error'][model]}, expected {best[model]}, the smallest "
-                "'test_error' of its curve; correct one of them and write the archive again."
-            )
-
-
-def _stored_dims(name: str, dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, ...]:
-    """Text has its characters as one more dimension."""
-    return (*dims, f"{name}_length") if dtype == "S1" else dims
-
-
-def _decoded(values: NDArray[Any]) -> NDArray[Any]:
-    """Text from its stored characters; numbers as they are."""
-    if values.dtype != "S1":
-        return values
-    return np.char.decode(np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], "utf-8")
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names)
 
 
 # --- Writing
@@ -252,10 +92,10 @@ def write(
     path : path-like
         The file to write or replace.
     populations : mapping of str to mapping of str to array_like or Variable
-        The variables of each population, by its name (lower-case letters, digits, `-`, `_`, `.`). Those of `VARIABLES`
-        have its shapes; others get their dimensions by `Variable`, or deduced from their shape.
+        The variables of each population, by its name (lower-case letters, digits, `-`, `_`, `.`). Those that
+        `edfkit.schema` knows have its shapes; others get their dimensions by `Variable`, or deduced from their shape.
     attrs : mapping of str to str
-        The root attributes: all of `REQUIRED_ATTRS` (`recipe` is JSON), and any others.
+        The root attributes: all of `edfkit.schema.REQUIRED_ATTRS` (`recipe` is JSON), and any others.
     group_attrs : mapping of str to mapping, optional
         Attributes of each population.
 
@@ -267,19 +107,19 @@ def write(
     path = Path(path)
     root = {"format": FORMAT, "format_version": FORMAT_VERSION}
     root |= {name: attrs[name] for name in sorted(attrs) if name not in root}
-    _check_root(path, root)
+    check_root(path, root)
     _check_attrs(str(path), root, _ROOT_ATTR_BYTES)
     if not populations:
         raise EdfkitError(f"{path}: there are no populations to write, expected at least one; give it.")
     group_attrs = group_attrs or {}
     if unknown := sorted(set(group_attrs) - set(populations)):
         raise EdfkitError(
-            f"{path}: attributes are given for {_listed(unknown)}, which is no population to write; correct it."
+            f"{path}: attributes are given for {listed(unknown)}, which is no population to write; correct it."
         )
     groups: dict[str, dict[str, Variable]] = {}
     for name in sorted(populations):
         where = _where(path, name)
-        _check_name(str(path), "a population", name, r"[a-z0-9][a-z0-9._-]{0,99}")
+        check_name(str(path), "a population", name, r"[a-z0-9][a-z0-9._-]{0,99}")
         _check_attrs(where, group_attrs.get(name, {}))
         groups[name] = _columns(where, populations[name])
     try:
@@ -298,7 +138,7 @@ def _columns(where: str, given: Mapping[str, ArrayLike | Variable]) -> dict[str,
         value = given[name]
         variable = value if isinstance(value, Variable) else Variable(value)
         spec = VARIABLES.get(name)
-        _check_name(where, "a variable", name)
+        check_name(where, "a variable", name)
         if spec and variable.dims not in (None, spec.dims):
             raise EdfkitError(f"{where}: {name!r} has dimensions {variable.dims}, expected {spec.dims}; transpose it.")
         values = _stored(where, name, variable.values, spec.types if spec else None)
@@ -312,22 +152,22 @@ def _columns(where: str, given: Mapping[str, ArrayLike | Variable]) -> dict[str,
         columns[name] = Variable(values, spec.dims if spec else variable.dims, attrs)
 
     arrays = {name: np.asarray(column.values) for name, column in columns.items()}
-    sizes = _check_structure(where, {n: _Shape(a.dtype, a.shape, columns[n].attrs["units"]) for n, a in arrays.items()})
+    sizes = check_structure(where, {n: Shape(a.dtype, a.shape, columns[n].attrs["units"]) for n, a in arrays.items()})
     for name, array in arrays.items():
         dims = columns[name].dims or _deduced_dims(where, name, array, sizes)
-        stored_dims = _stored_dims(name, dims, array.dtype)
+        on_disk = stored_dims(name, dims, array.dtype)
         for dim in dims:
-            _check_name(f"{where}: {name!r}", "a dimension", dim)
-        _measure(where, name, array.shape, stored_dims, sizes)
-        columns[name] = Variable(array, stored_dims, columns[name].attrs)
+            check_name(f"{where}: {name!r}", "a dimension", dim)
+        check_shape(where, name, array.shape, on_disk, sizes)
+        columns[name] = Variable(array, on_disk, columns[name].attrs)
     for name, column in columns.items():
         if name in sizes and column.dims != (name,):
             raise EdfkitError(f"{where}: {name!r} is a dimension and a variable not along it; rename one of them.")
 
     values_of = {name: _decoded(array) for name, array in arrays.items()}
     for name, values in values_of.items():
-        _check_values(where, name, values, lambda: values_of["status"])
-    _check_relations(where, values_of)
+        check_values(where, name, values, lambda: values_of["status"])
+    check_relations(where, values_of)
     return columns
 
 
@@ -339,7 +179,7 @@ def _stored(where: str, name: str, values: ArrayLike, types: tuple[str, ...] | N
             array = array.astype(str)
         if array.dtype.kind == "U":
             text = np.char.encode(array, "utf-8")
-            return _exact(np.ascontiguousarray(text).view("S1").reshape(*text.shape, text.itemsize), types or _TEXT)
+            return _exact(np.ascontiguousarray(text).view("S1").reshape(*text.shape, text.itemsize), types or TEXT)
         kind, size = array.dtype.kind, array.dtype.itemsize
         own = {"b": "|i1", "i": f"<i{size}", "u": f"<u{size}", "f": "<f4" if size == 4 else "<f8"}
         return _exact(array, types or (own[kind],))
@@ -371,7 +211,7 @@ def _deduced_dims(where: str, name: str, array: NDArray[Any], sizes: Mapping[str
 
 def _check_attrs(where: str, attrs: Mapping[str, object], limit: int = _ATTR_BYTES) -> None:
     for name, value in attrs.items():
-        _check_name(where, "an attribute", name, rf"(?!{'|'.join(_HIDDEN_ATTRS)})[A-Za-z][A-Za-z0-9_.-]{{0,99}}")
+        check_name(where, "an attribute", name, rf"(?!{'|'.join(_HIDDEN_ATTRS)})[A-Za-z][A-Za-z0-9_.-]{{0,99}}")
         try:
             size = _attribute(value).nbytes
         except (ValueError, TypeError) as error:
@@ -465,6 +305,13 @@ def _replace(path: Path, image: bytes) -> None:
 # --- Reading
 
 
+def _decoded(values: NDArray[Any]) -> NDArray[Any]:
+    """Text from its stored characters; numbers as they are."""
+    if values.dtype != "S1":
+        return values
+    return np.char.decode(np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], "utf-8")
+
+
 def _where(path: Path, name: str) -> str:
     return f"{path}: population {name!r}"
 
@@ -524,13 +371,13 @@ def _attrs(item: h5py.HLObject) -> dict[str, Any]:
     return attrs
 
 
-def _shapes(group: h5py.Group) -> dict[str, _Shape]:
-    shapes: dict[str, _Shape] = {}
+def _shapes(group: h5py.Group) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {}
     for name in group:  # not items(), which gives None for what is damaged
         item, known = group[name], name in VARIABLES
         if isinstance(item, h5py.Dataset) and (known or not item.attrs.get("NAME", b"").startswith(_BARE_DIMENSION)):
             units = item.attrs.get("units") if known else None
-            shapes[name] = _Shape(item.dtype, item.shape, units.decode() if isinstance(units, bytes) else units)
+            shapes[name] = Shape(item.dtype, item.shape, units.decode() if isinstance(units, bytes) else units)
     return shapes
 
 
@@ -592,7 +439,7 @@ class Archive:
         self.path = Path(path)
         self._file = _open(self.path)
         try:
-            self.attrs = self._check_root()
+            self.attrs = self._root()
             with _reading(str(self.path)):
                 groups = {name: self._file[name] for name in sorted(self._file)}
                 self._populations = {name: _shapes(g) for name, g in groups.items() if isinstance(g, h5py.Group)}
@@ -600,7 +447,7 @@ class Archive:
             if not self.names:
                 raise EdfkitError(f"{self.path} holds no populations, expected at least one; write the archive again.")
             self._dims: dict[str, dict[str, tuple[str, ...]]] = {}  # of the populations asked for
-            self._sizes = {name: _check_structure(_where(self.path, name), s) for name, s in self._populations.items()}
+            self._sizes = {name: check_structure(_where(self.path, name), s) for name, s in self._populations.items()}
         except BaseException:
             self.close()
             raise
@@ -617,7 +464,8 @@ class Archive:
         """Close the file; twice does no harm."""
         self._file.close()
 
-    def _check_root(self) -> dict[str, Any]:
+    def _root(self) -> dict[str, Any]:
+        """Read the root attributes and check them."""
         with _reading(str(self.path)):
             attrs = _attrs(self._file)
         version = attrs.get("format_version")
@@ -627,7 +475,7 @@ class Archive:
             raise EdfkitError(
                 f"{self.path} has format version {version}, this edfkit reads up to {FORMAT_VERSION}; update edfkit."
             )
-        _check_root(self.path, attrs)
+        check_root(self.path, attrs)
         return attrs
 
     def _name(self, name: str) -> str:
@@ -637,7 +485,7 @@ class Archive:
         for stored in self._populations:
             if stored.casefold() == name.casefold():
                 return str(stored)
-        raise EdfkitError(f"{self.path} has no population {name!r}; choose from {_listed(self.names)}.")
+        raise EdfkitError(f"{self.path} has no population {name!r}; choose from {listed(self.names)}.")
 
     def models(self, name: str) -> int:
         """Count the models of a population."""
@@ -670,7 +518,7 @@ class Archive:
         Returns
         -------
         ndarray
-            Units and shape as in `VARIABLES`; text as an array of str.
+            Units and shape as in `edfkit.schema.VARIABLES`; text as an array of str.
 
         Raises
         ------
@@ -680,14 +528,14 @@ class Archive:
         name = self._name(name)
         if variable not in self._populations[name]:
             raise EdfkitError(
-                f"{_where(self.path, name)} has no variable {variable!r}; choose from {_listed(self.variables(name))}."
+                f"{_where(self.path, name)} has no variable {variable!r}; choose from {listed(self.variables(name))}."
             )
         with _reading(f"{_where(self.path, name)}: {variable!r}"):
             dataset = self._file[name][variable]
             if not _is_whole(dataset):
                 raise ValueError("some values are not stored")
             values = _decoded(dataset[()])
-        _check_values(_where(self.path, name), variable, values, lambda: self.read(name, "status"))
+        check_values(_where(self.path, name), variable, values, lambda: self.read(name, "status"))
         return values
 
     def variable(self, name: str, variable: str) -> Variable:
@@ -711,7 +559,7 @@ class Archive:
                 self._dims[name] = _dims(self._file[name])
             dataset = self._file[name][variable]
             stored_dims, attrs = self._dims[name].get(variable, ()), _attrs(dataset)
-        _measure(where, variable, dataset.shape, stored_dims, self._sizes[name])
+        check_shape(where, variable, dataset.shape, stored_dims, self._sizes[name])
         dims = stored_dims[: values.ndim]
         if variable in VARIABLES and dims != VARIABLES[variable].dims:
             raise EdfkitError(
@@ -760,4 +608,4 @@ def validate(path: str | os.PathLike[str]) -> None:
         for name in archive.names:
             archive.group_attrs(name)
             columns = {v: np.asarray(archive.variable(name, v).values) for v in archive.variables(name)}
-            _check_relations(_where(archive.path, name), columns)
+            check_relations(_where(archive.path, name), columns)

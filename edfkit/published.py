@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive import STATUS, VARIABLES
+from edfkit.schema import STATUS, VARIABLES
 
 # Such errors were recorded for runs that broke down: guessing among the 1,000 classes of ImageNet gives 99.9.
 _DIVERGED = 99.9

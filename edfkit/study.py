@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive import STATUS
 from edfkit.compare import KS, Summary, ks, prob_better, summarize, verdict
 from edfkit.complexity import check_bins, common_range, complexity_weights, default_bins
+from edfkit.schema import STATUS
 
 COMPLEXITIES = ("params", "flops", "macs", "acts")
 _DIVERGED, _FAILED = STATUS.index("diverged"), STATUS.index("failed")

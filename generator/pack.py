@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.archive import STATUS, write
+from edfkit.archive import write
 from edfkit.generator import run as runs
 from edfkit.generator import spaces
+from edfkit.schema import STATUS
 
 _CURVES = ("test_error", "train_error", "train_loss")
 # What the runs of one population, and those of one archive, must have in common.

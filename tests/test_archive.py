@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edfkit import EdfkitError, archive
-from edfkit.archive import REQUIRED_ATTRS, VARIABLES, Archive, Variable, validate, write
+from edfkit.archive import Archive, Variable, validate, write
 from edfkit.files import TEMPORARY_SUFFIX
+from edfkit.schema import REQUIRED_ATTRS, VARIABLES
 
 ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": '{"epochs": 12, "note": "' + "x" * 5_000 + '"}'}
 GROUP_ATTRS: dict[str, dict[str, str | int | float]] = {

@@ -13,9 +13,10 @@ import pytest
 import reference
 
 from edfkit import __version__
-from edfkit.archive import REQUIRED_ATTRS, write
+from edfkit.archive import write
 from edfkit.cli import main
 from edfkit.datasets import BUNDLED
+from edfkit.schema import REQUIRED_ATTRS
 
 DIGITS = BUNDLED["digits"]
 EDFKIT = shutil.which("edfkit", path=str(Path(sys.executable).parent)) or shutil.which("edfkit") or "edfkit"

@@ -10,8 +10,8 @@ import pytest
 import reference
 
 from edfkit import EdfkitError
-from edfkit.archive import STATUS
 from edfkit.published import Published
+from edfkit.schema import STATUS
 from edfkit.study import compare_populations
 
 COUNTS = {

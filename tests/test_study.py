@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from edfkit import EdfkitError
-from edfkit.archive import REQUIRED_ATTRS, STATUS, Archive, write
+from edfkit.archive import Archive, write
+from edfkit.schema import REQUIRED_ATTRS, STATUS
 from edfkit.study import Comparison, compare_populations, complexity_ranges, describe_populations
 
 FINISHED, DIVERGED, FAILED = (STATUS.index(name) for name in ("finished", "diverged", "failed"))

@@ -59,8 +59,8 @@ def test_its_curves_are_errors_of_797_test_and_1000_training_images(archive: Arc
 @pytest.mark.parametrize("name", ["resnet", "vanilla"])
 def test_training_a_model_again_gives_its_curves(archive: Archive, name: str) -> None:
     # On the machine and the versions that it was trained with, the numbers are the same. Others round differently,
-    # which 80 steps amplify, least so in a model that learned well.
-    index = int(np.flatnonzero(archive.read(name, "error") < 6)[0])
+    # which 80 steps amplify, least so in a shallow network: by 3e-5, 0.03 and 1 point with other instruction sets.
+    index = int(archive.read(name, "depth").sum(axis=1).argmin())
     seed, depth, width = (archive.read(name, variable)[index] for variable in ("seed", "depth", "width"))
     rng = torch.Generator().manual_seed(int(seed))
     model = models.build(str(archive.group_attrs(name)["block"]), depth.tolist(), width.tolist(), channels=1, rng=rng)
@@ -72,9 +72,9 @@ def test_training_a_model_again_gives_its_curves(archive: Archive, name: str) ->
     finally:
         torch.set_num_threads(threads)
     loss = archive.read(name, "train_loss")[index]
-    assert result.train_loss[0] == pytest.approx(loss[0], rel=2e-3)
-    np.testing.assert_allclose(result.train_loss, loss, atol=0.15)
-    assert min(result.test_error) == pytest.approx(archive.read(name, "error")[index], abs=3)
+    assert result.train_loss[0] == pytest.approx(loss[0], rel=1e-3)
+    np.testing.assert_allclose(result.train_loss, loss, atol=0.1)
+    assert min(result.test_error) == pytest.approx(archive.read(name, "error")[index], abs=2.5)
 
 
 def test_the_main_finding_of_the_paper_shows(archive: Archive) -> None:

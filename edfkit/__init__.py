@@ -1,6 +1,7 @@
 """Compare network design spaces by the error distributions of populations of trained models.
 
-The functions live in the modules: `edfkit.edf`, `edfkit.complexity`, `edfkit.compare`, `edfkit.study`, `edfkit.archive`.
+The functions live in the modules: `edfkit.edf`, `edfkit.complexity`, `edfkit.compare` and `edfkit.study` for the
+statistics, `edfkit.archive` and `edfkit.published` for the data.
 """
 
 __version__ = "0.1.0"

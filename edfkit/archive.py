@@ -587,6 +587,13 @@ class Archive:
             {v: (c.dims, c.values, c.attrs) for v, c in columns.items()}, attrs=self.group_attrs(name)
         )
 
+    def validate(self) -> None:
+        """Read everything and check it, see the function `validate`."""
+        for name in self.names:
+            self.group_attrs(name)
+            columns = {v: np.asarray(self.variable(name, v).values) for v in self.variables(name)}
+            check_relations(_where(self.path, name), columns)
+
 
 def validate(path: str | os.PathLike[str]) -> None:
     """Read everything in an archive and check it against every rule of the format.
@@ -605,7 +612,4 @@ def validate(path: str | os.PathLike[str]) -> None:
         At the first rule that is broken.
     """
     with Archive(path) as archive:
-        for name in archive.names:
-            archive.group_attrs(name)
-            columns = {v: np.asarray(archive.variable(name, v).values) for v in archive.variables(name)}
-            check_relations(_where(archive.path, name), columns)
+        archive.validate()

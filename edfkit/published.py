@@ -107,12 +107,15 @@ class Published:
         EdfkitError
             If there is no such population or variable, a record lacks it, or a value is out of range.
         """
+        file, records = self._population(name)
+        if variable == "id":
+            ids = [record.get("job_id", i) if isinstance(record, dict) else i for i, record in enumerate(records)]
+            return np.array([str(name) for name in ids])
         if variable == "status":
             broken = self.read(name, "error") >= _DIVERGED
             return np.where(broken, STATUS.index("diverged"), STATUS.index("finished")).astype(np.int8)
         if variable not in _COLUMNS:
-            raise EdfkitError(f"Published files have no {variable!r}; they have status, {', '.join(_COLUMNS)}.")
-        file, records = self._population(name)
+            raise EdfkitError(f"Published files have no {variable!r}; they have id, status, {', '.join(_COLUMNS)}.")
         spec = VARIABLES[variable]
         values = np.empty(len(records))
         for i, record in enumerate(records):
@@ -130,6 +133,42 @@ class Published:
                     "give a file in the published format."
                 )
         return values
+
+    def validate(self) -> None:
+        """Read every variable of every population, which checks its values.
+
+        Raises
+        ------
+        EdfkitError
+            See `read`.
+        """
+        for name in self.names:
+            for variable in ("id", *_COLUMNS):
+                self.read(name, variable)
+
+    def networks(self, name: str) -> list[Any]:
+        """Return the description of each network of a population, as published.
+
+        Parameters
+        ----------
+        name : str
+            The population, in any case.
+
+        Returns
+        -------
+        list
+            The `net` of each record.
+
+        Raises
+        ------
+        EdfkitError
+            If there is no such population, or a record describes no network.
+        """
+        file, records = self._population(name)
+        missing = [i for i, record in enumerate(records) if not isinstance(record, dict) or "net" not in record]
+        if missing:
+            raise EdfkitError(f"Record {missing[0]} of {file} has no net; give a file in the published format.")
+        return [record["net"] for record in records]
 
     def _population(self, name: str) -> tuple[Path, list[Any]]:
         """Find the records of a population, and the file that they are in."""

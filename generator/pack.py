@@ -125,8 +125,7 @@ def _columns(folder: Path, plan: runs.Plan, software: set[str]) -> dict[str, np.
         "wd": np.full(len(done), recipe.weight_decay),
         "status": np.array([STATUS.index(result["status"]) for result in found], np.int8),
         "seconds": np.array([result.get("seconds") for result in found], float),
-        "depth": plan.sample.depth[done],
-        "width": plan.sample.width[done],
+        **{name: column[done] for name, column in plan.sample.stages.items()},
         **curves,
     }
 

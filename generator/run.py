@@ -101,9 +101,10 @@ def make_plan(request: Request) -> Plan:
     )
     seeds = np.random.default_rng([request.seed, 1, *space.name.encode()]).integers(2**31, size=request.models)
     common = json.dumps([REVISION, space.block, request.dataset, request.recipe.as_dict()], sort_keys=True)
+    columns = [*sample.stages.values(), seeds]
     ids = [
-        hashlib.blake2b(f"{common}{depth}{width}{seed}".encode(), digest_size=8).hexdigest()
-        for depth, width, seed in zip(sample.depth.tolist(), sample.width.tolist(), seeds.tolist(), strict=True)
+        hashlib.blake2b((common + "".join(map(str, model))).encode(), digest_size=8).hexdigest()
+        for model in zip(*(column.tolist() for column in columns), strict=True)
     ]
     return Plan(request, sample, seeds, ids, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
@@ -119,8 +120,7 @@ def write_plan(run: Path, plan: Plan) -> None:
         "models": {
             "id": plan.ids,
             "seed": plan.seeds.tolist(),
-            "depth": plan.sample.depth.tolist(),
-            "width": plan.sample.width.tolist(),
+            **{name: column.tolist() for name, column in plan.sample.stages.items()},
             **{name: count.tolist() for name, count in plan.sample.complexity._asdict().items()},
         },
     }
@@ -153,11 +153,12 @@ def read_plan(run: Path) -> Plan:
         )
     try:
         request, models = document["request"], document["models"]
-        columns = {name: np.array(models[name], np.int64) for name in ("depth", "width", "seed", *Complexity._fields)}
+        stages = {name: np.array(models[name]) for name in spaces.find(request["space"]).values}
+        counts = Complexity(*(np.array(models[name], np.int64) for name in Complexity._fields))
         return Plan(
             Request(**{**request, "recipe": Recipe(**request["recipe"])}),
-            spaces.Sample(columns["depth"], columns["width"], Complexity(*(columns[n] for n in Complexity._fields))),
-            columns["seed"],
+            spaces.Sample(stages, counts),
+            np.array(models["seed"], np.int64),
             models["id"],
             document["created"],
         )
@@ -300,8 +301,7 @@ def train_model(run: str, index: int, folder: str | None = None) -> str:
         images = _images(request.dataset, folder)
         model = build(
             spaces.find(request.space).block,
-            sample.depth[index].tolist(),
-            sample.width[index].tolist(),
+            **{name: column[index].tolist() for name, column in sample.stages.items()},
             channels=dataset.channels,
             classes=dataset.classes,
             rng=rng,

@@ -1,13 +1,15 @@
 """The design spaces, and uniform samples from them under complexity bounds. A space is data: block and value lists."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.generator.complexity import STRIDES, Complexity, Counts, measure
+from edfkit.generator.complexity import STRIDES, Complexity, measure
 
 BOUNDED = ("params", "macs", "flops")
 
@@ -18,7 +20,7 @@ _MOST_DRAWS = 1024 * _DRAWS
 
 @dataclass(frozen=True)
 class Space:
-    """A design space: each stage draws its depth and its width, independently.
+    """A design space: each of three stages draws a value for each of its columns, independently and uniformly.
 
     Attributes
     ----------
@@ -26,29 +28,40 @@ class Space:
         Name of the space, lower case.
     block : str
         Kind of block, in the words of the published files.
-    depths, widths : tuple of int
-        Values that a stage's depth (blocks) and width (channels) may take.
+    values : dict of str to tuple
+        What a stage's `depth` (blocks), `width` (channels) and, of bottleneck blocks, `bot_mul` (inner channels by
+        width) and `groups` (of the 3x3 convolution) may be.
     """
 
     name: str
     block: str
-    depths: tuple[int, ...]
-    widths: tuple[int, ...]
+    values: Mapping[str, Sequence[float]]
 
     @property
     def size(self) -> int:
         """Number of configurations in the space."""
-        return int((len(self.depths) * len(self.widths)) ** len(STRIDES))
+        return int(math.prod(map(len, self.values.values())) ** len(STRIDES))
 
 
-_DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
-_WIDTHS = (16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256)
+_RESNET = {
+    "depth": (1, 2, 3, 4, 6, 8, 12, 16, 24),
+    "width": (16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256),
+}
+_RESNEXT_A = {
+    "depth": (1, 2, 4, 8, 16),
+    "width": (16, 32, 64, 128, 256),
+    "bot_mul": (0.25, 0.5, 1.0),
+    "groups": (1, 2, 4),
+}
+_RESNEXT_B = _RESNEXT_A | {"width": (64, 128, 256, 512, 1024), "groups": (1, 2, 4, 8, 16)}
 
 SPACES = {
     space.name: space
     for space in (
-        Space("vanilla", "double_plain_block", _DEPTHS, _WIDTHS),
-        Space("resnet", "res_basic_block", _DEPTHS, _WIDTHS),
+        Space("vanilla", "double_plain_block", _RESNET),
+        Space("resnet", "res_basic_block", _RESNET),
+        Space("resnext-a", "res_bottleneck_block", _RESNEXT_A),
+        Space("resnext-b", "res_bottleneck_block", _RESNEXT_B),
     )
 }
 
@@ -73,18 +86,18 @@ class Sample:
 
     Attributes
     ----------
-    depth, width : ndarray of int64, shape (models, 3)
+    stages : dict of str to ndarray, shape (models, 3)
+        The columns of the space, such as `depth` and `width`.
     complexity : Complexity
         Arrays of shape (models,).
     """
 
-    depth: Counts
-    width: Counts
+    stages: dict[str, NDArray[Any]]
     complexity: Complexity
 
     def __len__(self) -> int:
         """Return the number of configurations."""
-        return len(self.depth)
+        return len(self.complexity.params)
 
 
 def within_bounds(complexity: Complexity, bounds: Mapping[str, float], rule: str) -> NDArray[np.bool_]:
@@ -162,22 +175,25 @@ def sample(
 
     # With the name in the seed, spaces with the same value lists are sampled independently under one seed.
     rng = np.random.default_rng([seed, *space.name.encode()])
-    depths, widths = np.array(space.depths, np.int64), np.array(space.widths, np.int64)
-    stages = len(STRIDES)
-    kept: list[tuple[Counts, Counts, Complexity]] = []
+    values = {name: np.array(list(allowed)) for name, allowed in space.values.items()}
+    kept: list[tuple[dict[str, NDArray[Any]], Complexity]] = []
     found = drawn = 0
     while found < models:
-        depth = depths[rng.integers(len(depths), size=(_DRAWS, stages))]
-        width = widths[rng.integers(len(widths), size=(_DRAWS, stages))]
-        complexity = measure(space.block, depth, width, image_size=image_size, channels=channels, classes=classes)
+        stages = {
+            name: allowed[rng.integers(len(allowed), size=(_DRAWS, len(STRIDES)))] for name, allowed in values.items()
+        }
+        complexity = measure(space.block, **stages, image_size=image_size, channels=channels, classes=classes)
         inside = within_bounds(complexity, bounds, rule)
-        kept.append((depth[inside], width[inside], Complexity(*(count[inside] for count in complexity))))
+        kept.append(
+            ({name: drawing[inside] for name, drawing in stages.items()}, Complexity(*(c[inside] for c in complexity)))
+        )
         found += int(inside.sum())
         drawn += _DRAWS
         if not found and drawn >= _MOST_DRAWS:
             raise EdfkitError(
                 f"None of {drawn:,} configurations drawn from {space.name} is within {bounds} ({rule}); raise them."
             )
-    depth, width = (np.concatenate([part[i] for part in kept])[:models] for i in (0, 1))
-    counts = (np.concatenate([part[2][i] for part in kept])[:models] for i in range(4))
-    return Sample(depth, width, Complexity(*counts))
+    return Sample(
+        {name: np.concatenate([stages[name] for stages, _ in kept])[:models] for name in values},
+        Complexity(*(np.concatenate(parts)[:models] for parts in zip(*(counts for _, counts in kept), strict=True))),
+    )

@@ -12,6 +12,7 @@ from edfkit.archive import Archive, validate
 from edfkit.datasets import BUNDLED
 from edfkit.generator import complexity, data, models
 from edfkit.generator.recipe import Recipe
+from edfkit.generator.run import Request, make_plan
 from edfkit.generator.train import train
 
 DIGITS = BUNDLED["digits"]
@@ -47,6 +48,13 @@ def test_its_models_are_those_of_the_space_and_within_the_bounds(archive: Archiv
     assert json.loads(str(archive.group_attrs(name)["bounds"])) == {"params": 0.3e6, "macs": 6e6}
     assert counts.params.max() < 0.3e6
     assert counts.macs.max() < 6e6
+
+
+@pytest.mark.parametrize("name", ["resnet", "vanilla"])
+def test_the_command_in_the_data_card_plans_these_models(archive: Archive, name: str) -> None:
+    recipe = Recipe(**data.find("digits").recipe)
+    plan = make_plan(Request(name, "digits", 500, 1, {"params": 0.3e6, "macs": 6e6}, "and", recipe))
+    assert archive.read(name, "id").tolist() == plan.ids
 
 
 @pytest.mark.parametrize("name", ["resnet", "vanilla"])

@@ -1,8 +1,8 @@
 """The networks against the closed-form counts, torch's own flop counter and the rules of their initial weights."""
 
 import math
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +16,10 @@ SPACES = list(spaces.SPACES.values())
 def small(space: spaces.Space, number: int, seed: int, side: int = 8, channels: int = 1) -> spaces.Sample:
     bounds = {"params": 0.3e6, "macs": 6e6 * (side / 8) ** 2}
     return spaces.sample(space, number, seed=seed, bounds=bounds, image_size=side, channels=channels)
+
+
+def stages(drawn: spaces.Sample, i: int) -> dict[str, Any]:
+    return {name: column[i].tolist() for name, column in drawn.stages.items()}
 
 
 def record_outputs(model: nn.Module) -> list[int]:
@@ -32,7 +36,7 @@ def record_outputs(model: nn.Module) -> list[int]:
 def test_counts_equal_those_of_the_network(space: spaces.Space, side: int, channels: int) -> None:
     drawn = small(space, 8, seed=side, side=side, channels=channels)
     for i in range(len(drawn)):
-        model = models.build(space.block, drawn.depth[i].tolist(), drawn.width[i].tolist(), channels=channels)
+        model = models.build(space.block, **stages(drawn, i), channels=channels)
         assert sum(p.numel() for p in model.parameters()) == drawn.complexity.params[i]
 
         outputs = record_outputs(model)
@@ -51,7 +55,7 @@ def test_counts_equal_those_of_200_networks(space: spaces.Space) -> None:
     drawn = spaces.sample(space, 200, seed=1)
     for i in range(len(drawn)):
         with torch.device("meta"):
-            model = models.build(space.block, drawn.depth[i].tolist(), drawn.width[i].tolist())
+            model = models.build(space.block, **stages(drawn, i))
             counter = FlopCounterMode(display=False)
             with counter, torch.no_grad():
                 model(torch.zeros(1, 3, 32, 32))
@@ -62,7 +66,7 @@ def test_counts_equal_those_of_200_networks(space: spaces.Space) -> None:
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
 def test_every_parameter_gets_a_gradient(space: spaces.Space) -> None:
     rng = torch.Generator().manual_seed(0)
-    model = models.build(space.block, [2, 1, 3], [16, 24, 24], channels=1, rng=rng)
+    model = models.build(space.block, [2, 1, 3], [16, 32, 32], [1.0, 0.5, 0.25], [1, 4, 2], channels=1, rng=rng)
     model(torch.randn(8, 1, 8, 8, generator=rng)).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -112,14 +116,20 @@ def test_one_generator_state_gives_one_network() -> None:
 def test_blocks_compute_what_they_say() -> None:
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(5, 16, 8, 8, generator=rng)
-    plain, residual, projected = (
-        models.PlainBlock(16, 16, 1), models.ResidualBlock(16, 16, 1), models.ResidualBlock(16, 24, 2),
-    )  # fmt: skip
-    for block in (plain, residual, projected):
-        block.eval()
-    first, norm_1, _, second, norm_2, _ = plain
+    first, norm_1, _, second, norm_2, _ = plain = models._block("double_plain_block", 16, 16, 1, 1, 1).eval()
     torch.testing.assert_close(plain(x), norm_2(second(norm_1(first(x)).relu())).relu())
-    torch.testing.assert_close(residual(x), (residual.residual(x) + x).relu())
-    torch.testing.assert_close(projected(x), (projected.residual(x) + projected.shortcut(x)).relu())
-    assert projected(x).shape == (5, 24, 4, 4)
-    np.testing.assert_array_equal([projected.shortcut[0].kernel_size, projected.shortcut[0].stride], [[1, 1], [2, 2]])
+    for kind in ("res_basic_block", "res_bottleneck_block"):
+        same = models._block(kind, 16, 16, 1, 0.5, 2).eval()
+        torch.testing.assert_close(same(x), (same.residual(x) + x).relu())
+        changed = models._block(kind, 16, 24, 2, 0.5, 2).eval()
+        torch.testing.assert_close(changed(x), (changed.residual(x) + changed.shortcut(x)).relu())
+        assert changed(x).shape == (5, 24, 4, 4)
+        assert (changed.shortcut[0].kernel_size, changed.shortcut[0].stride) == ((1, 1), (2, 2))
+
+
+def test_a_bottleneck_has_its_stride_and_its_groups_in_the_middle() -> None:
+    block = models._block("res_bottleneck_block", 16, 24, 2, 0.5, 4)
+    assert isinstance(block, models.ResidualBlock)
+    layers = [layer for layer in block.residual if isinstance(layer, nn.Conv2d)]
+    described = [(c.kernel_size[0], c.in_channels, c.out_channels, c.stride[0], c.groups) for c in layers]
+    assert described == [(1, 16, 12, 1, 1), (3, 12, 12, 2, 4), (1, 12, 24, 1, 1)]

@@ -20,7 +20,7 @@ from filelock import FileLock
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.generator import run as runs
-from edfkit.generator import spaces, status
+from edfkit.generator import status
 from edfkit.generator.pack import pack
 from edfkit.generator.recipe import Recipe
 from edfkit.source import open_source
@@ -112,8 +112,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = runs.read_plan(tmp_path / "run")
     assert again.request == plan.request
     assert (again.ids, again.created) == (plan.ids, plan.created)
-    np.testing.assert_array_equal(again.sample.depth, plan.sample.depth)
-    np.testing.assert_array_equal(again.sample.width, plan.sample.width)
+    np.testing.assert_equal(again.sample.stages, plan.sample.stages)
     np.testing.assert_array_equal(again.sample.complexity, plan.sample.complexity)
     np.testing.assert_array_equal(again.seeds, plan.seeds)
 
@@ -278,9 +277,9 @@ def test_damaged_results_are_named_and_trained_again(undisturbed: Path, tmp_path
 def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     plan = runs.make_plan(REQUEST)
-    width = plan.sample.width.copy()
-    width[1, 2] = 0  # a network that cannot be built
-    runs.write_plan(folder, replace(plan, sample=replace(plan.sample, width=width)))
+    stages = {name: column.copy() for name, column in plan.sample.stages.items()}
+    stages["width"][1, 2] = 0  # a network that cannot be built
+    runs.write_plan(folder, replace(plan, sample=replace(plan.sample, stages=stages)))
     with started(folder, 3) as process:
         out, err = process.communicate(timeout=300)
     assert process.returncode == 1
@@ -426,7 +425,7 @@ def test_an_archive_says_what_the_runs_say(undisturbed: Path, tmp_path: Path) ->
         assert read["error_final"][i] == result["test_error"][-1]
         for curve in ("test_error", "train_error", "train_loss"):
             assert read[curve][i].tolist() == result[curve]
-    np.testing.assert_array_equal(read["depth"], plan.sample.depth)
+    np.testing.assert_array_equal(read["depth"], plan.sample.stages["depth"])
     np.testing.assert_array_equal(read["flops"], plan.sample.complexity.flops)
     np.testing.assert_array_equal(read["seed"], plan.seeds)
     assert set(read["lr"]) == {0.1}
@@ -487,6 +486,8 @@ def test_runs_that_do_not_go_together_are_refused(undisturbed: Path, tmp_path: P
 
 
 def test_spaces_sampled_under_one_seed_share_no_configuration_pairs() -> None:
-    resnet, vanilla = (runs.make_plan(replace(REQUEST, space=name, models=200)).sample for name in spaces.SPACES)
-    same = (resnet.depth == vanilla.depth).all(1) & (resnet.width == vanilla.width).all(1)
+    resnet, vanilla = (
+        runs.make_plan(replace(REQUEST, space=name, models=200)).sample for name in ("resnet", "vanilla")
+    )
+    same = np.all([(resnet.stages[name] == vanilla.stages[name]).all(1) for name in resnet.stages], axis=0)
     assert same.mean() < 0.1

@@ -1,7 +1,6 @@
 """Counts against published numbers and an independent walk over the layers; samples against the uniform law."""
 
-import json
-from pathlib import Path
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -19,23 +18,33 @@ DIGITS: dict[str, Any] = {"image_size": 8, "channels": 1}
 
 
 def layer_by_layer(
-    block: str, depth: list[int], width: list[int], side: int, channels: int, classes: int
+    block: str, stages: list[tuple[int, int, float, int]], side: int, channels: int, classes: int
 ) -> tuple[int, int, int, int]:
-    """Count one network the long way round: a list of its convolutions, as (kernel, in, out, output side)."""
-    convolutions = [(3, channels, 16, side)]
+    """Count one network the long way round: a list of its convolutions, as (kernel, in, out, output side, groups).
+
+    A stage is (depth, width, bottleneck multiplier, groups).
+    """
+    convolutions = [(3, channels, 16, side, 1)]
     inputs = 16
-    for stage in range(3):
-        for i in range(depth[stage]):
+    for stage, (depth, width, bot_mul, groups) in enumerate(stages):
+        for i in range(depth):
             stride = 2 if stage > 0 and i == 0 else 1
-            side = (side + 2 - 3) // stride + 1
-            outputs = width[stage]
-            convolutions += [(3, inputs, outputs, side), (3, outputs, outputs, side)]
-            if block == "res_basic_block" and (stride == 2 or inputs != outputs):
-                convolutions.append((1, inputs, outputs, side))
-            inputs = outputs
-    params = sum(k * k * i * o + 2 * o for k, i, o, _ in convolutions) + inputs * classes + classes
-    macs = sum(k * k * i * o * s * s for k, i, o, s in convolutions) + inputs * classes + classes
-    acts = sum(o * s * s for _, _, o, s in convolutions)
+            before, side = side, (side + 2 - 3) // stride + 1
+            if block == "res_bottleneck_block":
+                inner = round(width * bot_mul)
+                convolutions += [
+                    (1, inputs, inner, before, 1),
+                    (3, inner, inner, side, groups),
+                    (1, inner, width, side, 1),
+                ]
+            else:
+                convolutions += [(3, inputs, width, side, 1), (3, width, width, side, 1)]
+            if block != "double_plain_block" and (stride == 2 or inputs != width):
+                convolutions.append((1, inputs, width, side, 1))
+            inputs = width
+    params = sum(k * k * i * o // g + 2 * o for k, i, o, _, g in convolutions) + inputs * classes + classes
+    macs = sum(k * k * i * o // g * s * s for k, i, o, s, g in convolutions) + inputs * classes + classes
+    acts = sum(o * s * s for _, _, o, s, _ in convolutions)
     return params, macs, macs + 5 * acts, acts + classes
 
 
@@ -57,51 +66,73 @@ def test_known_networks_have_their_published_counts(
         assert expected is None or count.tolist() == [expected]
 
 
-@pytest.mark.parametrize("file", ["ResNet_reruns", "Vanilla_reruns"])
-def test_published_reruns_have_their_counts(published: Path, file: str) -> None:
-    groups = json.loads((published / f"{file}.json").read_text())
-    assert sorted(groups) == ["mid", "top"]
-    for records in groups.values():
-        nets = [record["net"] for record in records]
-        depth, width = (np.array([net[key][1:] for net in nets]) for key in ("ds", "ws"))
-        counts = measure(nets[0]["block_type"], depth, width)
-        assert counts.params.tolist() == [record["params"] for record in records]
-        assert counts.flops.tolist() == [record["flops"] for record in records]
+def test_a_known_bottleneck_network_has_its_published_counts() -> None:
+    quarter = np.full((1, 3), 0.25)
+    counts = measure(
+        "res_bottleneck_block",
+        np.array([[16, 1, 4]]),
+        np.array([[64, 128, 16]]),
+        bot_mul=quarter,
+        groups=np.array([[2, 1, 2]]),
+    )
+    assert (counts.params.tolist(), counts.flops.tolist()) == ([83_002], [69_890_986])
 
 
 @given(
-    st.sampled_from(["double_plain_block", "res_basic_block"]),
-    st.lists(st.integers(1, 24), min_size=3, max_size=3),
-    st.lists(st.sampled_from([*RESNET.widths, 7]), min_size=3, max_size=3),
+    st.sampled_from(["double_plain_block", "res_basic_block", "res_bottleneck_block"]),
+    st.lists(
+        st.tuples(
+            st.integers(1, 24),
+            st.sampled_from([16, 24, 64, 112]),
+            st.sampled_from([0.25, 0.5, 1.0]),
+            st.sampled_from([1, 2, 4]),
+        ).filter(lambda stage: stage[1] * stage[2] % stage[3] == 0),
+        min_size=1,
+        max_size=5,
+    ),
     st.sampled_from([8, 9, 32, 33]),
     st.sampled_from([1, 3]),
     st.sampled_from([10, 100]),
 )
 def test_counts_equal_a_walk_over_the_layers(
-    block: str, depth: list[int], width: list[int], side: int, channels: int, classes: int
+    block: str, stages: list[tuple[int, int, float, int]], side: int, channels: int, classes: int
 ) -> None:
-    counts = measure(block, np.array([depth]), np.array([width]), image_size=side, channels=channels, classes=classes)
-    assert tuple(int(count[0]) for count in counts) == layer_by_layer(block, depth, width, side, channels, classes)
+    depth, width, bot_mul, groups = (np.array([column]) for column in zip(*stages, strict=True))
+    counts = measure(
+        block, depth, width, bot_mul=bot_mul, groups=groups, image_size=side, channels=channels, classes=classes
+    )
+    assert tuple(int(count[0]) for count in counts) == layer_by_layer(block, stages, side, channels, classes)
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    one = np.array([[1]])
+    with pytest.raises(EdfkitError, match="block 'res_block' is unknown; it can be double_plain_block"):
+        measure("res_block", one, one)
+    with pytest.raises(EdfkitError, match="stem stride 2 is unknown; it can be 1, 4, 8"):
+        measure("res_basic_block", one, one, stem_stride=2)
 
 
 def test_sizes_are_the_published_ones() -> None:
-    assert (RESNET.size, VANILLA.size) == (1_259_712, 1_259_712)
+    sizes = {"vanilla": 1_259_712, "resnet": 1_259_712, "resnext-a": 11_390_625, "resnext-b": 52_734_375}
+    assert {name: space.size for name, space in spaces.SPACES.items()} == sizes
 
 
-@pytest.mark.parametrize("space", [RESNET, VANILLA])
+def test_inner_channels_divide_by_the_groups() -> None:
+    for space in spaces.SPACES.values():
+        for width, mul, groups in product(*(space.values.get(name, [1]) for name in ("width", "bot_mul", "groups"))):
+            assert width * mul % groups == 0
+
+
+@pytest.mark.parametrize("space", spaces.SPACES.values(), ids=lambda space: space.name)
 def test_unbounded_samples_are_uniform_and_independent(space: spaces.Space) -> None:
     drawn = spaces.sample(space, 20_000, seed=3)
-    for stage in range(3):
-        for values, column in ((space.depths, drawn.depth[:, stage]), (space.widths, drawn.width[:, stage])):
-            found, counts = np.unique(column, return_counts=True)
-            assert found.tolist() == list(values)
-            assert stats.chisquare(counts).pvalue > 1e-4
-    pairs = [
-        (drawn.depth[:, 0], drawn.depth[:, 1]),
-        (drawn.width[:, 1], drawn.width[:, 2]),
-        (drawn.depth[:, 2], drawn.width[:, 2]),
-    ]
-    for one, other in pairs:
+    columns = [drawn.stages[name][:, stage] for name in space.values for stage in range(3)]
+    allowed = [space.values[name] for name in space.values for _ in range(3)]
+    for column, values in zip(columns, allowed, strict=True):
+        found, counts = np.unique(column, return_counts=True)
+        assert found.tolist() == list(values)
+        assert stats.chisquare(counts).pvalue > 1e-4
+    for one, other in combinations(columns, 2):
         assert stats.chi2_contingency(stats.contingency.crosstab(one, other).count).pvalue > 1e-4
 
 
@@ -112,8 +143,8 @@ def test_bounded_samples_are_uniform_within_the_bounds() -> None:
     free = spaces.sample(RESNET, 400_000, seed=5, **DIGITS)
     inside = (free.complexity.params < 0.3e6) & (free.complexity.macs < 6e6)
     for bounded, reference in (
-        (drawn.depth.sum(1), free.depth[inside].sum(1)),
-        (drawn.width[:, 2], free.width[inside, 2]),
+        (drawn.stages["depth"].sum(1), free.stages["depth"][inside].sum(1)),
+        (drawn.stages["width"][:, 2], free.stages["width"][inside, 2]),
     ):
         values = np.unique(reference)
         table = np.array([[(column == value).sum() for value in values] for column in (bounded, reference)])
@@ -149,7 +180,7 @@ def test_or_keeps_more_than_and_and_none_keeps_all() -> None:
 
 def test_complexity_of_a_sample_is_that_of_its_configurations() -> None:
     drawn = spaces.sample(RESNET, 200, seed=8, bounds={"macs": 6e6}, **DIGITS)
-    again = measure(RESNET.block, drawn.depth, drawn.width, **DIGITS)
+    again = measure(RESNET.block, **drawn.stages, **DIGITS)
     for one, other in zip(drawn.complexity, again, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -157,16 +188,18 @@ def test_complexity_of_a_sample_is_that_of_its_configurations() -> None:
 def test_a_longer_sample_begins_with_the_shorter_one() -> None:
     bounds = {"params": 0.3e6, "macs": 6e6}
     long, short = (spaces.sample(RESNET, n, seed=9, bounds=bounds, **DIGITS) for n in (4_000, 30))
-    np.testing.assert_array_equal(long.depth[:30], short.depth)
-    np.testing.assert_array_equal(long.width[:30], short.width)
+    np.testing.assert_array_equal(long.stages["depth"][:30], short.stages["depth"])
+    np.testing.assert_array_equal(long.stages["width"][:30], short.stages["width"])
 
 
 def test_seed_and_space_decide_the_sample() -> None:
     first, again, other_seed = (spaces.sample(RESNET, 50, seed=seed) for seed in (1, 1, 2))
     other_space = spaces.sample(VANILLA, 50, seed=1)
-    assert (first.depth == again.depth).all()
-    assert (first.depth != other_seed.depth).any()
-    assert (first.depth != other_space.depth).any()  # else one seed would pair the spaces' configurations
+    assert (first.stages["depth"] == again.stages["depth"]).all()
+    assert (first.stages["depth"] != other_seed.stages["depth"]).any()
+    assert (
+        first.stages["depth"] != other_space.stages["depth"]
+    ).any()  # else one seed would pair the spaces' configurations
 
 
 @pytest.mark.parametrize(
@@ -187,5 +220,5 @@ def test_bad_requests_are_refused(arguments: dict[str, Any], message: str) -> No
 
 def test_an_unknown_space_is_answered_with_those_there_are() -> None:
     assert spaces.find("ResNet") is RESNET
-    with pytest.raises(EdfkitError, match="vanilla, resnet"):
+    with pytest.raises(EdfkitError, match="vanilla, resnet, resnext-a, resnext-b"):
         spaces.find("resnest")

@@ -213,6 +213,32 @@ def _print_populations(populations: "list[Population]") -> None:
         click.echo(f"{member.name}: left out {left_out or 'none'}{kept}.")
 
 
+@edfkit.command()
+@click.argument("where", metavar="PATH")
+@click.option("--complexity", is_flag=True, help="Recompute the complexities from the descriptions of the networks.")
+def verify(where: str, complexity: bool) -> None:
+    """Check the archive or the published files at PATH: read all, and hold it against the rules of the format."""
+    from edfkit.generator.verify import check_complexity
+
+    with _open(where) as source:
+        source.validate()
+        models = sum(source.models(name) for name in source.names)
+        click.echo(f"{click.format_filename(source.path)}: whole, {len(source.names):,} populations, {models:,} models")
+        if not complexity:
+            return
+        wrong = 0
+        for name in source.names:
+            check = check_complexity(source, name)
+            wrong += check.models - check.agreeing
+            click.echo(f"{name}: {check.agreeing:,} of {check.models:,} agree ({', '.join(check.compared)})")
+            for sentence in check.wrong[:3]:
+                click.echo(f"  {sentence}")
+    if wrong:
+        raise EdfkitError(
+            f"The complexities of {wrong:,} models are not those of their networks; correct the source of {where}."
+        )
+
+
 # Generating
 
 

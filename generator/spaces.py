@@ -179,7 +179,7 @@ def sample(
     kept: list[tuple[dict[str, NDArray[Any]], Complexity]] = []
     found = drawn = 0
     while found < models:
-        stages = {
+        stages: dict[str, Any] = {
             name: allowed[rng.integers(len(allowed), size=(_DRAWS, len(STRIDES)))] for name, allowed in values.items()
         }
         complexity = measure(space.block, **stages, image_size=image_size, channels=channels, classes=classes)

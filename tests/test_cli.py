@@ -275,7 +275,7 @@ def test_tables_fit_80_columns_and_lose_no_digit(call: Call, large: Path, monkey
 
 
 def test_help_fits_80_columns(call: Call) -> None:
-    for command in ([], ["compare"], ["describe"], ["generate"], ["status"], ["pack"]):
+    for command in ([], ["compare"], ["describe"], ["verify"], ["generate"], ["status"], ["pack"]):
         result = call(*command, "--help")
         assert (result.status, result.err) == (0, "")
         assert result.out.startswith("Usage: edfkit ")
@@ -437,6 +437,31 @@ def test_a_full_disk_is_said(extra: list[str]) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run([EDFKIT, "describe", *extra], stdout=full, stderr=subprocess.PIPE, check=False)
     check_refusal(Result(done.returncode, "", done.stderr.decode()), "Output: No space left on device")
+
+
+def test_verify_says_what_is_whole_and_what_agrees(call: Call) -> None:
+    assert call("verify", "digits") == (0, f"{DIGITS}: whole, 2 populations, 1,000 models\n", "")
+    lines = call("verify", "digits", "--complexity").out.splitlines()[1:]
+    assert lines == [f"{name}: 500 of 500 agree (params, macs, flops, acts)" for name in ("resnet", "vanilla")]
+
+
+def test_verify_refuses_damage_and_wrong_counts(call: Call, tmp_path: Path) -> None:
+    data = bytearray(DIGITS.read_bytes())
+    data[len(data) // 2] ^= 255
+    (tmp_path / "damaged.h5").write_bytes(data)
+    check_refusal(call("verify", tmp_path / "damaged.h5"), "cannot be read", "checksum")
+
+    net = {"block_type": "double_plain_block", "ds": [1, 12, 12, 12], "ws": [16, 24, 32, 40], "ss": [1, 1, 2, 2]}
+    record = {"job_id": "5", "rng_seed": 1, "params": 689_770, "flops": 208_363_931, "net": net, "min_test_top1": 15.5}
+    record |= {"test_ep_top1": [15.65], "optim": {"base_lr": 0.1, "wd": 5e-4}}
+    (tmp_path / "Vanilla.json").write_text(json.dumps([record]))
+    result = call("verify", tmp_path, "--complexity")
+    assert result.status == 1
+    assert result.out.splitlines()[1:] == [
+        "vanilla: 0 of 1 agree (params, flops)",
+        "  5: flops 208,363,931, recomputed 208,363,930",
+    ]
+    assert result.err.startswith("edfkit: The complexities of 1 models are not those of their networks")
 
 
 def test_a_plot_comes_with_the_table_and_with_json(call: Call, tmp_path: Path) -> None:

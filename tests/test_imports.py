@@ -67,8 +67,11 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_help_and_tables_load_nothing_heavy() -> None:
-    helps = [[*command, "--help"] for command in ([], ["compare"], ["describe"], ["generate"], ["status"], ["pack"])]
-    commands = [*helps, COMPARE, [*COMPARE, "--json"], ["describe"]]
+    helps = [
+        [*command, "--help"]
+        for command in ([], ["compare"], ["describe"], ["verify"], ["generate"], ["status"], ["pack"])
+    ]
+    commands = [*helps, COMPARE, [*COMPARE, "--json"], ["describe"], ["verify", "digits", "--complexity"]]
     assert loaded_after(*commands) == {" ".join(command): [] for command in commands}
 
 

@@ -238,7 +238,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(EdfkitError, match=r"There is no population 'z' in .*; it has x, y"):
         source.read("z", "error")
     with pytest.raises(
-        EdfkitError, match="no 'depth'; they have status, error, error_final, params, flops, macs, acts"
+        EdfkitError, match="no 'depth'; they have id, status, error, error_final, params, flops, macs, acts"
     ):
         source.read("x", "depth")
 

@@ -177,8 +177,10 @@ def _print_comparison(result: "Comparison") -> None:
         click.echo("Not normalised for complexity.")
     else:
         lo, hi = result.range
-        bins = f"{result.bins} bin" + "s" * (result.bins != 1)
-        click.echo(f"Given {result.given}: {lo:,.0f} to {hi:,.0f}, in {bins} of equal weight.")
+        bins = f"{result.bins} bins of equal weight."
+        if result.bins == 1:
+            bins = "1 bin, which normalises nothing within the range; a narrower --range may allow more bins."
+        click.echo(f"Given {result.given}: {lo:,.0f} to {hi:,.0f}, in {bins}")
     _print_populations(result.populations)
     for pair in result.pairs:
         click.echo(pair.verdict)

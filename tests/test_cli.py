@@ -173,6 +173,13 @@ def test_options_of_compare_reach_the_study(call: Call) -> None:
     assert "area: under the EDF, from 0 to 20 %" in table
 
 
+def test_one_bin_is_said_to_normalise_nothing(call: Call) -> None:
+    second = call("compare", "resnet", "vanilla", "--bins", "1").out.splitlines()[1]
+    assert second.endswith(
+        "in 1 bin, which normalises nothing within the range; a narrower --range may allow more bins."
+    )
+
+
 def test_describe(call: Call) -> None:
     result = call("describe", "ResNet")
     assert (result.status, result.err) == (0, "")

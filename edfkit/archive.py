@@ -2,7 +2,7 @@
 
 What they hold, and the rules for it, is in `edfkit.schema`.
 
-Every byte that carries meaning lies under a checksum. Values have Fletcher32, so text is stored as fixed-width
+Every byte that reading here goes by lies under a checksum. Values have Fletcher32, so text is stored as fixed-width
 characters: neither gzip nor checksums reach HDF5's variable-length data. The metadata have HDF5's own checksums, which
 only the file layout of HDF5 1.10 and later has throughout.
 """

@@ -16,23 +16,19 @@ class Images:
 
     Attributes
     ----------
-    name : str
     x_train, x_test : ndarray of uint8, shape (images, side, side, channels)
     y_train, y_test : ndarray of int64, shape (images,)
         Class indices.
     mean, std : tuple of float, length channels
         Statistics of the training images, on the scale of the pixels, to normalise with.
-    classes : int
     """
 
-    name: str
     x_train: NDArray[np.uint8]
     y_train: NDArray[np.int64]
     x_test: NDArray[np.uint8]
     y_test: NDArray[np.int64]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    classes: int
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,8 @@ def _digits(folder: Path | None) -> Images:
     images = digits.images.astype(np.uint8)[..., None]
     labels = digits.target.astype(np.int64)
     train = images[:1000]
-    return Images(
-        "digits", train, labels[:1000], images[1000:], labels[1000:], (float(train.mean()),), (float(train.std()),), 10
-    )
+    mean, std = float(train.mean()), float(train.std())
+    return Images(train, labels[:1000], images[1000:], labels[1000:], (mean,), (std,))
 
 
 def _cifar10(folder: Path | None) -> Images:
@@ -88,14 +83,12 @@ def _cifar10(folder: Path | None) -> Images:
         ) from error
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
     return Images(
-        "cifar10",
         train.data,
         np.array(train.targets, np.int64),
         test.data,
         np.array(test.targets, np.int64),
         tuple(255 * m for m in mean),
         tuple(255 * s for s in std),
-        10,
     )
 
 

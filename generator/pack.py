@@ -15,7 +15,6 @@ from edfkit.generator import run as runs
 from edfkit.generator import spaces
 from edfkit.schema import STATUS
 
-_CURVES = ("test_error", "train_error", "train_loss")
 # What the runs of one population, and those of one archive, must have in common.
 _OF_A_POPULATION, _OF_AN_ARCHIVE = ("bounds", "rule"), ("dataset", "recipe")
 
@@ -112,7 +111,7 @@ def _columns(folder: Path, plan: runs.Plan, software: set[str]) -> dict[str, np.
     unknown = [None] * recipe.epochs  # of a failed model
     curves = {
         name: np.array([result.get(name, unknown) for result in found], float).reshape(-1, recipe.epochs)
-        for name in _CURVES
+        for name in runs.CURVES
     }
     error = curves["test_error"]
     return {

@@ -28,11 +28,13 @@ from edfkit.files import TEMPORARY_SUFFIX, write_text
 from edfkit.generator import data, spaces
 from edfkit.generator.complexity import Complexity
 from edfkit.generator.recipe import REVISION, Recipe
+from edfkit.schema import STATUS
 
 if TYPE_CHECKING:
     from dask.distributed import LocalCluster
 
 FORMAT, FORMAT_VERSION = "edfkit run", 1
+CURVES = ("test_error", "train_error", "train_loss")
 
 
 @dataclass(frozen=True)
@@ -146,9 +148,9 @@ def read_plan(run: Path) -> Plan:
         raise EdfkitError(f"The plan {path} cannot be read ({error}); restore it, or start a new run.") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise EdfkitError(f"{path} is not the plan of a run; give the folder that edfkit generate wrote.")
-    if document["format_version"] != FORMAT_VERSION:
+    if (version_found := document.get("format_version")) != FORMAT_VERSION:
         raise EdfkitError(
-            f"The run {run} has format version {document['format_version']} and this edfkit reads {FORMAT_VERSION}; "
+            f"The run {run} has format version {version_found} and this edfkit reads {FORMAT_VERSION}; "
             "use the edfkit that began it."
         )
     try:
@@ -226,6 +228,10 @@ def read_result(run: Path, model: str) -> dict[str, Any] | None:
         result = json.loads(path.read_text(encoding="utf-8"))
         if result["id"] != model:
             raise ValueError("it is of another model")
+        if result["status"] not in STATUS:
+            raise ValueError(f"its status is {result['status']!r}")
+        if result["status"] != "failed" and len({len(result[curve]) for curve in CURVES}) != 1:
+            raise ValueError("its curves differ in length")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

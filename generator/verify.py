@@ -56,7 +56,7 @@ def check_complexity(source: Archive | Published, name: str) -> Check:
     Raises
     ------
     EdfkitError
-        If a network is not described, or not in a way that is known.
+        If a network is not described, or not in a way that is known, or no complexity is stated.
     """
     counted = _of_published(source, name) if isinstance(source, Published) else _of_archive(source, name)
     ids = source.read(name, "id")
@@ -71,6 +71,8 @@ def check_complexity(source: Archive | Published, name: str) -> Check:
         differ = stated != values
         wrong += [f"{ids[i]}: {count} {stated[i]:,.0f}, recomputed {values[i]:,}" for i in np.flatnonzero(differ)]
         agree &= ~differ
+    if not compared:
+        raise EdfkitError(f"{source.path} states no complexity of {name}, so there is none to check; leave it out.")
     return Check(len(ids), compared, wrong, int(agree.sum()))
 
 

@@ -173,6 +173,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         ('{"format": "edfkit run", "format_ver', "cannot be read"),
         ("[]", "is not the plan of a run"),
         ('{"format": "edfkit run", "format_version": 2}', "has format version 2 and this edfkit reads 1"),
+        ('{"format": "edfkit run"}', "has format version None and this edfkit reads 1"),
         ('{"format": "edfkit run", "format_version": 1}', "is damaged .KeyError: 'request'."),
     ],
 )
@@ -272,6 +273,28 @@ def test_damaged_results_are_named_and_trained_again(undisturbed: Path, tmp_path
     for model, text in whole.items():
         again = json.loads(runs.result_path(folder, model).read_text())
         assert {**again, "seconds": 0} == {**json.loads(text), "seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"status": "resting"}, "its status is 'resting'"),
+        ({"status": None}, "its status is None"),
+        ({"train_loss": [1.0]}, "its curves differ in length"),
+        ({"test_error": None}, "object of type 'NoneType' has no len"),
+    ],
+)
+def test_a_result_that_lacks_something_is_damaged(
+    undisturbed: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    plan = runs.read_plan(undisturbed)
+    runs.write_plan(tmp_path, plan)
+    model, result = next(iter(results(undisturbed).items()))
+    runs.result_path(tmp_path, model).write_text(json.dumps(result | change))
+    with pytest.raises(EdfkitError, match=rf"{model}.json is damaged .*{message}"):
+        runs.read_result(tmp_path, model)
+    assert len(runs.pending(tmp_path, plan)) == 3
+    assert status.read(tmp_path).damaged == 1
 
 
 def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_path: Path) -> None:

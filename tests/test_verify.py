@@ -91,12 +91,31 @@ def test_a_record_without_a_network_is_refused(tmp_path: Path) -> None:
         check_complexity(source, "resnet")
 
 
-def test_an_archive_without_networks_is_refused(tmp_path: Path) -> None:
+def rewritten(path: Path, **changes: Any) -> Archive:
+    """Write the bundled ResNet models again, with other values of some variables, or without those that are None."""
     with Archive(locate("digits")) as archive:
-        columns = {v: archive.read("resnet", v) for v in archive.variables("resnet") if v not in ("depth", "width")}
+        columns = {v: archive.read("resnet", v) for v in archive.variables("resnet")} | changes
         attrs = {name: str(value) for name, value in archive.attrs.items() if name not in ("format", "format_version")}
-    write(tmp_path / "a.h5", {"resnet": columns}, attrs)
-    with Archive(tmp_path / "a.h5") as archive, pytest.raises(EdfkitError, match="does not describe the networks"):
+        group_attrs = archive.group_attrs("resnet")
+    known = {name: column for name, column in columns.items() if column is not None}
+    write(path, {"resnet": known}, attrs, {"resnet": group_attrs})
+    return Archive(path)
+
+
+def test_an_archive_without_networks_is_refused(tmp_path: Path) -> None:
+    with (
+        rewritten(tmp_path / "a.h5", depth=None, width=None) as archive,
+        pytest.raises(EdfkitError, match="does not describe the networks of resnet"),
+    ):
+        check_complexity(archive, "resnet")
+
+
+def test_an_archive_that_states_no_complexity_does_not_agree(tmp_path: Path) -> None:
+    unknown = dict.fromkeys(("params", "macs", "flops", "acts"), np.full(500, np.nan))
+    with (
+        rewritten(tmp_path / "a.h5", **unknown) as archive,
+        pytest.raises(EdfkitError, match="states no complexity of resnet"),
+    ):
         check_complexity(archive, "resnet")
 
 

@@ -28,17 +28,20 @@ from edfkit.files import replacing
 from edfkit.schema import (
     FORMAT,
     FORMAT_VERSION,
-    STATUS,
     TEXT,
     VARIABLES,
     Shape,
+    check_dims,
+    check_flags,
     check_name,
     check_relations,
     check_root,
     check_shape,
     check_structure,
     check_values,
+    flag_attrs,
     listed,
+    specs,
     stored_dims,
 )
 
@@ -134,19 +137,22 @@ def write(
 def _columns(where: str, given: Mapping[str, ArrayLike | Variable]) -> dict[str, Variable]:
     """Bring a population's variables into the form they are stored in, and check them."""
     columns: dict[str, Variable] = {}
+    known = specs(given)
     for name in [*(name for name in VARIABLES if name in given), *sorted(set(given) - set(VARIABLES))]:
         value = given[name]
         variable = value if isinstance(value, Variable) else Variable(value)
-        spec = VARIABLES.get(name)
+        spec = known.get(name)
         check_name(where, "a variable", name)
-        if spec and variable.dims not in (None, spec.dims):
-            raise EdfkitError(f"{where}: {name!r} has dimensions {variable.dims}, expected {spec.dims}; transpose it.")
+        if spec and variable.dims is not None:
+            check_dims(where, name, variable.dims, spec)
         values = _stored(where, name, variable.values, spec.types if spec else None)
         attrs: dict[str, Any] = {"units": spec.units if spec else "1", "long_name": spec.long_name if spec else name}
-        if name == "status":
-            attrs |= {"flag_values": np.arange(len(STATUS), dtype=np.int8), "flag_meanings": " ".join(STATUS)}
+        if spec:
+            attrs |= flag_attrs(spec)
         attrs |= variable.attrs
         _check_attrs(f"{where}: {name!r}", attrs)
+        if spec:
+            check_flags(where, name, attrs, spec)
         if values.dtype == "S1":
             attrs["_Encoding"] = "utf-8"
         columns[name] = Variable(values, spec.dims if spec else variable.dims, attrs)
@@ -518,7 +524,7 @@ class Archive:
         Returns
         -------
         ndarray
-            Units and shape as in `edfkit.schema.VARIABLES`; text as an array of str.
+            Units and shape as in `edfkit.schema.VARIABLES`; text as an array of str, `status` and `op` as codes.
 
         Raises
         ------
@@ -561,10 +567,9 @@ class Archive:
             stored_dims, attrs = self._dims[name].get(variable, ()), _attrs(dataset)
         check_shape(where, variable, dataset.shape, stored_dims, self._sizes[name])
         dims = stored_dims[: values.ndim]
-        if variable in VARIABLES and dims != VARIABLES[variable].dims:
-            raise EdfkitError(
-                f"{where}: {variable!r} has dimensions {dims}, expected {VARIABLES[variable].dims}; transpose it."
-            )
+        if spec := specs(self._populations[name]).get(variable):
+            check_dims(where, variable, dims, spec)
+            check_flags(where, variable, attrs, spec)
         return Variable(values, dims, attrs)
 
     def to_xarray(self, name: str) -> xarray.Dataset:
@@ -599,7 +604,8 @@ def validate(path: str | os.PathLike[str]) -> None:
     """Read everything in an archive and check it against every rule of the format.
 
     Beyond the checks of `Archive`: all checksums, ids unique in a population, and the error of each finished model
-    equal to the smallest of its curve within 1e-9 (published records of diverged runs may deviate).
+    equal to the smallest of its curve within 1e-9 (published records of diverged runs may deviate), every input in a
+    cell earlier than its node, and at least one node concatenated.
 
     Parameters
     ----------

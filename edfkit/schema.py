@@ -1,14 +1,15 @@
 """What an archive holds, and the rules for it, the same before writing and when reading.
 
 Errors are percent (0..100), `error` the smallest over the epochs; complexities are plain counts; NaN means not known.
-`VARIABLES` is the format: it drives writing, reading and checking. A group may hold variables beyond it.
+`VARIABLES` is the format: it drives writing, reading and checking. A group may hold variables beyond it. Populations
+of NAS cells are those with `op`, `input` and `concat`; what they say otherwise is in `specs`.
 """
 
 import json
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +22,33 @@ FORMAT = "edfkit"
 FORMAT_VERSION = 1
 REQUIRED_ATTRS = ("title", "source", "license", "dataset", "recipe", "software", "commit", "created")
 STATUS = ("finished", "diverged", "failed")  # the meanings of status 0, 1, 2
+# The meanings of op 0, 1, ...: part of the format, as archives hold the codes; other names are another format version.
+OPS = (
+    "none",
+    "skip_connect",
+    "avg_pool_3x3",
+    "max_pool_3x3",
+    "max_pool_5x5",
+    "max_pool_7x7",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "sep_conv_7x7",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "dil_sep_conv_3x3",
+    "conv_1x1",
+    "conv_3x3",
+    "conv_3x1_1x3",
+    "conv_7x1_1x7",
+)
+KINDS = ("normal", "reduce")  # the meanings of 0, 1 along `cell`
 
-_INTEGER, _REAL, _NUMBER, _FLAG, TEXT = ("<i8",), ("<f8",), ("<i8", "<f8"), ("|i1",), ("|S1",)
+_INTEGER, _REAL, _NUMBER, _SMALL, TEXT = ("<i8",), ("<f8",), ("<i8", "<f8"), ("|i1",), ("|S1",)
 _MODEL, _STAGE, _EPOCH = ("model",), ("model", "stage"), ("model", "epoch")
+_NODE, _OPERAND = ("model", "cell", "node"), ("model", "cell", "node", "operand")
+_LENGTHS = {"cell": len(KINDS), "operand": 2}  # of the dimensions that have one length in every population
+_KINDS = "cells: 0 normal, 1 reduce"
+_INPUTS = "0 output of the cell before the last, 1 of the last, 2 + i node i"
 _LARGEST = sys.float_info.max  # as a bound: any finite number
 
 
@@ -42,6 +67,8 @@ class Spec(NamedTuple):
     nan : bool
         Whether NaN, not known, is allowed besides.
     required : bool
+    flags : tuple of str
+        The meanings of the values 0, 1, ..., each a word; empty where the values are no codes.
     """
 
     dims: tuple[str, ...]
@@ -52,6 +79,12 @@ class Spec(NamedTuple):
     high: float = _LARGEST
     nan: bool = False
     required: bool = False
+    flags: tuple[str, ...] = ()
+
+
+def _coded(dims: tuple[str, ...], long_name: str, flags: tuple[str, ...], required: bool = False) -> Spec:
+    """Specify a variable of codes, the places in `flags`."""
+    return Spec(dims, _SMALL, "1", long_name, high=len(flags) - 1, required=required, flags=flags)
 
 
 VARIABLES: dict[str, Spec] = {
@@ -65,17 +98,25 @@ VARIABLES: dict[str, Spec] = {
     "seed": Spec(_MODEL, _NUMBER, "1", "seed of the training run", -_LARGEST, nan=True, required=True),
     "lr": Spec(_MODEL, _REAL, "1", "initial learning rate", nan=True, required=True),
     "wd": Spec(_MODEL, _REAL, "1", "weight decay", nan=True, required=True),
-    "status": Spec(_MODEL, _FLAG, "1", "how the training ended", 0, len(STATUS) - 1, required=True),
+    "status": _coded(_MODEL, "how the training ended", STATUS, required=True),
     "seconds": Spec(_MODEL, _REAL, "s", "training time", nan=True, required=True),
     "depth": Spec(_STAGE, _INTEGER, "1", "blocks per stage"),
     "width": Spec(_STAGE, _INTEGER, "1", "channels per stage"),
     "bot_mul": Spec(_STAGE, _REAL, "1", "bottleneck multiplier per stage", nan=True),
     "groups": Spec(_STAGE, _INTEGER, "1", "convolution groups per stage"),
+    "op": _coded(_OPERAND, f"op on each operand of a node; {_KINDS}", OPS),
+    "input": Spec(_OPERAND, _SMALL, "1", f"operand: {_INPUTS}; {_KINDS}"),
+    "concat": Spec(_NODE, _SMALL, "1", f"whether the cell's output has the node: 1 yes, 0 no; {_KINDS}", 0, 1),
     "test_error": Spec(_EPOCH, _REAL, "percent", "top-1 test error after each epoch", 0, 100, True),
     "train_error": Spec(_EPOCH, _REAL, "percent", "top-1 training error of each epoch", 0, 100, True),
     "train_loss": Spec(_EPOCH, _REAL, "nats", "training loss of each epoch", -math.inf, math.inf, True),
 }
 _REQUIRED = [name for name, spec in VARIABLES.items() if spec.required]
+_CELLS = ("op", "input", "concat")
+_WITH_CELLS = {
+    "depth": VARIABLES["depth"]._replace(dims=_MODEL, long_name="number of cells"),
+    "width": VARIABLES["width"]._replace(dims=_MODEL, long_name="channels of the first cell"),
+}
 
 
 class Shape(NamedTuple):
@@ -84,6 +125,14 @@ class Shape(NamedTuple):
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     units: object
+
+
+def specs(names: Container[str]) -> dict[str, Spec]:
+    """Return what the format says of the variables of a population, by the names of those that it has.
+
+    That is `VARIABLES`, except that in a population of cells `depth` and `width` are per model, not per stage.
+    """
+    return VARIABLES | _WITH_CELLS if any(name in names for name in _CELLS) else VARIABLES
 
 
 def check_root(path: Path, attrs: Mapping[str, object]) -> None:
@@ -119,15 +168,18 @@ def check_structure(where: str, shapes: Mapping[str, Shape]) -> dict[str, int]:
     Raises
     ------
     EdfkitError
-        If a required variable is missing, has another type or other units, or lengths disagree.
+        If a required variable is missing, has another type or other units, lengths disagree, or what describes cells
+        is incomplete or not of 2 cells with 2 operands for each node.
     """
     if missing := [name for name in _REQUIRED if name not in shapes]:
         raise EdfkitError(
             f"{where} lacks {listed(missing)}; every population has {', '.join(_REQUIRED)} (NaN where not known): "
             "write the archive with all of them."
         )
+    if (some := [name for name in _CELLS if name in shapes]) and len(some) < len(_CELLS):
+        raise EdfkitError(f"{where} has {listed(some)}, expected all or none of {listed([*_CELLS])}; add the others.")
     sizes: dict[str, int] = {}
-    for name, spec in VARIABLES.items():
+    for name, spec in specs(shapes).items():
         if name in shapes:
             dtype, shape, units = shapes[name]
             if dtype.kind not in {np.dtype(code).kind for code in spec.types}:
@@ -135,8 +187,48 @@ def check_structure(where: str, shapes: Mapping[str, Shape]) -> dict[str, int]:
                 raise EdfkitError(f"{where}: {name!r} is of type {dtype}, expected {expected}; write it as that.")
             if units != spec.units:
                 raise EdfkitError(f"{where}: {name!r} has units {units!r}, expected {spec.units!r}; convert it.")
+            if name in _WITH_CELLS and len(shape) != len(spec.dims):
+                raise EdfkitError(
+                    f"{where}: {name!r} has shape {shape}, expected one axis for each of {spec.dims} "
+                    f"({spec.long_name}) {'with' if some else 'without'} 'op'; write it as that."
+                )
             check_shape(where, name, shape, stored_dims(name, spec.dims, dtype), sizes)
+    for dim, length in _LENGTHS.items():
+        if sizes.get(dim, length) != length:
+            raise EdfkitError(
+                f"{where}: 'op' has length {sizes[dim]} along {dim!r}, expected {length}; write it with that."
+            )
     return sizes
+
+
+def check_dims(where: str, name: str, dims: tuple[str, ...], spec: Spec) -> None:
+    """Check the names of a variable's dimensions.
+
+    Raises
+    ------
+    EdfkitError
+        If they are not those of the format, in their order.
+    """
+    if dims != spec.dims:
+        raise EdfkitError(
+            f"{where}: {name!r} has dimensions {dims}, expected {spec.dims} ({spec.long_name}); write it as that."
+        )
+
+
+def check_flags(where: str, name: str, attrs: Mapping[str, object], spec: Spec) -> None:
+    """Check that a variable of codes says of them what the format says.
+
+    Raises
+    ------
+    EdfkitError
+        If its `flag_values` or `flag_meanings` are others.
+    """
+    for attribute, value in flag_attrs(spec).items():
+        found, expected = np.asarray(attrs.get(attribute)).tolist(), np.asarray(value).tolist()
+        if found != expected:
+            raise EdfkitError(
+                f"{where}: {name!r} has the {attribute} {found!r}, expected {expected!r}; write it with those codes."
+            )
 
 
 def check_shape(where: str, name: str, shape: tuple[int, ...], dims: tuple[str, ...], sizes: dict[str, int]) -> None:
@@ -217,7 +309,8 @@ def check_relations(where: str, columns: Mapping[str, NDArray[Any]]) -> None:
     Raises
     ------
     EdfkitError
-        If an id stands for two models, or a finished model's error is not the smallest of its curve, within 1e-9.
+        If an id stands for two models, a finished model's error is not the smallest of its curve, within 1e-9, or a
+        cell takes an input that does not come earlier or outputs no node.
     """
     names, counts = np.unique(columns["id"], return_counts=True)
     if counts.max() > 1:
@@ -234,6 +327,35 @@ def check_relations(where: str, columns: Mapping[str, NDArray[Any]]) -> None:
                 f"{where}: 'error' of model {model} is {columns['error'][model]}, expected {best[model]}, the smallest "
                 "'test_error' of its curve; correct one of them and write the archive again."
             )
+    if "input" in columns:
+        _check_cells(where, columns["input"], columns["concat"])
+
+
+def _check_cells(where: str, inputs: NDArray[Any], concat: NDArray[Any]) -> None:
+    """Check that every node takes what comes earlier, and that every cell outputs a node."""
+    last = 1 + np.arange(inputs.shape[2])  # the largest input that each node may have
+    later = np.argwhere(inputs > last[:, None])
+    if later.size:
+        model, cell, node, operand = later[0]
+        value = inputs[model, cell, node, operand]
+        raise EdfkitError(
+            f"{where}: 'input' of model {model} is {value} at operand {operand} of node {node} of its {KINDS[cell]} "
+            f"cell, expected 0..{last[node]}, what comes earlier; correct the source."
+        )
+    empty = np.argwhere(~concat.any(axis=2))
+    if empty.size:
+        model, cell = empty[0]
+        raise EdfkitError(
+            f"{where}: 'concat' of model {model} is 0 at every node of its {KINDS[cell]} cell, expected 1 at one or "
+            "more; correct the source."
+        )
+
+
+def flag_attrs(spec: Spec) -> dict[str, Any]:
+    """Return the attributes by which CF has codes explained; none for a variable that has no codes."""
+    if not spec.flags:
+        return {}
+    return {"flag_values": np.arange(len(spec.flags), dtype=np.int8), "flag_meanings": " ".join(spec.flags)}
 
 
 def stored_dims(name: str, dims: tuple[str, ...], dtype: np.dtype[Any]) -> tuple[str, ...]:

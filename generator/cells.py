@@ -6,7 +6,7 @@ A cell maps the outputs s1 and s0 of the two cells before it to its number of ch
 norm; s0 by a factorized reduce where the cell before reduced), adds two ops at each node, and concatenates some nodes.
 
 Conventions: a convolution has no bias, a batch norm has 2 parameters a channel, the classifier has a bias. What is
-built is counted, even if nothing uses it: both maps of the inputs, and every node.
+built is counted, even if nothing uses it: both maps of the inputs, and every node; see `prune` for leaving out nodes.
 
 - params: trainable parameters.
 - macs: multiply-adds of the convolutions and of the classifier, whose bias counts one each.
@@ -21,7 +21,7 @@ of zeros, right and below, before its second convolution looks at the map shifte
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,26 +29,7 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.generator.complexity import Complexity, Counts
-
-OPS = (
-    "none",
-    "skip_connect",
-    "avg_pool_3x3",
-    "max_pool_3x3",
-    "max_pool_5x5",
-    "max_pool_7x7",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "sep_conv_7x7",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "dil_sep_conv_3x3",
-    "conv_1x1",
-    "conv_3x3",
-    "conv_3x1_1x3",
-    "conv_7x1_1x7",
-)
-KINDS = ("normal", "reduce")
+from edfkit.schema import KINDS, OPS
 
 Integers = NDArray[np.integer[Any]]
 
@@ -159,6 +140,52 @@ def _read(name: str, net: Mapping[str, Any]) -> tuple[list[list[tuple[int, int]]
                 "once; correct the list."
             )
     return [[(OPS.index(op), i) for op, i in pairs] for pairs in ops], concats, sizes["width"], sizes["depth"]
+
+
+def to_genotypes(cells: Cells) -> list[dict[str, Any]]:
+    """Describe networks as the published files do: what `from_genotypes` reads.
+
+    Parameters
+    ----------
+    cells : Cells
+        The networks.
+
+    Returns
+    -------
+    list of dict
+        One per network, with width, depth and genotype.
+    """
+    described = []
+    for i in range(len(cells)):
+        genotype: dict[str, Any] = {}
+        for k, kind in enumerate(KINDS):
+            pairs = zip(cells.op[i, k].flat, cells.input[i, k].flat, strict=True)
+            genotype[kind] = [[OPS[op], int(taken)] for op, taken in pairs]
+            genotype[f"{kind}_concat"] = (2 + np.flatnonzero(cells.concat[i, k])).tolist()
+        described.append({"width": int(cells.width[i]), "depth": int(cells.depth[i]), "genotype": genotype})
+    return described
+
+
+def prune(cells: Cells) -> Cells:
+    """Replace the ops of nodes that feed nothing by `none`, which neither costs nor counts anything.
+
+    Parameters
+    ----------
+    cells : Cells
+        The networks.
+
+    Returns
+    -------
+    Cells
+        They compute the same.
+    """
+    used = cells.concat.astype(bool)
+    for node in reversed(range(used.shape[2])):
+        # A node that is used makes those used that it takes; they all come before it.
+        for operand in range(2):
+            taken = cells.input[:, :, node, operand, None] == 2 + np.arange(used.shape[2])
+            used = used | (taken & used[:, :, node, None])
+    return replace(cells, op=np.where(used[..., None], cells.op, OPS.index("none")))
 
 
 def measure_cells(

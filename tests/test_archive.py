@@ -24,14 +24,16 @@ from hypothesis.extra import numpy as hnp
 from edfkit import EdfkitError, archive
 from edfkit.archive import Archive, Variable, validate, write
 from edfkit.files import TEMPORARY_SUFFIX
-from edfkit.schema import REQUIRED_ATTRS, VARIABLES
+from edfkit.schema import OPS, REQUIRED_ATTRS, VARIABLES, specs
 
 ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": '{"epochs": 12, "note": "' + "x" * 5_000 + '"}'}
 GROUP_ATTRS: dict[str, dict[str, str | int | float]] = {
     "resnet": {"space": "resnet · " + "y" * 3_000, "seed": 7, "bound": 0.5}
 }
 REQUIRED = [name for name, spec in VARIABLES.items() if spec.required]
-OPTIONAL = [name for name, spec in VARIABLES.items() if not spec.required]
+CELLS = ["op", "input", "concat"]
+STAGED = [name for name in VARIABLES if name not in CELLS]  # all that a population of stages may have
+OPTIONAL = [name for name in STAGED if name not in REQUIRED]
 
 Population = dict[str, Any]
 
@@ -71,6 +73,19 @@ def with_curves(models: int, epochs: int, rng: np.random.Generator) -> Populatio
     }
 
 
+def of_cells(models: int, nodes: int, rng: np.random.Generator) -> Population:
+    last = 1 + np.arange(nodes)
+    concat = rng.integers(0, 2, (models, 2, nodes))
+    concat[..., -1] = 1
+    return scalars(models, rng) | {
+        "op": np.arange(models * 4 * nodes).reshape(models, 2, nodes, 2) % len(OPS),
+        "input": rng.integers(0, last[:, None] + 1, (models, 2, nodes, 2)),
+        "concat": concat.astype(bool),
+        "depth": rng.integers(1, 21, models),
+        "width": rng.integers(4, 49, models),
+    }
+
+
 def two_populations() -> dict[str, Population]:
     rng = np.random.default_rng(1)
     failed = scalars(12, rng)
@@ -83,6 +98,13 @@ def two_populations() -> dict[str, Population]:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("original") / "archive.h5"
     write(path, two_populations(), ATTRS, GROUP_ATTRS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cells") / "archive.h5"
+    write(path, {"nas": of_cells(9, 5, np.random.default_rng(7))}, ATTRS)
     return path
 
 
@@ -142,7 +164,7 @@ def test_reads_back_what_was_written(original: Path) -> None:
         assert opened.models("VANILLA") == 12
         assert opened.group_attrs("ResNet") == GROUP_ATTRS["resnet"]
         assert opened.variables("vanilla") == REQUIRED
-        assert opened.variables("resnet") == list(VARIABLES)
+        assert opened.variables("resnet") == STAGED
         for name, population in two_populations().items():
             for key, values in population.items():
                 read = opened.read(name, key)
@@ -159,7 +181,7 @@ def test_h5py_reads_it(original: Path) -> None:
         assert group["status"].dtype == np.int8
         equal(group["status"].attrs["flag_values"], [0, 1, 2])
         assert group["status"].attrs["flag_meanings"] == b"finished diverged failed"
-        for name in VARIABLES:
+        for name in STAGED:
             dataset = group[name]
             assert dataset.fletcher32, name
             assert dataset.shuffle, name
@@ -177,7 +199,8 @@ def test_h5netcdf_reads_it(original: Path) -> None:
             "epoch": 12,
             "id_length": len("modèle-24".encode()),
         }
-        for name, spec in VARIABLES.items():
+        for name in STAGED:
+            spec = VARIABLES[name]
             assert group[name].dimensions[: len(spec.dims)] == spec.dims
         equal(group["params"][:], two_populations()["resnet"]["params"])
         assert file.attrs["title"] == ATTRS["title"]
@@ -215,34 +238,85 @@ def test_netcdf_tools_read_it(original: Path, tmp_path: Path) -> None:
 
 def test_extra_variables(tmp_path: Path) -> None:
     population = with_curves(6, 4, np.random.default_rng(0))
-    flags = {"flag_values": np.arange(3, dtype=np.int8), "flag_meanings": "a b c", "long_name": "operation"}
+    flags = {"flag_values": np.arange(3, dtype=np.int8), "flag_meanings": "a b c", "long_name": "colour"}
     extras: Population = {
         "note": ["", "é", "three", "a" * 300, "e", "f"],
         "fast": np.array([True, False] * 3),
         "memory": np.arange(6, dtype=np.uint16),
         "grad_norm": np.ones((6, 4), dtype=np.float32),
         "stride": np.ones((6, 3), dtype=np.int32),
-        "op": Variable(np.zeros((6, 2, 5), dtype=np.int8), ("model", "cell", "node"), flags),
+        "colour": Variable(np.zeros((6, 2, 5), dtype=np.int8), ("model", "cell", "node"), flags),
         "stage_name": Variable(["one", "two", "three"], ("stage",)),
         "epoch": Variable(np.arange(1, 5), ("epoch",), {"units": "1", "long_name": "epoch"}),
     }
     write(tmp_path / "a.h5", {"x": population | extras}, ATTRS)
     validate(tmp_path / "a.h5")
     with Archive(tmp_path / "a.h5") as opened:
-        assert opened.variables("x") == [*VARIABLES, *sorted(extras)]
+        assert opened.variables("x") == [*STAGED, *sorted(extras)]
         equal(opened.read("x", "note"), extras["note"])
         equal(opened.read("x", "fast"), [1, 0] * 3)
         assert opened.variable("x", "grad_norm").dims == ("model", "epoch")
         assert opened.variable("x", "stride").dims == ("model", "stage")
         assert opened.variable("x", "memory").attrs["long_name"] == "memory"
-        assert opened.variable("x", "op").dims == ("model", "cell", "node")
-        assert opened.variable("x", "op").attrs["flag_meanings"] == "a b c"
+        assert opened.variable("x", "colour").dims == ("model", "cell", "node")
+        assert opened.variable("x", "colour").attrs["flag_meanings"] == "a b c"
         assert dict(opened.to_xarray("x").sizes) == {"model": 6, "stage": 3, "epoch": 4, "cell": 2, "node": 5}
         equal(opened.to_xarray("x")["stage_name"], ["one", "two", "three"])
         # What is read can be written again, to the same bytes.
         again = {"x": {key: opened.variable("x", key) for key in opened.variables("x")}}
         write(tmp_path / "b.h5", again, opened.attrs)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_populations_of_cells_read_back(cells: Path, tmp_path: Path) -> None:
+    expected = of_cells(9, 5, np.random.default_rng(7))
+    validate(cells)
+    with Archive(cells) as opened:
+        assert opened.variables("nas") == [name for name in VARIABLES if name in expected]
+        for key, values in expected.items():
+            equal(opened.read("nas", key), values)
+        assert {opened.read("nas", key).dtype for key in CELLS} == {np.dtype(np.int8)}
+        write(tmp_path / "b.h5", {"nas": {key: opened.variable("nas", key) for key in expected}}, opened.attrs)
+    assert (tmp_path / "b.h5").read_bytes() == cells.read_bytes()
+
+
+def test_other_readers_read_cells(cells: Path) -> None:
+    expected = of_cells(9, 5, np.random.default_rng(7))
+    dims = {"op": ("model", "cell", "node", "operand"), "concat": ("model", "cell", "node")}
+    dims |= {"input": dims["op"], "depth": ("model",), "width": ("model",)}
+    with h5netcdf.File(cells, "r") as file:
+        sizes = {name: len(dim) for name, dim in file["nas"].dimensions.items()}
+        assert sizes == {"model": 9, "cell": 2, "node": 5, "operand": 2, "id_length": len("modèle-8".encode())}
+        assert {name: file["nas"][name].dimensions for name in dims} == dims
+        assert file["nas/op"].attrs["flag_meanings"] == " ".join(OPS)
+        equal(file["nas/op"].attrs["flag_values"], range(16))
+    with xarray.open_dataset(cells, group="nas", engine="h5netcdf") as foreign, Archive(cells) as opened:
+        own = opened.to_xarray("nas")
+        for key in dims:
+            equal(foreign[key], expected[key])
+            equal(own[key], expected[key])
+            assert own[key].dims == foreign[key].dims == dims[key]
+            assert own[key].attrs["long_name"] == foreign[key].attrs["long_name"] == specs(expected)[key].long_name
+        for key, meanings in (("op", list(OPS)), ("status", ["finished", "diverged", "failed"])):
+            for read in (foreign[key], own[key]):
+                assert read.attrs["flag_meanings"].split() == meanings
+                equal(read.attrs["flag_values"], np.arange(len(meanings)))
+        assert own["depth"].attrs["long_name"] == "number of cells"
+        assert own["width"].attrs["long_name"] == "channels of the first cell"
+        assert "0 normal, 1 reduce" in own["op"].attrs["long_name"]
+
+
+def test_netcdf_tools_read_cells(cells: Path) -> None:
+    if not shutil.which("ncdump"):
+        pytest.skip("ncdump is not installed (Debian: netcdf-bin)")
+    header = subprocess.run(["ncdump", "-h", cells], check=True, capture_output=True, text=True).stdout
+    assert "byte op(model, cell, node, operand) ;" in header
+    assert 'op:flag_meanings = "none skip_connect ' in header
+
+
+def test_the_codes_of_ops_stay() -> None:
+    assert (len(OPS), len(set(OPS)), OPS[0], OPS[6], OPS[15]) == (16, 16, "none", "sep_conv_3x3", "conv_7x1_1x7")
+    assert [name for name, spec in VARIABLES.items() if spec.flags] == ["status", "op"]
 
 
 def some_populations() -> st.SearchStrategy[dict[str, Population]]:
@@ -396,6 +470,124 @@ def test_refuses_what_breaks_a_rule(copy: Path, edit: Callable[[h5py.File], None
     message = refusal(lambda: validate(copy))
     assert expected in message
     assert str(copy) in message
+
+
+def changed(name: str, place: Any, value: int) -> Callable[[Population], None]:
+    def change(population: Population) -> None:
+        population[name] = np.array(population[name], np.int8 if name in CELLS else np.int64)
+        population[name][place] = value
+
+    return change
+
+
+def reshaped(name: str, shape: tuple[int, ...]) -> Callable[[Population], None]:
+    return lambda population: population.update({name: np.ones(shape, np.int8 if name in CELLS else np.int64)})
+
+
+BROKEN_CELLS: list[tuple[str, Callable[[Population], object], str]] = [
+    ("no op", lambda p: p.pop("op"), "has 'input', 'concat', expected all or none of 'op', 'input', 'concat'; add"),
+    ("no input", lambda p: p.pop("input"), "has 'op', 'concat', expected all or none"),
+    ("op only", lambda p: [p.pop("input"), p.pop("concat")], "has 'op', expected all or none"),
+    ("unknown op", changed("op", (4, 1, 0, 1), 16), "'op' of model 4 is 16, expected 0..15"),
+    ("negative op", changed("op", (4, 1, 0, 1), -1), "'op' of model 4 is -1, expected 0..15"),
+    ("negative input", changed("input", (3, 0, 2, 0), -1), "'input' of model 3 is -1, expected a finite number, 0 or"),
+    (
+        "own input",
+        changed("input", (3, 1, 2, 0), 4),
+        "'input' of model 3 is 4 at operand 0 of node 2 of its reduce cell, expected 0..3, what comes earlier",
+    ),
+    (
+        "later input",
+        changed("input", (5, 0, 0, 1), 2),
+        "'input' of model 5 is 2 at operand 1 of node 0 of its normal cell, expected 0..1, what comes earlier",
+    ),
+    ("no mask", changed("concat", (0, 0, 0), 2), "'concat' of model 0 is 2, expected 0..1"),
+    (
+        "no output",
+        changed("concat", (6, 0), 0),
+        "'concat' of model 6 is 0 at every node of its normal cell, expected 1 at one or more",
+    ),
+    (
+        "depth of stages",
+        reshaped("depth", (9, 3)),
+        "'depth' has shape (9, 3), expected one axis for each of ('model',) (number of cells) with 'op'",
+    ),
+    ("width of stages", reshaped("width", (9, 3)), "('model',) (channels of the first cell) with 'op'"),
+    (
+        "stages without stage",
+        lambda p: [p.pop(name) for name in CELLS],
+        "'depth' has shape (9,), expected one axis for each of ('model', 'stage') (blocks per stage) without 'op'",
+    ),
+    (
+        "three kinds",
+        lambda p: [reshaped(name, (9, 3, 5, 2)[: 4 - (name == "concat")])(p) for name in CELLS],
+        "'op' has length 3 along 'cell', expected 2",
+    ),
+    (
+        "three operands",
+        lambda p: [reshaped(name, (9, 2, 5, 3))(p) for name in ("op", "input")],
+        "'op' has length 3 along 'operand', expected 2",
+    ),
+    ("other nodes", reshaped("concat", (9, 2, 4)), "'concat' has length 4 along 'node', expected 5 as others have"),
+    ("one operand", reshaped("op", (9, 2, 5)), "one axis for each of ('model', 'cell', 'node', 'operand')"),
+]
+
+
+@pytest.mark.parametrize(("break_it", "expected"), [pytest.param(b, x, id=i) for i, b, x in BROKEN_CELLS])
+def test_refuses_broken_cells(
+    cells: Path, tmp_path: Path, break_it: Callable[[Population], object], expected: str
+) -> None:
+    path, population = tmp_path / "a.h5", of_cells(9, 5, np.random.default_rng(7))
+    before = dict(population)
+    break_it(population)
+    assert expected in refusal(lambda: write(path, {"nas": population}, ATTRS))
+    assert list(tmp_path.iterdir()) == []
+
+    shutil.copy(cells, path)
+    with h5py.File(path, "r+") as file:
+        group = file["nas"]
+        for name in before:
+            if name not in population:
+                del group[name]
+            elif population[name] is before[name]:
+                continue
+            elif population[name].shape == group[name].shape:
+                group[name].write_direct(population[name])
+            else:
+                replace(group, name, population[name])
+    message = refusal(lambda: validate(path))
+    assert expected in message
+    assert str(path) in message
+
+
+def test_refuses_dimensions_of_the_other_kind(tmp_path: Path) -> None:
+    population = of_cells(9, 5, np.random.default_rng(7))
+    population["depth"] = Variable(np.ones((9, 3), int), ("model", "stage"))
+    message = refusal(lambda: write(tmp_path / "a.h5", {"nas": population}, ATTRS))
+    assert "'depth' has dimensions ('model', 'stage'), expected ('model',) (number of cells)" in message
+
+
+@pytest.mark.parametrize("name", ["status", "op"])
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("flag_meanings", "a b c"), ("flag_values", np.arange(3, dtype=np.int8)[::-1])]
+)
+def test_refuses_other_codes(cells: Path, tmp_path: Path, name: str, attribute: str, value: Any) -> None:
+    """Codes that say of themselves that they mean something else would be misread."""
+    path, population = tmp_path / "a.h5", of_cells(9, 5, np.random.default_rng(7))
+    other = population | {name: Variable(population[name], attrs={attribute: value})}
+    assert f"{name!r} has the {attribute}" in refusal(lambda: write(path, {"nas": other}, ATTRS))
+    shutil.copy(cells, path)
+    with h5py.File(path, "r+") as file:
+        file["nas"][name].attrs[attribute] = value
+    assert f"{name!r} has the {attribute}" in refusal(lambda: validate(path))
+
+
+@pytest.mark.parametrize("variable", ["depth", "width"])
+def test_cells_may_lack_depth_or_width(tmp_path: Path, variable: str) -> None:
+    population = of_cells(9, 5, np.random.default_rng(7))
+    del population[variable]
+    write(tmp_path / "a.h5", {"nas": population}, ATTRS)
+    validate(tmp_path / "a.h5")
 
 
 @pytest.mark.parametrize("variable", REQUIRED)

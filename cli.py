@@ -11,6 +11,7 @@ from edfkit import EdfkitError, __version__
 
 if TYPE_CHECKING:
     from edfkit.archive import Archive
+    from edfkit.generator.kinds import Space
     from edfkit.generator.run import Plan
     from edfkit.published import Published
     from edfkit.study import Comparison, Population
@@ -186,27 +187,31 @@ def _print_comparison(result: "Comparison") -> None:
         click.echo(pair.verdict)
 
 
-def _print_populations(populations: "list[Population]") -> None:
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
+    """Print a table, of which so many columns are text."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     # Without styles, so that nobody has to switch them off.
     table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="", padding=(0, 1, 0, 0))
-    table.add_column("space", overflow="fold")
-    for heading in ("models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for place, heading in enumerate(headings):
+        text = place < left
+        table.add_column(heading, justify="left" if text else "right", no_wrap=not text, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=80).print(table)  # whatever the terminal: a narrower table would lose digits
+
+
+def _print_populations(populations: "list[Population]") -> None:
+    rows = []
     for member in populations:
         summary = member.summary
         shares = summary.quantiles
-        table.add_row(
-            member.name,
-            f"{summary.models:,}",
-            f"{summary.n_eff:,.1f}",
-            *(f"{error:.2f}" for error in (summary.min, shares[0.05], summary.median, summary.mean, shares[0.95])),
-            f"{summary.area:.4f}",
-        )
-    Console(width=80).print(table)  # whatever the terminal: a narrower table would lose digits
+        errors = (summary.min, shares[0.05], summary.median, summary.mean, shares[0.95])
+        sizes = [f"{summary.models:,}", f"{summary.n_eff:,.1f}"]
+        rows.append([member.name, *sizes, *(f"{error:.2f}" for error in errors), f"{summary.area:.4f}"])
+    _print_table(["space", "models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area"], rows)
     area_to = f"{populations[0].summary.area_to:g}"
     click.echo(f"n_eff: effective models; errors in percent; area: under the EDF, from 0 to {area_to} %.")
     for member in populations:
@@ -244,25 +249,216 @@ def verify(where: str, complexity: bool) -> None:
 # Generating
 
 
+def _bounded(command: Command) -> Command:
+    for option in (
+        click.option("--max-flops", type=float, help="Keep configurations with fewer flops, as published."),
+        click.option("--max-macs", type=float, help="Keep configurations with fewer multiply-adds."),
+        click.option("--max-params", type=float, help="Keep configurations with fewer parameters."),
+    ):
+        command = option(command)
+    return command
+
+
+def _sampled(command: Command) -> Command:
+    for option in (
+        click.option("--without-replacement", is_flag=True, help="Draw no configuration more than once."),
+        click.option(
+            "--bound",
+            "rule",
+            type=click.Choice(["and", "or", "none"]),
+            default="and",
+            show_default=True,
+            help="Below each of the bounds, below at least one, or unbounded.",
+        ),
+    ):
+        command = option(command)
+    return _bounded(command)
+
+
+def _bounds(params: float | None, macs: float | None, flops: float | None, rule: str = "and") -> dict[str, float]:
+    given = {"params": params, "macs": macs, "flops": flops}
+    bounds = {name: bound for name, bound in given.items() if bound is not None}
+    if rule == "none" and bounds:
+        raise click.UsageError(f"--bound none was given together with a bound of {', '.join(bounds)}; leave one out.")
+    return bounds
+
+
+@edfkit.group()
+def spaces() -> None:
+    """Look at design spaces: those of the paper, and your own.
+
+    A SPACE is the name of one, or a TOML file that defines one.
+    """
+
+
+_SPACE = click.argument("name", metavar="SPACE")
+_COUNTED_FOR = click.option(
+    "--dataset",
+    type=click.Choice(["digits", "cifar10", "imagenet"]),
+    help="Images that the networks are for.  [default: cifar10; imagenet for a space with a stem for it]",
+)
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@spaces.command("list")
+@_AS_JSON
+def list_spaces(as_json: bool) -> None:
+    """List the design spaces that come with edfkit."""
+    from edfkit.generator.spaces import SPACES
+
+    rows = [
+        {"name": name, "block": space.architecture.block, "configurations": space.size}
+        for name, space in SPACES.items()
+    ]
+    if as_json:
+        _print_json({"spaces": rows})
+        return
+    _print_table(
+        ["space", "block", "configurations"],
+        [[str(row["name"]), str(row["block"]), _large(int(row["configurations"]))] for row in rows],
+        left=2,
+    )
+
+
+@spaces.command()
+@_SPACE
+@_AS_JSON
+def count(name: str, as_json: bool) -> None:
+    """Count the configurations of a design SPACE."""
+    from edfkit.generator.kinds import CellSpace
+    from edfkit.generator.spaces import find
+
+    space = find(name)
+    cells = space.cells if isinstance(space, CellSpace) else None
+    if as_json:
+        _print_json({"space": space.name, "configurations": space.size, "cells": cells})
+        return
+    if cells:
+        click.echo(f"{space.name}: {cells:,} cells, {(cells + 500_000_000) // 10**9:,} billion")
+    click.echo(f"{space.name}: {space.size:,} configurations")
+
+
+@spaces.command()
+@_SPACE
+@_COUNTED_FOR
+@_bounded
+@_AS_JSON
+def show(name: str, dataset: str | None, max_params: float | None, max_macs: float | None, max_flops: float | None,
+         as_json: bool) -> None:  # fmt: skip
+    """Show the definition of a design SPACE, how complex its networks are, and how many lie within bounds.
+
+    The bounds are those of the paper, if none is given.
+    """
+    from rich.console import Console
+
+    from edfkit.generator import data
+    from edfkit.generator.extent import PERCENTS, measure_extent
+    from edfkit.generator.spaces import definition, find
+
+    space = find(name)
+    dataset = dataset or _counted_for(space)
+    bounds = _bounds(max_params, max_macs, max_flops) or data.BOUNDS.get(dataset, {})
+    with Console(stderr=True).status(f"counting {space.name}"):
+        extent = measure_extent(space, bounds, **data.geometry(dataset))
+    if as_json:
+        quantiles = {
+            name: {f"{percent / 100:g}": value for percent, value in zip(PERCENTS, values, strict=True)}
+            for name, values in extent.quantiles.items()
+        }
+        about = {"definition": definition(space), "configurations": space.size, "dataset": dataset}
+        measured = {"counted": extent.configurations, "exact": extent.exact, "quantiles": quantiles}
+        _print_json({**about, **measured, "bounds": bounds, "within": extent.within})
+        return
+    for key, value in definition(space).items():
+        click.echo(f"{key} = {_toml(value)}")
+    how = "all counted" if extent.exact else f"estimated from {extent.configurations:,} of them, drawn with seed 0"
+    click.echo(f"\n{_large(space.size)} configurations; on {dataset}, {how}:")
+    rows = zip([f"{percent} % up to" for percent in PERCENTS], *extent.quantiles.values(), strict=True)
+    _print_table(["", *extent.quantiles], [[label, *map(_large, values)] for label, *values in rows])
+    limits = {name: f"{name} below {bound:,.0f}" for name, bound in bounds.items()}
+    for name, share in extent.within.items():
+        what = limits.get(name, "all of these" if name == "and" else "any of these")
+        if bounds and (name in bounds or len(bounds) > 1):
+            spread = "" if extent.exact else f" +- {200 * (share * (1 - share) / extent.configurations) ** 0.5:.2f}"
+            click.echo(f"{100 * share:.2f}{spread} % have {what}")
+
+
+@spaces.command("sample")
+@_SPACE
+@click.option("--models", type=click.IntRange(1), required=True, help="Configurations to draw.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides the configurations.")
+@_COUNTED_FOR
+@_sampled
+@_AS_JSON
+def sample_space(name: str, models: int, seed: int, dataset: str | None, max_params: float | None,
+                 max_macs: float | None, max_flops: float | None, rule: str, without_replacement: bool,
+                 as_json: bool) -> None:  # fmt: skip
+    """Draw configurations uniformly from a design SPACE, those that generate would train with the same options."""
+    from edfkit.generator import data
+    from edfkit.generator.sampling import sample
+    from edfkit.generator.spaces import describe_networks, find
+
+    space = find(name)
+    dataset = dataset or _counted_for(space)
+    bounds = _bounds(max_params, max_macs, max_flops, rule)
+    drawn = sample(
+        space,
+        models,
+        seed=seed,
+        bounds=bounds,
+        rule=rule,
+        replacement=not without_replacement,
+        **data.geometry(dataset),
+    )
+    counts = {count: values.tolist() for count, values in drawn.complexity._asdict().items()}
+    networks = describe_networks(space.architecture, drawn.columns)
+    if as_json:
+        rows = [dict(zip(counts, row, strict=True)) for row in zip(*counts.values(), strict=True)]
+        about = {"space": space.name, "dataset": dataset, "seed": seed, "bounds": bounds, "bound": rule}
+        models_ = [row | {"network": network} for row, network in zip(rows, networks, strict=True)]
+        _print_json({**about, "replacement": not without_replacement, "models": models_})
+        return
+    click.echo("\t".join([*counts, "network"]))
+    for *numbers, network in zip(*counts.values(), networks, strict=True):
+        click.echo("\t".join([*map(str, numbers), _toml(network)]))
+
+
+def _counted_for(space: "Space") -> str:
+    return "cifar10" if space.architecture.stem_stride == 1 else "imagenet"
+
+
+def _large(number: int) -> str:
+    """Write a number in full, or, beyond what a reader takes in, in powers of ten."""
+    return f"{number:,}" if number < 1e12 else f"{number:.4e}"
+
+
+def _toml(value: Any) -> str:
+    import json
+
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(part)}" for key, part in value.items()) + "}"
+    return json.dumps(value)  # which is TOML too
+
+
 @edfkit.command()
-@click.argument("space")
-@click.option("--models", type=click.IntRange(1), required=True, help="Size of the population.")
-@click.option("--out", "folder", type=_PATH, required=True, metavar="RUN", help="Folder of the run.")
+@click.argument("space", required=False)
+@click.option("--network", metavar="NAME", help="Train this one network, such as resnet-110, instead of a SPACE.")
+@click.option("--best-of", metavar="ARCHIVE", help="Train the best network of the population SPACE of this archive.")
+@click.option("--models", type=click.IntRange(1), help="Size of the population.  [default: 1 of a single network]")
+@click.option("--out", "folder", type=_PATH, metavar="RUN", help="Folder of the run.  [default: runs/NAME]")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides configurations and training."
 )
 @click.option("--dataset", default="digits", show_default=True, help="Images: digits or cifar10.")
 @click.option("--images", type=_PATH, metavar="FOLDER", help="Where the images are, if they shall not be downloaded.")
-@click.option("--max-params", type=float, help="Keep configurations with fewer parameters.")
-@click.option("--max-macs", type=float, help="Keep configurations with fewer multiply-adds.")
-@click.option("--max-flops", type=float, help="Keep configurations with fewer flops, as published.")
+@_sampled
 @click.option(
-    "--bound",
-    "rule",
-    type=click.Choice(["and", "or", "none"]),
-    default="and",
+    "--recipe",
+    "recipe_name",
+    type=click.Choice(["default", "enhanced"]),
+    default="default",
     show_default=True,
-    help="Below each of the bounds, below at least one, or unbounded.",
+    help="Enhanced: auxiliary classifier, Cutout, drop path, six times the epochs. Single settings go over it:",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of training.")
 @click.option("--batch", type=click.IntRange(1), help="Images in a training batch.")
@@ -273,26 +469,56 @@ def verify(where: str, complexity: bool) -> None:
 @click.option("--flip/--no-flip", default=None, help="Mirror half of the training images.")
 @click.option("--shift", type=click.IntRange(0), help="Most pixels that training images are shifted by.")
 @click.option("--precise-bn", type=click.IntRange(0), help="Images for batch norm statistics; 0: running averages.")
+@click.option("--auxiliary", type=click.FloatRange(0), help="Weight of an auxiliary classifier in the loss; 0: none.")
+@click.option("--cutout", type=click.IntRange(0), help="Side in pixels of a square blanked in each training image.")
+@click.option("--drop-path", type=float, help="Probability that a path is dropped, reached after the last epoch.")
 @click.option("--workers", type=click.IntRange(1), help="Processes of one thread each.  [default: one a core]")
-def generate(space: str, models: int, folder: Path, seed: int, dataset: str, images: Path | None, rule: str,
-             max_params: float | None, max_macs: float | None, max_flops: float | None, workers: int | None,
+def generate(space: str | None, network: str | None, best_of: str | None, models: int | None, folder: Path | None,
+             seed: int, dataset: str, images: Path | None, rule: str, max_params: float | None, max_macs: float | None,
+             max_flops: float | None, without_replacement: bool, recipe_name: str, workers: int | None,
              **recipe: Any) -> None:  # fmt: skip
-    """Train a population of a design SPACE.
+    """Train a population of a design SPACE, which is a name or a TOML file, or of a single network.
 
     All of it is kept in the folder RUN. The same command goes on where it was stopped; with more --models, the
     population grows. What is not said of the recipe is as published for cifar10, and shorter for digits.
     """
     from edfkit.generator import data
     from edfkit.generator import run as runs
-    from edfkit.generator.recipe import Recipe
+    from edfkit.generator.recipe import Recipe, enhanced
 
-    given = {"params": max_params, "macs": max_macs, "flops": max_flops}
-    bounds = {name: bound for name, bound in given.items() if bound is not None}
-    if rule == "none" and bounds:
-        raise click.UsageError(f"--bound none was given together with a bound of {', '.join(bounds)}; leave one out.")
-    settings = data.find(dataset).recipe | {name: value for name, value in recipe.items() if value is not None}
-    request = runs.Request(space.lower(), dataset, models, seed, bounds, rule, Recipe(**settings))
+    chosen = _chosen(space, network, best_of)
+    if models is None:
+        if chosen.size > 1:
+            raise click.UsageError(
+                f"{chosen.name} has {chosen.size:,} configurations; say how many to train: --models."
+            )
+        models = 1
+    bounds = _bounds(max_params, max_macs, max_flops, rule)
+    images_of = data.find(dataset)
+    usual = enhanced(images_of.recipe, images_of.image_size) if recipe_name == "enhanced" else images_of.recipe
+    settings = usual | {name: value for name, value in recipe.items() if value is not None}
+    request = runs.Request(chosen, dataset, models, seed, bounds, rule, Recipe(**settings), not without_replacement)
+    folder = folder or Path("runs") / chosen.name
     _train(folder, runs.open_run(folder, request), workers, images)
+
+
+def _chosen(space: str | None, network: str | None, best_of: str | None) -> "Space":
+    from edfkit.generator.spaces import find
+
+    if best_of is not None:
+        if space is None or network is not None:
+            raise click.UsageError("--best-of needs the name of a population, SPACE, and no --network; correct it.")
+        from edfkit.generator.networks import best
+
+        with _open(best_of) as source:
+            return best(source, space)
+    if (name := network or space) is None or (network and space):
+        what = "Both SPACE and" if space else "Neither SPACE nor"
+        raise click.UsageError(f"{what} --network was given; give one of them.")
+    chosen = find(name)
+    if network and chosen.size > 1:
+        raise click.UsageError(f"{network} is a design space and no single network; leave --network out.")
+    return chosen
 
 
 def _train(folder: Path, plan: "Plan", workers: int | None, images: Path | None) -> None:
@@ -314,7 +540,7 @@ def _train(folder: Path, plan: "Plan", workers: int | None, images: Path | None)
     ended: Counter[str] = Counter()
     done = len(plan.ids) - len(runs.pending(folder, plan))
     columns = (
-        TextColumn(plan.request.space), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn(plan.request.space.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[speed]}"),
     )  # fmt: skip
     try:
@@ -327,8 +553,8 @@ def _train(folder: Path, plan: "Plan", workers: int | None, images: Path | None)
     except KeyboardInterrupt:
         raise EdfkitError(f"Interrupted; the same command goes on with {folder}, where nothing is lost.") from None
     click.echo(
-        f"{folder}: {done + ended.total() - ended['failed']:,} of {len(plan.ids):,} {plan.request.space} models done; "
-        f"{ended.total():,} trained now, of which {ended['diverged']:,} diverged and {ended['failed']:,} failed."
+        f"{folder}: {done + ended.total() - ended['failed']:,} of {len(plan.ids):,} {plan.request.space.name} models "
+        f"done; {ended.total():,} trained now, of which {ended['diverged']:,} diverged and {ended['failed']:,} failed."
     )
     if ended["failed"]:
         raise EdfkitError(

@@ -28,8 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.generator.complexity import Complexity, Counts
+from edfkit.generator.complexity import MOST, Complexity, Counts
 from edfkit.schema import KINDS, OPS
+
+# Of a description; within this, no count overflows.
+MOST_NODES = 20
 
 Integers = NDArray[np.integer[Any]]
 
@@ -116,24 +119,27 @@ def _read(name: str, net: Mapping[str, Any]) -> tuple[list[list[tuple[int, int]]
     if aux:
         raise EdfkitError(f"{name} has an auxiliary head, which is not counted here; describe it with aux false.")
     for size, value in sizes.items():
-        if not isinstance(value, int) or value < 1:
-            raise EdfkitError(f"{name} has the {size} {value!r}, expected a whole number of 1 or more; correct it.")
+        if type(value) is not int or not 1 <= value <= MOST[size]:
+            raise EdfkitError(
+                f"{name} has the {size} {value!r}, expected a whole number from 1 to {MOST[size]:,}; correct it."
+            )
 
     for kind, pairs, chosen in zip(KINDS, ops, concats, strict=True):
-        if not pairs or len(pairs) % 2:
+        if not pairs or len(pairs) % 2 or len(pairs) > 2 * MOST_NODES:
             raise EdfkitError(
-                f"{name} has {len(pairs)} ops in its {kind} cell, expected two for each node; add or remove some."
+                f"{name} has {len(pairs)} ops in its {kind} cell, expected two for each node, of which there can be "
+                f"{MOST_NODES}; add or remove some."
             )
         for place, (op, i) in enumerate(pairs):
             if op not in OPS:
                 raise EdfkitError(f"{name} has the op {op!r} in its {kind} cell; choose one of {', '.join(OPS)}.")
-            if not isinstance(i, int) or not 0 <= i < 2 + place // 2:
+            if type(i) is not int or not 0 <= i < 2 + place // 2:
                 raise EdfkitError(
                     f"{name} has the input {i!r} at node {2 + place // 2} of its {kind} cell, expected 0 to "
                     f"{1 + place // 2}; let a node take only what comes earlier."
                 )
         last = 1 + len(pairs) // 2
-        nodes = all(isinstance(i, int) and 2 <= i <= last for i in chosen)
+        nodes = all(type(i) is int and 2 <= i <= last for i in chosen)
         if not chosen or not nodes or len(set(chosen)) < len(chosen):
             raise EdfkitError(
                 f"{name} concatenates {chosen} in its {kind} cell, expected one or more of the nodes 2 to {last}, each "

@@ -51,6 +51,11 @@ class Dataset:
     recipe: dict[str, int | float | bool]
     load: Callable[[Path | None], Images]
 
+    @property
+    def geometry(self) -> dict[str, int]:
+        """What the complexity of a network depends on, as `kinds.Architecture.measure` takes it."""
+        return {"image_size": self.image_size, "channels": self.channels, "classes": self.classes}
+
 
 def _digits(folder: Path | None) -> Images:
     # Split in the order of the source, without a seed. It is harder than a random split: nearest neighbours miss 3.8 %
@@ -96,6 +101,37 @@ DATASETS = {
     "digits": Dataset(8, 1, 10, {"epochs": 8, "batch": 100, "flip": False, "shift": 1, "precise_bn": 1000}, _digits),
     "cifar10": Dataset(32, 3, 10, {}, _cifar10),
 }
+
+
+# ImageNet is here for counting: its images are too many for training as it is done here.
+GEOMETRIES = {name: dataset.geometry for name, dataset in DATASETS.items()}
+GEOMETRIES["imagenet"] = {"image_size": 224, "channels": 3, "classes": 1000}
+
+
+# The complexity bounds of the paper; a model is below one of them.
+BOUNDS = {
+    "cifar10": {"params": 855_770, "flops": 128_471_690},  # those of ResNet-56
+    "imagenet": {"params": 6_000_000, "flops": 600_000_000},
+}
+
+
+def geometry(name: str) -> dict[str, int]:
+    """Look up what the complexity of a network depends on, by the name of a data set, such as CIFAR-10 or cifar10.
+
+    Returns
+    -------
+    dict of str to int
+        `image_size` (pixels), `channels`, `classes`.
+
+    Raises
+    ------
+    EdfkitError
+        If the data set is unknown; the message lists those that are known.
+    """
+    found = GEOMETRIES.get(name.lower().replace("-", ""))
+    if found is None:
+        raise EdfkitError(f"The size of the images of {name!r} is not known; choose one of {', '.join(GEOMETRIES)}.")
+    return found
 
 
 def find(name: str) -> Dataset:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from edfkit.generator import spaces
 from edfkit.schema import STATUS
 
 # What the runs of one population, and those of one archive, must have in common.
-_OF_A_POPULATION, _OF_AN_ARCHIVE = ("bounds", "rule"), ("dataset", "recipe")
+_OF_A_POPULATION, _OF_AN_ARCHIVE = ("space", "bounds", "rule", "replacement"), ("dataset", "recipe")
 
 
 def pack(
@@ -49,9 +48,10 @@ def pack(
     first = next(iter(plans))
     populations: dict[str, list[Path]] = {}
     for folder, plan in plans.items():
-        populations.setdefault(plan.request.space, []).append(folder)
+        members = populations.setdefault(plan.request.space.name, [])
+        members.append(folder)
         _check_alike(first, folder, plans, _OF_AN_ARCHIVE)
-        _check_alike(populations[plan.request.space][0], folder, plans, _OF_A_POPULATION)
+        _check_alike(members[0], folder, plans, _OF_A_POPULATION)
 
     packed: dict[str, dict[str, Any]] = {}
     attrs: dict[str, dict[str, str | int | float]] = {}
@@ -66,9 +66,11 @@ def pack(
         request = plans[members[0]].request
         packed[space] = columns
         attrs[space] = {
-            "block": spaces.find(space).block,
+            "architecture": json.dumps(request.space.architecture.as_dict()),
+            "space": json.dumps(spaces.definition(request.space)),
             "bounds": json.dumps(request.bounds),
             "bound_rule": request.rule,
+            "replacement": int(request.replacement),
             "run_seeds": json.dumps([plans[folder].request.seed for folder in members]),
             "models_planned": counts[space][1],
         }
@@ -94,7 +96,7 @@ def pack(
 
 
 def _check_alike(one: Path, other: Path, plans: dict[Path, runs.Plan], names: tuple[str, ...]) -> None:
-    a, b = asdict(plans[one].request), asdict(plans[other].request)
+    a, b = plans[one].request.as_dict(), plans[other].request.as_dict()
     for name in names:
         if a[name] != b[name]:
             raise EdfkitError(
@@ -124,7 +126,7 @@ def _columns(folder: Path, plan: runs.Plan, software: set[str]) -> dict[str, np.
         "wd": np.full(len(done), recipe.weight_decay),
         "status": np.array([STATUS.index(result["status"]) for result in found], np.int8),
         "seconds": np.array([result.get("seconds") for result in found], float),
-        **{name: column[done] for name, column in plan.sample.stages.items()},
+        **{name: column[done] for name, column in plan.sample.columns.items()},
         **curves,
     }
 

@@ -27,13 +27,15 @@ from edfkit import EdfkitError, __version__
 from edfkit.files import TEMPORARY_SUFFIX, write_text
 from edfkit.generator import data, spaces
 from edfkit.generator.complexity import Complexity
+from edfkit.generator.kinds import Space
 from edfkit.generator.recipe import REVISION, Recipe
+from edfkit.generator.sampling import Sample, sample
 from edfkit.schema import STATUS
 
 if TYPE_CHECKING:
     from dask.distributed import LocalCluster
 
-FORMAT, FORMAT_VERSION = "edfkit run", 1
+FORMAT, FORMAT_VERSION = "edfkit run", 2
 CURVES = ("test_error", "train_error", "train_loss")
 
 
@@ -43,8 +45,9 @@ class Request:
 
     Attributes
     ----------
-    space, dataset : str
-        Names of a design space and of an image data set.
+    space : Space
+    dataset : str
+        Name of an image data set.
     models : int
         Size of the population.
     seed : int
@@ -54,15 +57,22 @@ class Request:
     rule : {"and", "or", "none"}
         How the bounds combine.
     recipe : Recipe
+    replacement : bool
+        Whether a configuration may be drawn more than once.
     """
 
-    space: str
+    space: Space
     dataset: str
     models: int
     seed: int
     bounds: dict[str, float]
     rule: str
     recipe: Recipe
+    replacement: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the request as plain data."""
+        return {**vars(self), "space": spaces.definition(self.space), "recipe": self.recipe.as_dict()}
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class Plan:
     Attributes
     ----------
     request : Request
-    sample : spaces.Sample
+    sample : Sample
         The configurations.
     seeds : ndarray of int64, shape (models,)
     ids : list of str
@@ -82,7 +92,7 @@ class Plan:
     """
 
     request: Request
-    sample: spaces.Sample
+    sample: Sample
     seeds: np.ndarray
     ids: list[str]
     created: str
@@ -90,25 +100,30 @@ class Plan:
 
 def make_plan(request: Request) -> Plan:
     """Sample the configurations of a request. The plan of more models begins with the plan of fewer."""
-    space, dataset = spaces.find(request.space), data.find(request.dataset)
-    sample = spaces.sample(
+    space, dataset = request.space, data.find(request.dataset)
+    if request.recipe.drop_path and space.architecture.block == "double_plain_block":
+        raise EdfkitError(
+            f"The blocks of {space.name} have no shortcut, so dropping their path would drop all; give --drop-path 0."
+        )
+    drawn = sample(
         space,
         request.models,
         seed=request.seed,
         bounds=request.bounds,
         rule=request.rule,
-        image_size=dataset.image_size,
-        channels=dataset.channels,
-        classes=dataset.classes,
+        replacement=request.replacement,
+        **dataset.geometry,
     )
     seeds = np.random.default_rng([request.seed, 1, *space.name.encode()]).integers(2**31, size=request.models)
-    common = json.dumps([REVISION, space.block, request.dataset, request.recipe.as_dict()], sort_keys=True)
-    columns = [*sample.stages.values(), seeds]
+    architecture = space.architecture.as_dict()
+    common = [REVISION, architecture.pop("block"), request.dataset, request.recipe.as_dict()]
+    prefix = json.dumps(common + [architecture] * bool(architecture), sort_keys=True)
+    columns = [*drawn.columns.values(), seeds]
     ids = [
-        hashlib.blake2b((common + "".join(map(str, model))).encode(), digest_size=8).hexdigest()
+        hashlib.blake2b((prefix + "".join(map(str, model))).encode(), digest_size=8).hexdigest()
         for model in zip(*(column.tolist() for column in columns), strict=True)
     ]
-    return Plan(request, sample, seeds, ids, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    return Plan(request, drawn, seeds, ids, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
 
 def write_plan(run: Path, plan: Plan) -> None:
@@ -118,11 +133,11 @@ def write_plan(run: Path, plan: Plan) -> None:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "created": plan.created,
-        "request": asdict(plan.request),
+        "request": plan.request.as_dict(),
         "models": {
             "id": plan.ids,
             "seed": plan.seeds.tolist(),
-            **{name: column.tolist() for name, column in plan.sample.stages.items()},
+            **{name: column.tolist() for name, column in plan.sample.columns.items()},
             **{name: count.tolist() for name, count in plan.sample.complexity._asdict().items()},
         },
     }
@@ -155,11 +170,12 @@ def read_plan(run: Path) -> Plan:
         )
     try:
         request, models = document["request"], document["models"]
-        stages = {name: np.array(models[name]) for name in spaces.find(request["space"]).values}
+        space = spaces.read(request["space"], str(path), "")
+        columns = {name: np.array(models[name]) for name in space.draw(np.random.default_rng(), 0)}
         counts = Complexity(*(np.array(models[name], np.int64) for name in Complexity._fields))
         return Plan(
-            Request(**{**request, "recipe": Recipe(**request["recipe"])}),
-            spaces.Sample(stages, counts),
+            Request(**{**request, "space": space, "recipe": Recipe(**request["recipe"])}),
+            Sample(columns, counts),
             np.array(models["seed"], np.int64),
             models["id"],
             document["created"],
@@ -185,12 +201,12 @@ def open_run(run: Path, request: Request) -> Plan:
         write_plan(run, plan)
         return plan
     plan = read_plan(run)
-    old, new = (asdict(r) | r.recipe.as_dict() for r in (plan.request, request))
-    differing = [name for name in old if name not in ("models", "recipe") and old[name] != new[name]]
+    old, new = (_settings(r) for r in (plan.request, request))
+    differing = [name for name in old | new if old.get(name) != new.get(name)]
     if differing:
         raise EdfkitError(
             f"The run {run} was begun with "
-            + ", ".join(f"{name} {old[name]} and not {new[name]}" for name in differing)
+            + ", ".join(f"{name} {old.get(name)} and not {new.get(name)}" for name in differing)
             + "; repeat its settings to go on, or give a new folder."
         )
     if request.models < plan.request.models:
@@ -208,6 +224,13 @@ def open_run(run: Path, request: Request) -> Plan:
         plan = longer
         write_plan(run, plan)
     return plan
+
+
+def _settings(request: Request) -> dict[str, Any]:
+    """Give all that a run cannot change, one by one."""
+    settings = {name: value for name, value in request.as_dict().items() if name != "models"}
+    space, recipe = settings.pop("space"), settings.pop("recipe")
+    return {"space": space.pop("name"), **settings, **space, **recipe}
 
 
 def result_path(run: Path, model: str) -> Path:
@@ -294,22 +317,24 @@ def train_model(run: str, index: int, folder: str | None = None) -> str:
     """
     import torch
 
-    from edfkit.generator.models import build
+    from edfkit.generator.models import build_network
     from edfkit.generator.train import train
 
     plan = _plan(run, (Path(run) / "plan.json").stat().st_mtime_ns)
-    request, sample = plan.request, plan.sample
+    request = plan.request
     dataset = data.find(request.dataset)
     torch.set_num_threads(1)
     rng = torch.Generator().manual_seed(int(plan.seeds[index]))
     result: dict[str, Any] = {"id": plan.ids[index], "software": software()}
     try:
         images = _images(request.dataset, folder)
-        model = build(
-            spaces.find(request.space).block,
-            **{name: column[index].tolist() for name, column in sample.stages.items()},
+        model = build_network(
+            request.space.architecture,
+            {name: column[index] for name, column in plan.sample.columns.items()},
             channels=dataset.channels,
             classes=dataset.classes,
+            auxiliary=request.recipe.auxiliary > 0,
+            drop_path=request.recipe.drop_path > 0,
             rng=rng,
         )
         result |= asdict(train(model, images, request.recipe, rng=rng))

@@ -1,199 +1,281 @@
-"""The design spaces, and uniform samples from them under complexity bounds. A space is data: block and value lists."""
+"""The design spaces by their names, and those that users define: a space is data, in TOML.
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+    block = "res_basic_block"         or   ops = ["sep_conv_3x3", "skip_connect"]
+    depth = [1, 2, 4]                      nodes = 3
+    width = "16, 64, 3"                    output = "loose"
+                                           width = [16]
+                                           depth = [4, 8]
+
+A list holds the values that are drawn from; "a, b, n" is n values from a to b, log-uniform. With `like = "resnet"` a
+space is like another of those that come with edfkit, except for what else is said.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.generator.complexity import STRIDES, Complexity, measure
+from edfkit.generator.cells import MOST_NODES, Cells, from_genotypes, to_genotypes
+from edfkit.generator.complexity import BLOCKS, MOST
+from edfkit.generator.kinds import (
+    CELLS,
+    Architecture,
+    CellSpace,
+    Columns,
+    Network,
+    Space,
+    StageSpace,
+    check_choice,
+    check_integer,
+    wrong,
+)
+from edfkit.schema import OPS
 
-BOUNDED = ("params", "macs", "flops")
+_BOTTLENECK = "res_bottleneck_block"
+_STAGES = ("depth", "width", "bot_mul", "groups")
+_MOST_STAGES = 8
+# The keys of each kind, those it needs before those it may have.
+_STAGE_KEYS = ("block", "depth", "width"), ("bot_mul", "groups", "stages", "stem_stride", "stem_width", "name", "like")
+_CELL_KEYS = ("ops", "nodes", "output", "width", "depth"), ("unused_nodes", "stem_stride", "name", "like")
+_NETWORK_KEYS = ("block", "network"), ("stem_stride", "stem_width", "unused_nodes", "name", "like")
+# An archive keeps the definition in an attribute, which has room for so many bytes.
+_MOST_BYTES = 4000
+_NAME = "[a-z0-9][a-z0-9._-]{0,99}"  # as populations in an archive
 
-# Drawn at a time. It is part of what a seed means: another number gives other samples.
-_DRAWS = 8192
-_MOST_DRAWS = 1024 * _DRAWS
 
+def read(document: Mapping[str, Any], where: str, name: str) -> Space:
+    """Make a space of its definition.
 
-@dataclass(frozen=True)
-class Space:
-    """A design space: each of three stages draws a value for each of its columns, independently and uniformly.
-
-    Attributes
+    Parameters
     ----------
+    document : mapping
+        What a TOML file, or `definition`, gives.
+    where : str
+        Where it is from, for messages.
     name : str
-        Name of the space, lower case.
-    block : str
-        Kind of block, in the words of the published files.
-    values : dict of str to tuple
-        What a stage's `depth` (blocks), `width` (channels) and, of bottleneck blocks, `bot_mul` (inner channels by
-        width) and `groups` (of the 3x3 convolution) may be.
-    """
+        What it is called if it does not say so itself.
 
-    name: str
-    block: str
-    values: Mapping[str, Sequence[float]]
-
-    @property
-    def size(self) -> int:
-        """Number of configurations in the space."""
-        return int(math.prod(map(len, self.values.values())) ** len(STRIDES))
-
-
-_RESNET = {
-    "depth": (1, 2, 3, 4, 6, 8, 12, 16, 24),
-    "width": (16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256),
-}
-_RESNEXT_A = {
-    "depth": (1, 2, 4, 8, 16),
-    "width": (16, 32, 64, 128, 256),
-    "bot_mul": (0.25, 0.5, 1.0),
-    "groups": (1, 2, 4),
-}
-_RESNEXT_B = _RESNEXT_A | {"width": (64, 128, 256, 512, 1024), "groups": (1, 2, 4, 8, 16)}
-
-SPACES = {
-    space.name: space
-    for space in (
-        Space("vanilla", "double_plain_block", _RESNET),
-        Space("resnet", "res_basic_block", _RESNET),
-        Space("resnext-a", "res_bottleneck_block", _RESNEXT_A),
-        Space("resnext-b", "res_bottleneck_block", _RESNEXT_B),
-    )
-}
-
-
-def find(name: str) -> Space:
-    """Look a space up by its name, in any case.
+    Returns
+    -------
+    Space
 
     Raises
     ------
     EdfkitError
-        If there is no such space; the message lists those there are.
+        If a key is missing, unknown, or has a value that it cannot have; the message names the key.
     """
-    space = SPACES.get(name.lower())
-    if space is None:
-        raise EdfkitError(f"There is no design space {name!r}; choose one of {', '.join(SPACES)}.")
+    like = document.get("like")
+    if isinstance(like, str) and like.lower() in SPACES:
+        where = f"{where} (like {like})"
+        document = definition(SPACES[like.lower()]) | {"name": name} | dict(document)
+    try:
+        if "like" in document:
+            check_choice("like", like, (like,) if where.endswith(f"(like {like})") else tuple(SPACES))
+        space = _read(document, name)
+        size = len(json.dumps(definition(space)))
+        if size > _MOST_BYTES:
+            raise EdfkitError(
+                f"the definition takes {size:,} bytes, expected {_MOST_BYTES:,} at most, as an archive keeps it; "
+                "shorten its lists."
+            )
+    except EdfkitError as error:
+        raise EdfkitError(f"{where}: {error}") from error
     return space
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Configurations drawn from a space, with their complexity.
-
-    Attributes
-    ----------
-    stages : dict of str to ndarray, shape (models, 3)
-        The columns of the space, such as `depth` and `width`.
-    complexity : Complexity
-        Arrays of shape (models,).
-    """
-
-    stages: dict[str, NDArray[Any]]
-    complexity: Complexity
-
-    def __len__(self) -> int:
-        """Return the number of configurations."""
-        return len(self.complexity.params)
+def _read(document: Mapping[str, Any], name: str) -> Space:
+    kind = next((kind for kind in ("network", "ops") if kind in document), "block")
+    (needed, allowed), reader = _KINDS[kind]
+    if unknown := sorted(set(document) - {*needed, *allowed}):
+        raise EdfkitError(f"there is no key {unknown[0]!r} here; the keys are {', '.join((*needed, *allowed))}.")
+    if missing := [key for key in needed if key not in document]:
+        others = " (or ops, nodes and output, for cells)" if kind == "block" else ""
+        raise EdfkitError(f"the key {missing[0]!r} is missing; give {', '.join(needed)}{others}.")
+    name = document.get("name", name)
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
+        raise wrong("name", name, f"text like {_NAME}")
+    return reader(document, name)
 
 
-def within_bounds(complexity: Complexity, bounds: Mapping[str, float], rule: str) -> NDArray[np.bool_]:
-    """Tell which configurations lie strictly below the bounds.
-
-    Parameters
-    ----------
-    complexity : Complexity
-        Arrays of shape (models,).
-    bounds : mapping from "params", "macs" or "flops" to number
-        Upper bounds, exclusive.
-    rule : {"and", "or", "none"}
-        Below every bound, below at least one, or no bound at all. The published samples fit "or".
-
-    Returns
-    -------
-    ndarray of bool, shape (models,)
-    """
-    if rule == "none" or not bounds:
-        return np.ones(len(complexity.params), bool)
-    below = [getattr(complexity, name) < bound for name, bound in bounds.items()]
-    combine = np.logical_and if rule == "and" else np.logical_or
-    return np.asarray(combine.reduce(below))
+def definition(space: Space) -> dict[str, Any]:
+    """Give the definition of a space as plain data, which `read` makes the space of again."""
+    document: dict[str, Any] = {"name": space.name, **space.architecture.as_dict()}
+    if isinstance(space, CellSpace):
+        del document["block"]
+        output = space.output if isinstance(space.output, str) else list(space.output)
+        document |= {"ops": list(space.ops), "nodes": space.nodes, "output": output}
+        return document | {"width": list(space.width), "depth": list(space.depth)}
+    if isinstance(space, StageSpace):
+        document |= {key: list(values) for key, values in space.values.items()}
+        return document | ({"stages": space.stages} if space.stages != 3 else {})
+    columns = {name: np.asarray(value)[None] for name, value in space.columns.items()}
+    return document | {"network": describe_networks(space.architecture, columns)[0]}
 
 
-def sample(
-    space: Space,
-    models: int,
-    *,
-    seed: int,
-    bounds: Mapping[str, float] | None = None,
-    rule: str = "and",
-    image_size: int = 32,
-    channels: int = 3,
-    classes: int = 10,
-) -> Sample:
-    """Draw configurations uniformly and independently (with replacement) among those within the bounds.
-
-    The first n of a longer sample are the sample of n: a population can grow without retraining a model.
+def describe_networks(architecture: Architecture, columns: Columns) -> list[dict[str, Any]]:
+    """Describe networks one by one as plain data: as the table `network` of a definition.
 
     Parameters
     ----------
-    space : Space
-        Where to draw from.
-    models : int
-        How many, at least 1.
-    seed : int
-        The same seed gives the same configurations.
-    bounds : mapping from "params", "macs" or "flops" to number, optional
-        Upper bounds, exclusive.
-    rule : {"and", "or", "none"}
-        How bounds combine, see `within_bounds`.
-    image_size, channels, classes : int
-        The data that the networks are for: side in pixels, channels, classes.
+    architecture : Architecture
+        What they have in common.
+    columns : dict of str to ndarray, shape (models, ...)
+        Their configurations.
 
     Returns
     -------
-    Sample
-        Of length `models`.
+    list of dict
+        One per network.
+    """
+    if architecture.block == CELLS:
+        nets: list[dict[str, Any]] = to_genotypes(Cells(**columns))
+        return nets
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def load(path: Path) -> Space:
+    """Read the space that a TOML file defines.
 
     Raises
     ------
     EdfkitError
-        If `models` is less than 1, a bound is not a positive number of a known count, the rule is unknown, or nothing
-        in eight million draws is within the bounds.
+        If it cannot be read, is no TOML, or defines no space.
     """
-    bounds = dict(bounds or {})
-    if models < 1:
-        raise EdfkitError(f"{models} models were asked for; ask for at least 1.")
-    if rule not in ("and", "or", "none"):
-        raise EdfkitError(f"{rule!r} is no rule for bounds; choose and, or, none.")
-    for name, bound in bounds.items():
-        if name not in BOUNDED or not bound > 0:
-            raise EdfkitError(f"The bound {name} = {bound} is not a positive number of {', '.join(BOUNDED)}.")
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EdfkitError(f"There is no file {path}; give the TOML file that defines the space.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise EdfkitError(f"{path} cannot be read as TOML ({error}); correct it.") from error
+    return read(document, str(path), path.stem.lower())
 
-    # With the name in the seed, spaces with the same value lists are sampled independently under one seed.
-    rng = np.random.default_rng([seed, *space.name.encode()])
-    values = {name: np.array(list(allowed)) for name, allowed in space.values.items()}
-    kept: list[tuple[dict[str, NDArray[Any]], Complexity]] = []
-    found = drawn = 0
-    while found < models:
-        stages: dict[str, Any] = {
-            name: allowed[rng.integers(len(allowed), size=(_DRAWS, len(STRIDES)))] for name, allowed in values.items()
-        }
-        complexity = measure(space.block, **stages, image_size=image_size, channels=channels, classes=classes)
-        inside = within_bounds(complexity, bounds, rule)
-        kept.append(
-            ({name: drawing[inside] for name, drawing in stages.items()}, Complexity(*(c[inside] for c in complexity)))
+
+def find(name: str) -> Space:
+    """Look a space up by its name, in any case, or read the TOML file of that name.
+
+    Raises
+    ------
+    EdfkitError
+        If there is no such space, in which case the message lists those there are, or the file is wrong.
+    """
+    if name.lower().endswith(".toml"):
+        return load(Path(name))
+    space = SPACES.get(name.lower())
+    if space is None:
+        raise EdfkitError(
+            f"There is no design space {name!r}; choose one of {', '.join(SPACES)}, or give a file that ends in .toml."
         )
-        found += int(inside.sum())
-        drawn += _DRAWS
-        if not found and drawn >= _MOST_DRAWS:
-            raise EdfkitError(
-                f"None of {drawn:,} configurations drawn from {space.name} is within {bounds} ({rule}); raise them."
-            )
-    return Sample(
-        {name: np.concatenate([stages[name] for stages, _ in kept])[:models] for name in values},
-        Complexity(*(np.concatenate(parts)[:models] for parts in zip(*(counts for _, counts in kept), strict=True))),
-    )
+    return space
+
+
+def _values(key: str, value: Any) -> tuple[Any, ...]:
+    """Read the values that something is drawn from."""
+    whole, most = key != "bot_mul", MOST[key]
+    expected = f"a list of different {'whole ' if whole else ''}numbers from {'1' if whole else 'above 0'} to {most:,}"
+    values = _log_uniform(key, value, whole) if isinstance(value, str) else value
+    if not isinstance(values, list) or not values:
+        raise wrong(key, value, f'{expected}, or "a, b, n"')
+    for one in values:
+        if type(one) not in ((int,) if whole else (int, float)) or not 0 < one <= most:
+            raise wrong(key, value, f"{expected}, which {one!r} is not")
+    if len(set(values)) < len(values):
+        twice = next(one for one in values if values.count(one) > 1)
+        rounded = ", rounded to whole numbers" if isinstance(value, str) and whole else ""
+        raise wrong(key, value, f"{expected}, and {twice} comes twice{rounded}")
+    return tuple(values) if whole else tuple(map(float, values))
+
+
+def _log_uniform(key: str, text: str, whole: bool) -> list[Any]:
+    try:
+        a, b, n = text.split(",")
+        low, high, number = float(a), float(b), int(n)
+        if not (0 < low < high <= MOST[key] and 2 <= number <= 1000):
+            raise ValueError(text)
+    except ValueError:
+        raise wrong(key, text, f'"a, b, n" with 0 < a < b <= {MOST[key]:,} and n from 2 to 1,000, or a list') from None
+    values = np.geomspace(low, high, number)
+    return [int(one) for one in np.rint(values)] if whole else [round(float(one), 12) for one in values]
+
+
+def _architecture(document: Mapping[str, Any], block: Any) -> Architecture:
+    given = {key: document[key] for key in ("stem_stride", "stem_width", "unused_nodes") if key in document}
+    return Architecture(block, **given)
+
+
+def _stage_columns(block: Any, given: Mapping[str, Any]) -> list[str]:
+    """Say which columns of stages are given, or refuse those that the block does not have."""
+    columns = [key for key in _STAGES if key in given]
+    if block != _BOTTLENECK and len(columns) > 2:
+        raise EdfkitError(f"{columns[2]} is given, which only blocks {_BOTTLENECK} have; leave it out.")
+    return columns
+
+
+def _read_stages(document: Mapping[str, Any], name: str) -> StageSpace:
+    check_choice("block", document["block"], BLOCKS)
+    architecture = _architecture(document, document["block"])
+    values = {key: _values(key, document[key]) for key in _stage_columns(architecture.block, document)}
+    stages = document.get("stages", 3)
+    check_integer("stages", stages, 1, _MOST_STAGES)
+    together = np.meshgrid(*(np.array(values[key]) for key in values if key != "depth"))
+    architecture.check(dict(zip([key for key in values if key != "depth"], together, strict=True)))
+    return StageSpace(name, architecture, values, stages)
+
+
+def _read_cells(document: Mapping[str, Any], name: str) -> CellSpace:
+    ops, nodes, output = document["ops"], document["nodes"], document["output"]
+    if not isinstance(ops, list) or not ops or not all(isinstance(op, str) for op in ops) or len(set(ops)) < len(ops):
+        raise wrong("ops", ops, "a list of different ops")
+    for op in ops:
+        check_choice("ops", op, OPS)
+    check_integer("nodes", nodes, 1, MOST_NODES)
+    possible = range(2, nodes + 2)
+    if isinstance(output, list) and output and all(type(node) is int and node in possible for node in output):
+        output = tuple(dict.fromkeys(output))
+    if output not in ("all", "loose") and (not isinstance(output, tuple) or len(output) < len(document["output"])):
+        raise wrong("output", document["output"], f"all, loose, or a list of different nodes from 2 to {nodes + 1}")
+    width, depth = (_values(key, document[key]) for key in ("width", "depth"))
+    architecture = _architecture(document, CELLS)
+    architecture.check({"width": np.array(width), "depth": np.array(depth)})
+    return CellSpace(name, architecture, tuple(ops), nodes, output, width, depth)
+
+
+def _read_network(document: Mapping[str, Any], name: str) -> Network:
+    architecture, network = _architecture(document, document["block"]), document["network"]
+    if not isinstance(network, dict):
+        raise wrong("network", network, "a table of the network's depth, width and so on")
+    if architecture.block == CELLS:
+        if unknown := sorted(set(network) - {"width", "depth", "genotype", "aux", "drop_prob"}):
+            raise EdfkitError(f"there is no key {unknown[0]!r} in network; the keys are width, depth, genotype.")
+        columns = vars(from_genotypes([network]))
+    else:
+        if unknown := sorted(set(network) - {*_STAGES}):
+            raise EdfkitError(f"there is no key {unknown[0]!r} in network; the keys are {', '.join(_STAGES)}.")
+        keys = _stage_columns(architecture.block, network)
+        for key in ("depth", "width", *keys):
+            value = network.get(key)
+            if not isinstance(value, list) or not value or not all(type(one) in (int, float) for one in value):
+                raise wrong(key, value, "a list with a number for each stage")
+            if len(value) != len(network["depth"]) or len(value) > _MOST_STAGES:
+                stages = f"{len(network['depth'])} as depth has" if len(network["depth"]) <= _MOST_STAGES else "up to 8"
+                raise wrong(key, value, f"{stages}, one for each stage")
+        columns = {key: np.array([network[key]]) for key in keys}
+        if "bot_mul" in columns:
+            columns["bot_mul"] = columns["bot_mul"].astype(float)
+    architecture.check(columns)
+    return Network(name, architecture, {key: value[0] for key, value in columns.items()})
+
+
+_KINDS: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], Callable[[Mapping[str, Any], str], Space]]] = {
+    "block": (_STAGE_KEYS, _read_stages),
+    "ops": (_CELL_KEYS, _read_cells),
+    "network": (_NETWORK_KEYS, _read_network),
+}
+SPACES: dict[str, Space] = {}
+for _name, _document in tomllib.loads(Path(__file__).with_name("spaces.toml").read_text(encoding="utf-8")).items():
+    SPACES[_name] = read(_document, "spaces.toml", _name)

@@ -69,7 +69,7 @@ def read(folder: Path) -> Status:
     latest = sorted(times)[-_LATEST:]
     span = latest[-1] - latest[0] if latest else 0.0
     return Status(
-        plan.request.space,
+        plan.request.space.name,
         plan.request.dataset,
         len(plan.ids),
         finished=states["finished"],

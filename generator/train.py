@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from edfkit import EdfkitError
 from edfkit.generator.data import Images
+from edfkit.generator.layers import DropPath
 from edfkit.generator.recipe import Recipe
 
 
@@ -25,7 +26,7 @@ class Result:
     test_error, train_error : list of float, one per epoch
         Percent; the training error is that of the augmented batches while they were learned from.
     train_loss : list of float, one per epoch
-        Mean cross-entropy, nats.
+        Mean cross-entropy, nats, without that of an auxiliary classifier.
     seconds : float
         Wall time of the training.
     """
@@ -49,7 +50,7 @@ class _Pipeline:
         self.mean = torch.tensor(images.mean, device=device)
         self.std = torch.tensor(images.std, device=device)
         self.side = torch.arange(images.x_train.shape[1], device=device)
-        self.flip, self.shift = recipe.flip, recipe.shift
+        self.flip, self.shift, self.cutout = recipe.flip, recipe.shift, recipe.cutout
         self.device, self.rng = device, rng
 
     def _normalised(self, x: Tensor) -> Tensor:
@@ -78,7 +79,16 @@ class _Pipeline:
             rows = rows + self._random(2 * shift + 1, size)
             columns = columns + self._random(2 * shift + 1, size)
         image = torch.arange(size, device=self.device)[:, None, None]
-        return x[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2), self.y_train[index]
+        x = x[image, rows[:, :, None], columns[:, None, :]]
+        if self.cutout:
+            x = x.masked_fill((self._inside(size)[:, :, None] & self._inside(size)[:, None, :])[..., None], 0.0)
+        return x.permute(0, 3, 1, 2), self.y_train[index]
+
+    def _inside(self, size: int) -> Tensor:
+        """Tell which rows, or columns, lie in the square of each image: bool, shape (size, side)."""
+        first = self._random(len(self.side), size) - self.cutout // 2
+        inside: Tensor = (self.side >= first) & (self.side < first + self.cutout)
+        return inside
 
     def test(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """Test images as they are, in the layout of `train`, and their labels."""
@@ -91,8 +101,14 @@ def _misses(logits: Tensor, labels: Tensor) -> Tensor:
     return ((predicted != labels) | ~top.isfinite()).sum()
 
 
+def _drop_paths(model: nn.Module) -> list[DropPath]:
+    return [layer for layer in model.modules() if isinstance(layer, DropPath)]
+
+
 @torch.no_grad()
 def _set_precise_statistics(model: nn.Module, pipeline: _Pipeline, recipe: Recipe) -> None:
+    for path in _drop_paths(model):
+        path.probability = 0.0  # the statistics are for tests, where nothing is dropped
     norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
     images = min(recipe.precise_bn, len(pipeline.x_train))
@@ -125,7 +141,8 @@ def train(model: nn.Module, images: Images, recipe: Recipe, *, rng: torch.Genera
     Parameters
     ----------
     model : torch.nn.Module
-        A network with fresh weights on the device to train on; it is trained in place.
+        A network with fresh weights on the device to train on; it is trained in place. If the recipe has an auxiliary
+        classifier, the network gives two logits in training, the second for that.
     images : Images
         What to train and test on, with at least one batch of training images.
     recipe : Recipe
@@ -160,17 +177,22 @@ def train(model: nn.Module, images: Images, recipe: Recipe, *, rng: torch.Genera
         weight_decay=recipe.weight_decay,
         fused=True,
     )
+    paths = _drop_paths(model)
     test_error, train_error, train_loss = [], [], []
     for epoch in range(recipe.epochs):
         optimizer.param_groups[0]["lr"] = recipe.learning_rate(epoch)
+        for path in paths:
+            path.probability = recipe.drop_probability(epoch)
         loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         misses = torch.zeros((), dtype=torch.int64, device=device)
         for index in pipeline.order()[: steps * recipe.batch].split(recipe.batch):
             x, y = pipeline.train(index)
-            logits = model(x)
-            loss = functional.cross_entropy(logits, y)
+            logits, auxiliary = model(x) if recipe.auxiliary else (model(x), None)
+            loss = total = functional.cross_entropy(logits, y)
+            if auxiliary is not None:
+                total = loss + recipe.auxiliary * functional.cross_entropy(auxiliary, y)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            total.backward()
             optimizer.step()
             loss_sum += loss.detach()
             misses += _misses(logits.detach(), y)

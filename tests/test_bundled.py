@@ -10,7 +10,7 @@ import torch
 
 from edfkit.archive import Archive, validate
 from edfkit.datasets import BUNDLED
-from edfkit.generator import complexity, data, models
+from edfkit.generator import data, models, spaces
 from edfkit.generator.recipe import Recipe
 from edfkit.generator.run import Request, make_plan
 from edfkit.generator.train import train
@@ -36,13 +36,8 @@ def test_it_is_whole_and_small(archive: Archive) -> None:
 
 @pytest.mark.parametrize("name", ["resnet", "vanilla"])
 def test_its_models_are_those_of_the_space_and_within_the_bounds(archive: Archive, name: str) -> None:
-    counts = complexity.measure(
-        str(archive.group_attrs(name)["block"]),
-        archive.read(name, "depth"),
-        archive.read(name, "width"),
-        image_size=8,
-        channels=1,
-    )
+    columns = {column: archive.read(name, column) for column in ("depth", "width")}
+    counts = spaces.find(name).architecture.measure(columns, image_size=8, channels=1)
     for field, values in counts._asdict().items():
         np.testing.assert_array_equal(archive.read(name, field), values)
     assert json.loads(str(archive.group_attrs(name)["bounds"])) == {"params": 0.3e6, "macs": 6e6}
@@ -53,8 +48,11 @@ def test_its_models_are_those_of_the_space_and_within_the_bounds(archive: Archiv
 @pytest.mark.parametrize("name", ["resnet", "vanilla"])
 def test_the_command_in_the_data_card_plans_these_models(archive: Archive, name: str) -> None:
     recipe = Recipe(**data.find("digits").recipe)
-    plan = make_plan(Request(name, "digits", 500, 1, {"params": 0.3e6, "macs": 6e6}, "and", recipe))
+    plan = make_plan(Request(spaces.find(name), "digits", 500, 1, {"params": 0.3e6, "macs": 6e6}, "and", recipe))
     assert archive.read(name, "id").tolist() == plan.ids
+    attrs = archive.group_attrs(name)
+    assert spaces.read(json.loads(str(attrs["space"])), DIGITS.name, "") == spaces.find(name)
+    assert json.loads(str(attrs["architecture"])) == spaces.find(name).architecture.as_dict()
 
 
 @pytest.mark.parametrize("name", ["resnet", "vanilla"])
@@ -71,7 +69,8 @@ def test_training_a_model_again_gives_its_curves(archive: Archive, name: str) ->
     index = int(archive.read(name, "depth").sum(axis=1).argmin())
     seed, depth, width = (archive.read(name, variable)[index] for variable in ("seed", "depth", "width"))
     rng = torch.Generator().manual_seed(int(seed))
-    model = models.build(str(archive.group_attrs(name)["block"]), depth.tolist(), width.tolist(), channels=1, rng=rng)
+    block = spaces.find(name).architecture.block
+    model = models.build(block, depth.tolist(), width.tolist(), channels=1, rng=rng)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -325,6 +325,74 @@ def test_output_that_is_ascii_only_is_possible() -> None:
     assert result.out.isascii()
 
 
+# Design spaces
+
+
+def test_spaces_are_listed_with_their_sizes(call: Call) -> None:
+    listed = json.loads(call("spaces", "list", "--json").out)["spaces"]
+    sizes = {row["name"]: row["configurations"] for row in listed}
+    assert sizes["resnext-b"] == 52_734_375
+    assert sizes["darts"] == 241_591_910_400**2 * 15
+    table = call("spaces", "list").out
+    assert all(name in table for name in sizes)
+    assert "1,259,712" in table
+
+
+@pytest.mark.parametrize(
+    ("space", "cells", "billions"),
+    [
+        ("nasnet", 71_465_842_174_521_600, "71,465,842 billion"),
+        ("AMOEBA", 556_627_761_561_600, "556,628 billion"),
+        ("pnas", 556_627_761_561_600, "556,628 billion"),
+        ("enas", 5_062_500_000_000, "5,063 billion"),
+        ("darts", 241_591_910_400, "242 billion"),
+    ],
+)
+def test_cells_are_counted(call: Call, space: str, cells: int, billions: str) -> None:
+    assert json.loads(call("spaces", "count", space, "--json").out)["cells"] == cells
+    assert f"{cells:,} cells, {billions}" in call("spaces", "count", space).out
+
+
+def test_show_counts_all_of_a_small_space(call: Call) -> None:
+    shown = json.loads(call("spaces", "show", "resnet-b", "--json").out)
+    assert (shown["counted"], shown["exact"], shown["dataset"]) == (421_875, True, "cifar10")
+    assert shown["bounds"] == {"params": 855_770, "flops": 128_471_690}
+    assert shown["quantiles"]["params"]["0"] == 23_578
+    assert list(shown["quantiles"]["macs"]) == ["0", "0.05", "0.25", "0.5", "0.75", "0.95", "1"]
+    text = call("spaces", "show", "resnet-b", "--max-params", "1e6").out
+    assert "421,875 configurations; on cifar10, all counted" in text
+    assert " % have params below 1,000,000" in text
+    assert "all of these" not in text
+
+
+def test_what_show_prints_of_a_space_defines_it(call: Call, tmp_path: Path) -> None:
+    for name in ("resnext-a_in", "darts", "resnet-110"):
+        text = call("spaces", "show", name, "--dataset", "digits").out
+        (tmp_path / "copy.toml").write_text(text.split("\n\n")[0])
+        again = json.loads(call("spaces", "show", tmp_path / "copy.toml", "--json").out)
+        assert again["definition"] == json.loads(call("spaces", "show", name, "--json").out)["definition"]
+
+
+def test_a_sample_is_what_generate_would_train(call: Call) -> None:
+    options = ["--models", 5, "--seed", 1, "--max-params", "0.3e6", "--max-macs", "6e6", "--dataset", "digits"]
+    drawn = json.loads(call("spaces", "sample", "resnet", *options, "--json").out)
+    with h5py.File(DIGITS) as file:
+        group = file["resnet"]
+        for i, model in enumerate(drawn["models"]):
+            assert model["network"]["width"] == group["width"][i].tolist()
+            assert model["network"]["depth"] == group["depth"][i].tolist()
+            assert model["params"] == group["params"][i]
+    lines = call("spaces", "sample", "resnet", *options).out.splitlines()
+    assert lines[0].split("\t") == ["params", "macs", "flops", "acts", "network"]
+    assert [line.split("\t")[0] for line in lines[1:]] == [str(model["params"]) for model in drawn["models"]]
+
+
+def test_a_space_for_imagenet_is_counted_on_imagenet(call: Call) -> None:
+    drawn = json.loads(call("spaces", "sample", "enas_in", "--models", 3, "--json").out)
+    assert drawn["dataset"] == "imagenet"
+    assert all(model["network"]["width"] in (32, 48, 64, 80, 96) for model in drawn["models"])
+
+
 # What is wrong usage
 
 
@@ -342,6 +410,18 @@ def test_output_that_is_ascii_only_is_possible() -> None:
         (["compare", "resnet", "vanilla", "--colour"], "No such option"),
         (["describe", "resnet", "--bins", "3"], "No such option"),
         (["train"], "No such command 'train'"),
+        (["spaces", "sample", "resnet"], "Missing option '--models'"),
+        (
+            ["spaces", "sample", "resnet", "--models", "1", "--max-macs", "1", "--bound", "none"],
+            "--bound none was given",
+        ),
+        (["spaces", "show", "resnet", "--dataset", "mnist"], "'digits', 'cifar10', 'imagenet'"),
+        (["generate"], "Neither SPACE nor --network was given; give one of them"),
+        (["generate", "resnet"], "resnet has 1,259,712 configurations; say how many to train: --models"),
+        (["generate", "resnet", "--network", "resnet-56"], "Both SPACE and --network was given; give one of them"),
+        (["generate", "--network", "resnet"], "resnet is a design space and no single network"),
+        (["generate", "--best-of", "digits"], "--best-of needs the name of a population, SPACE"),
+        (["generate", "resnet", "--models", "1", "--recipe", "better"], "'default', 'enhanced'"),
     ],
 )
 def test_wrong_usage(call: Call, arguments: list[str], part: str) -> None:
@@ -389,6 +469,31 @@ def test_refusals(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     check_refusal(call("compare", *arguments), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["spaces", "count", "resnest"], ["'resnest'", "vanilla, resnet, resnet-b", "a file that ends in .toml"]),
+        (["spaces", "show", "absent.toml"], ["absent.toml", "There is no file"]),
+        (["spaces", "sample", "resnet-56", "--models", "2", "--without-replacement"], ["has 1 configurations"]),
+        (["spaces", "sample", "resnet", "--models", "2", "--max-params", "-1"], ["The bound params = -1.0"]),
+        (["spaces", "show", "resnet", "--max-macs", "nan"], ["The bound macs = nan"]),
+        (
+            ["generate", "resnet", "--models", "1", "--dataset", "imagenet"],
+            ["no data set 'imagenet'", "digits, cifar10"],
+        ),
+        (["generate", "nasnet", "--best-of", "digits"], ["no population 'nasnet'"]),
+        (["generate", "vanilla", "--models", "1", "--recipe", "enhanced"], ["have no shortcut", "--drop-path 0"]),
+        (["generate", "resnet", "--models", "1", "--drop-path", "1"], ["drop_path = 1.0"]),
+    ],
+)
+def test_refusals_about_spaces(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], parts: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_refusal(call(*arguments), *parts)
     assert list(tmp_path.iterdir()) == []
 
 

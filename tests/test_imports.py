@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edfkit.generator import data
+from edfkit.generator import data, spaces
 from edfkit.generator.recipe import Recipe
 from edfkit.generator.run import Request, open_run
 
@@ -62,15 +62,18 @@ def loaded_after(*commands: list[str], before: str = "", package: Path | None = 
 def run(tmp_path: Path) -> Path:
     """Begin a run, of which nothing is trained."""
     folder = tmp_path / "run"
-    open_run(folder, Request("resnet", "digits", 2, 0, {}, "and", Recipe(**data.find("digits").recipe)))
+    open_run(folder, Request(spaces.find("resnet"), "digits", 2, 0, {}, "and", Recipe(**data.find("digits").recipe)))
     return folder
 
 
 def test_help_and_tables_load_nothing_heavy() -> None:
     helps = [
         [*command, "--help"]
-        for command in ([], ["compare"], ["describe"], ["verify"], ["generate"], ["status"], ["pack"])
+        for command in ([], ["compare"], ["describe"], ["verify"], ["generate"], ["status"], ["pack"], ["spaces"])
     ]
+    helps += [["spaces", command, "--help"] for command in ("list", "count", "show", "sample")]
+    looks = [["list"], ["count", "darts"], ["show", "resnet-56"], ["sample", "darts", "--models", "2"]]
+    helps += [["spaces", *command] for command in looks]
     commands = [*helps, COMPARE, [*COMPARE, "--json"], ["describe"], ["verify", "digits", "--complexity"]]
     assert loaded_after(*commands) == {" ".join(command): [] for command in commands}
 

@@ -20,15 +20,16 @@ from filelock import FileLock
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.generator import run as runs
-from edfkit.generator import status
+from edfkit.generator import spaces, status
 from edfkit.generator.pack import pack
 from edfkit.generator.recipe import Recipe
+from edfkit.generator.verify import check_complexity
 from edfkit.source import open_source
 
 EDFKIT = Path(sys.executable).parent / "edfkit"
 SETTINGS = ["--seed", "3", "--epochs", "2", "--max-params", "40e3", "--max-macs", "1e6"]
 REQUEST = runs.Request(
-    "resnet", "digits", 3, 3, {"params": 40e3, "macs": 1e6}, "and",
+    spaces.find("resnet"), "digits", 3, 3, {"params": 40e3, "macs": 1e6}, "and",
     Recipe(epochs=2, batch=100, flip=False, shift=1, precise_bn=1000),
 )  # fmt: skip
 
@@ -112,7 +113,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     again = runs.read_plan(tmp_path / "run")
     assert again.request == plan.request
     assert (again.ids, again.created) == (plan.ids, plan.created)
-    np.testing.assert_equal(again.sample.stages, plan.sample.stages)
+    np.testing.assert_equal(again.sample.columns, plan.sample.columns)
     np.testing.assert_array_equal(again.sample.complexity, plan.sample.complexity)
     np.testing.assert_array_equal(again.seeds, plan.seeds)
 
@@ -127,7 +128,7 @@ def test_the_plan_of_more_models_begins_with_that_of_fewer() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"seed": 4}, {"dataset": "cifar10", "bounds": {}}, {"space": "vanilla"},
+        {"seed": 4}, {"dataset": "cifar10", "bounds": {}}, {"space": spaces.find("vanilla")},
         {"recipe": replace(REQUEST.recipe, lr=0.2)}, {"recipe": replace(REQUEST.recipe, epochs=3)},
     ],
 )  # fmt: skip
@@ -172,9 +173,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         ("", "cannot be read"),
         ('{"format": "edfkit run", "format_ver', "cannot be read"),
         ("[]", "is not the plan of a run"),
-        ('{"format": "edfkit run", "format_version": 2}', "has format version 2 and this edfkit reads 1"),
-        ('{"format": "edfkit run"}', "has format version None and this edfkit reads 1"),
-        ('{"format": "edfkit run", "format_version": 1}', "is damaged .KeyError: 'request'."),
+        ('{"format": "edfkit run", "format_version": 3}', "has format version 3 and this edfkit reads 2"),
+        ('{"format": "edfkit run"}', "has format version None and this edfkit reads 2"),
+        ('{"format": "edfkit run", "format_version": 2}', "is damaged .KeyError: 'request'."),
     ],
 )
 def test_a_plan_that_cannot_be_read_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
@@ -300,9 +301,9 @@ def test_a_result_that_lacks_something_is_damaged(
 def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     plan = runs.make_plan(REQUEST)
-    stages = {name: column.copy() for name, column in plan.sample.stages.items()}
+    stages = {name: column.copy() for name, column in plan.sample.columns.items()}
     stages["width"][1, 2] = 0  # a network that cannot be built
-    runs.write_plan(folder, replace(plan, sample=replace(plan.sample, stages=stages)))
+    runs.write_plan(folder, replace(plan, sample=replace(plan.sample, columns=stages)))
     with started(folder, 3) as process:
         out, err = process.communicate(timeout=300)
     assert process.returncode == 1
@@ -448,7 +449,7 @@ def test_an_archive_says_what_the_runs_say(undisturbed: Path, tmp_path: Path) ->
         assert read["error_final"][i] == result["test_error"][-1]
         for curve in ("test_error", "train_error", "train_loss"):
             assert read[curve][i].tolist() == result[curve]
-    np.testing.assert_array_equal(read["depth"], plan.sample.stages["depth"])
+    np.testing.assert_array_equal(read["depth"], plan.sample.columns["depth"])
     np.testing.assert_array_equal(read["flops"], plan.sample.complexity.flops)
     np.testing.assert_array_equal(read["seed"], plan.seeds)
     assert set(read["lr"]) == {0.1}
@@ -480,7 +481,7 @@ def copy_run(folder: Path, request: runs.Request, source: Path) -> Path:
 def test_runs_of_one_space_become_one_population(undisturbed: Path, tmp_path: Path) -> None:
     first = copy_run(tmp_path / "first", REQUEST, undisturbed)
     second = copy_run(tmp_path / "second", replace(REQUEST, seed=8, models=2), undisturbed)
-    other = copy_run(tmp_path / "other", replace(REQUEST, space="vanilla"), undisturbed)
+    other = copy_run(tmp_path / "other", replace(REQUEST, space=spaces.find("vanilla")), undisturbed)
     counts = pack([first, second, other], tmp_path / "a.h5", source="test", license="none")
     assert counts == {"resnet": (5, 5), "vanilla": (3, 3)}
     with Archive(tmp_path / "a.h5") as archive:
@@ -492,7 +493,7 @@ def test_runs_of_one_space_become_one_population(undisturbed: Path, tmp_path: Pa
 def test_runs_that_do_not_go_together_are_refused(undisturbed: Path, tmp_path: Path) -> None:
     first = copy_run(tmp_path / "first", REQUEST, undisturbed)
     bounded = copy_run(tmp_path / "bounded", replace(REQUEST, bounds={"params": 30e3}), undisturbed)
-    longer = replace(REQUEST, recipe=replace(REQUEST.recipe, lr=0.2), space="vanilla")
+    longer = replace(REQUEST, recipe=replace(REQUEST.recipe, lr=0.2), space=spaces.find("vanilla"))
     trained = copy_run(tmp_path / "trained", longer, undisturbed)
     with pytest.raises(EdfkitError, match="differ in bounds"):
         pack([first, bounded], tmp_path / "a.h5", source="test", license="none")
@@ -508,9 +509,117 @@ def test_runs_that_do_not_go_together_are_refused(undisturbed: Path, tmp_path: P
     assert not (tmp_path / "a.h5").exists()
 
 
+# Kinds of space
+
+CELLS = """
+ops = ["sep_conv_3x3", "skip_connect", "none"]
+nodes = 3
+output = [4]
+width = "4, 8, 2"
+depth = [1, 3]
+"""
+NETWORK = """
+block = "res_bottleneck_block"
+network = { depth = [1, 2], width = [8, 16], bot_mul = [0.5, 0.25], groups = [2, 1] }
+stem_width = 8
+"""
+
+
+def defined(folder: Path, name: str, text: str) -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["darts", "resnext-b_in", "resnet-56", "pruned", "one"])
+@pytest.mark.parametrize("replacement", [True, False])
+def test_a_plan_of_any_kind_of_space_is_read_as_it_was_written(tmp_path: Path, name: str, replacement: bool) -> None:
+    files = {"pruned": CELLS, "one": NETWORK}
+    space = spaces.load(defined(tmp_path, name, files[name])) if name in files else spaces.find(name)
+    request = replace(REQUEST, space=space, models=min(4, space.size), bounds={}, replacement=replacement)
+    plan = runs.open_run(tmp_path / "run", request)
+    again = runs.read_plan(tmp_path / "run")
+    assert again.request.as_dict() == plan.request.as_dict()
+    assert again.ids == plan.ids
+    np.testing.assert_equal(again.sample.columns, plan.sample.columns)
+    assert {key: value.dtype.kind for key, value in again.sample.columns.items()} == {
+        key: value.dtype.kind for key, value in plan.sample.columns.items()
+    }
+    assert runs.open_run(tmp_path / "run", request).ids == plan.ids
+
+
+def test_a_run_is_gone_on_with_only_by_the_space_that_it_was_begun_with(tmp_path: Path) -> None:
+    space = spaces.load(defined(tmp_path, "mine", CELLS))
+    runs.open_run(tmp_path / "run", replace(REQUEST, space=space, bounds={}))
+    wider = spaces.load(defined(tmp_path, "mine", CELLS.replace("4, 8, 2", "8, 16, 2")))
+    with pytest.raises(EdfkitError, match=r"was begun with width \[4, 8\] and not \[8, 16\]; repeat its settings"):
+        runs.open_run(tmp_path / "run", replace(REQUEST, space=wider, bounds={}))
+    built = spaces.load(defined(tmp_path, "mine", CELLS + "unused_nodes = true"))
+    with pytest.raises(EdfkitError, match="was begun with unused_nodes None and not True"):
+        runs.open_run(tmp_path / "run", replace(REQUEST, space=built, bounds={}))
+    ids = [set(runs.make_plan(replace(REQUEST, space=kind, bounds={})).ids) for kind in (space, wider, built)]
+    assert not ids[0] & ids[2]  # what is built differs, and so does the network
+
+
+def train(*arguments: object, folder: Path) -> None:
+    subprocess.run([EDFKIT, "generate", *map(str, arguments), "--out", folder], check=True, capture_output=True)
+
+
+def test_networks_of_cells_are_trained_packed_and_counted(tmp_path: Path) -> None:
+    mine = defined(tmp_path, "mine", CELLS)
+    train("darts", "--models", 2, "--epochs", 1, "--max-params", "60e3", folder=tmp_path / "a")
+    train(mine, "--models", 3, "--epochs", 1, "--without-replacement", folder=tmp_path / "b")
+    counts = pack([tmp_path / "a", tmp_path / "b"], tmp_path / "c.h5", source="test", license="none")
+    assert counts == {"darts": (2, 2), "mine": (3, 3)}
+    with Archive(tmp_path / "c.h5") as archive:
+        archive.validate()
+        for name, folder in (("darts", "a"), ("mine", "b")):
+            columns = runs.read_plan(tmp_path / folder).sample.columns
+            for column, values in columns.items():
+                np.testing.assert_array_equal(archive.read(name, column), values)
+            assert check_complexity(archive, name).agreeing == archive.models(name)
+            assert (archive.read(name, "status") == 0).all()
+        definition = json.loads(str(archive.group_attrs("mine")["space"]))
+        assert spaces.read(definition, "the archive", "") == spaces.load(mine)
+        assert archive.group_attrs("mine")["replacement"] == 0
+
+
+def test_one_network_is_trained_with_many_seeds(tmp_path: Path) -> None:
+    train("--network", defined(tmp_path, "one", NETWORK), "--models", 3, "--epochs", 1, folder=tmp_path / "run")
+    plan = runs.read_plan(tmp_path / "run")
+    assert len(set(plan.ids)) == len(set(plan.seeds.tolist())) == 3
+    assert plan.sample.columns["depth"].tolist() == [[1, 2]] * 3
+    assert len({tuple(result["train_loss"]) for result in results(tmp_path / "run").values()}) == 3
+
+
+def test_the_best_network_of_an_archive_is_trained_by_the_enhanced_recipe(undisturbed: Path, tmp_path: Path) -> None:
+    pack([undisturbed], tmp_path / "a.h5", source="test", license="none")
+    options = ["--best-of", tmp_path / "a.h5", "--recipe", "enhanced", "--epochs", 2]
+    train("resnet", *options, folder=tmp_path / "run")
+    plan = runs.read_plan(tmp_path / "run")
+    found = results(undisturbed)
+    errors = [min(found[model]["test_error"]) for model in runs.read_plan(undisturbed).ids]
+    best = int(np.argmin(errors))
+    assert plan.request.space.name == "best-of-resnet"
+    whole = runs.read_plan(undisturbed).sample
+    assert {name: column[0].tolist() for name, column in plan.sample.columns.items()} == {
+        name: column[best].tolist() for name, column in whole.columns.items()
+    }
+    recipe = plan.request.recipe
+    assert (recipe.epochs, recipe.auxiliary, recipe.cutout, recipe.drop_path) == (2, 0.4, 4, 0.2)
+    assert [result["status"] for result in results(tmp_path / "run").values()] == ["finished"]
+
+
+def test_drop_path_without_shortcuts_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    request = replace(REQUEST, space=spaces.find("vanilla"), recipe=replace(REQUEST.recipe, drop_path=0.2))
+    with pytest.raises(EdfkitError, match=r"The blocks of vanilla have no shortcut, .* give --drop-path 0"):
+        runs.open_run(tmp_path / "run", request)
+    assert not (tmp_path / "run").exists()
+
+
 def test_spaces_sampled_under_one_seed_share_no_configuration_pairs() -> None:
     resnet, vanilla = (
-        runs.make_plan(replace(REQUEST, space=name, models=200)).sample for name in ("resnet", "vanilla")
+        runs.make_plan(replace(REQUEST, space=spaces.find(name), models=200)).sample for name in ("resnet", "vanilla")
     )
-    same = np.all([(resnet.stages[name] == vanilla.stages[name]).all(1) for name in resnet.stages], axis=0)
+    same = np.all([(resnet.columns[name] == vanilla.columns[name]).all(1) for name in resnet.columns], axis=0)
     assert same.mean() < 0.1

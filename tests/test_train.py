@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 from torch.nn import functional
 
@@ -14,7 +15,8 @@ from edfkit import EdfkitError
 from edfkit.generator import data, models
 from edfkit.generator import train as training
 from edfkit.generator.data import Images
-from edfkit.generator.recipe import Recipe
+from edfkit.generator.layers import DropPath
+from edfkit.generator.recipe import Recipe, enhanced
 
 DIGITS = data.find("digits").load(None)
 RECIPE = Recipe(**data.find("digits").recipe)
@@ -130,6 +132,83 @@ def test_every_augmented_image_is_a_flip_and_a_shift_of_its_own(flip: bool, shif
     assert used.max() < 3 * used.mean() + 10
 
 
+@pytest.mark.parametrize("side", [3, 4])
+def test_cutout_blanks_one_square_of_each_image_centred_anywhere(side: int) -> None:
+    recipe = Recipe(flip=False, shift=0, cutout=side)
+    plain = pipeline(replace(recipe, cutout=0)).train(torch.arange(1000))[0][:, 0]
+    cut = pipeline(recipe).train(torch.arange(1000))[0][:, 0]
+    assert (plain != 0).all()  # the mean is no whole number, so what is 0 is blanked
+    assert torch.equal(cut, plain.where(cut != 0, 0))
+    squares = torch.zeros(8, 8, 8, 8, dtype=torch.bool)  # by the row and the column of the centre
+    for row in range(8):
+        for column in range(8):
+            top, left = row - side // 2, column - side // 2
+            squares[row, column, max(0, top) : top + side, max(0, left) : left + side] = True
+    fits = (squares.flatten(0, 1)[:, None] == (cut == 0)).all((2, 3)).sum(1)
+    assert fits.sum() == 1000  # the square of each image is one of these
+    assert stats.chisquare(fits).pvalue > 1e-4
+
+
+def test_an_auxiliary_classifier_teaches_but_is_not_reported() -> None:
+    def first_epoch(weight: float) -> tuple[training.Result, nn.Module]:
+        recipe = Recipe(epochs=1, batch=100, lr=0.05, flip=False, shift=0, precise_bn=0, auxiliary=weight)
+        rng = torch.Generator().manual_seed(0)
+        model = models.build("res_basic_block", [1, 1, 1], [16, 16, 16], channels=1, auxiliary=weight > 0, rng=rng)
+        rng.manual_seed(1)
+        return training.train(model, few(100), recipe, rng=rng), model
+
+    # One step: the loss before it is that without the head, whatever its weight; the head and all before it learn.
+    (plain, alone), (with_head, model) = first_epoch(0.0), first_epoch(0.4)
+    assert with_head.train_loss[0] == pytest.approx(plain.train_loss[0], rel=1e-5)
+    twin = models.build(
+        "res_basic_block", [1, 1, 1], [16, 16, 16], channels=1, auxiliary=True, rng=torch.Generator().manual_seed(0)
+    )
+    changed = {
+        n for (n, a), b in zip(model.named_parameters(), twin.parameters(), strict=True) if not torch.equal(a, b)
+    }
+    assert changed == {name for name, _ in model.named_parameters()}
+    assert not torch.equal(next(model.parameters()), next(alone.parameters()))
+
+
+def test_the_probability_of_dropping_a_path_rises_linearly_and_is_0_in_tests() -> None:
+    recipe = replace(RECIPE, epochs=4, drop_path=0.4)
+    assert [recipe.drop_probability(epoch) for epoch in range(4)] == pytest.approx([0, 0.1, 0.2, 0.3])
+    rng = torch.Generator().manual_seed(0)
+    model = models.build("res_basic_block", [1, 1, 1], [16, 16, 16], channels=1, drop_path=True, rng=rng)
+    path = next(layer for layer in model.modules() if isinstance(layer, DropPath))
+    seen: list[tuple[bool, float]] = []
+    path.register_forward_hook(lambda *_: seen.append((path.training, path.probability)))
+    training.train(model, few(200), replace(recipe, precise_bn=100), rng=rng)
+    # Each epoch: two steps, one batch for the statistics, one for the test.
+    learning, statistics, test = [seen[step::4] for step in (0, 1)], seen[2::4], seen[3::4]
+    for steps in learning:
+        assert all(training_mode for training_mode, _ in steps)
+        assert [probability for _, probability in steps] == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert statistics == [(True, 0.0)] * 4
+    assert [training_mode for training_mode, _ in test] == [False] * 4
+
+
+def test_the_enhanced_recipe_learns() -> None:
+    recipe = Recipe(**enhanced({**data.find("digits").recipe, "epochs": 1}, 8))
+    assert (recipe.epochs, recipe.auxiliary, recipe.cutout, recipe.drop_path) == (6, 0.4, 4, 0.2)
+    rng = torch.Generator().manual_seed(0)
+    model = models.build(
+        "res_basic_block", [1, 1, 1], [16, 24, 32], channels=1, auxiliary=True, drop_path=True, rng=rng
+    )
+    result = training.train(model, DIGITS, recipe, rng=rng)
+    assert result.train_loss[-1] < 1.5 < result.train_loss[0]
+    assert result.test_error[-1] < 30
+
+
+def test_a_recipe_without_enhancements_does_not_mention_them() -> None:
+    assert set(Recipe().as_dict()) == {
+        "epochs", "batch", "lr", "schedule", "weight_decay", "momentum", "flip", "shift", "precise_bn"
+    }  # fmt: skip
+    whole = Recipe(auxiliary=0.4, cutout=16, drop_path=0.2)
+    assert Recipe(**whole.as_dict()) == whole
+    assert Recipe(**Recipe(precise_bn=0).as_dict()) == Recipe(precise_bn=0)
+
+
 def test_shuffling_visits_every_image_once() -> None:
     source = pipeline(RECIPE)
     first, second = source.order(), source.order()
@@ -184,6 +263,7 @@ def test_a_batch_larger_than_the_training_set_is_refused() -> None:
         ({"weight_decay": -0.1}, "weight_decay = -0.1"),
         ({"momentum": math.inf}, "momentum = inf"),
         ({"schedule": "step"}, "schedule = 'step'"),
+        ({"drop_path": 1.0}, "drop_path = 1.0; give a probability below 1"),
     ],
 )
 def test_impossible_recipes_are_refused(settings: dict[str, Any], message: str) -> None:

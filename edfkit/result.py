@@ -1,0 +1,38 @@
+"""Results as plain data, which JSON can hold."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+class Result:
+    """A frozen dataclass that can be given as plain data."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as plain data: arrays as lists, numbers that are NaN or infinite as None."""
+        return {name: plain(value) for name, value in vars(self).items()}
+
+
+def plain(value: Any) -> Any:
+    """Turn a value, and what is in it, into what JSON can hold.
+
+    Parameters
+    ----------
+    value : Any
+        Numbers, text, arrays, results, and lists, tuples and mappings of them.
+
+    Returns
+    -------
+    Any
+        Arrays and tuples as lists, results as dicts, NaN and infinite numbers as None; keys that are numbers as text.
+    """
+    if isinstance(value, Result):
+        return value.to_dict()
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else f"{key:g}": plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,224 @@
+import json
+from collections.abc import Callable
+from itertools import combinations, product
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import stats
+from strategies import errors
+
+from edfkit import EdfkitError, permutation
+from edfkit.compare import ks
+from edfkit.complexity import bin_index, complexity_weights
+from edfkit.edf import Floats
+from edfkit.permutation import Permutation, permutation_test
+
+Bins = NDArray[np.intp]
+
+
+def distance(a: Floats, b: Floats, bins_a: Bins, bins_b: Bins) -> float:
+    """D of the weighted EDFs, straight from the definition."""
+    occupied = set(bins_a.tolist())
+    w_a = np.array([1 / len(occupied) / (bins_a == i).sum() for i in bins_a])
+    w_b = np.array([1 / len(occupied) / (bins_b == i).sum() for i in bins_b])
+    return float(max(abs(w_a[a <= e].sum() - w_b[b <= e].sum()) for e in np.concatenate([a, b])))
+
+
+def enumerated_p(a: Floats, b: Floats, bins_a: Bins, bins_b: Bins) -> float:
+    """The share of all ways to exchange models within the bins that are as far apart as a and b."""
+    pooled, bins = np.concatenate([a, b]), np.concatenate([bins_a, bins_b])
+    members = [np.flatnonzero(bins == i) for i in np.unique(bins)]
+    choices = [list(combinations(m, int((bins_a == bins[m[0]]).sum()))) for m in members]
+    observed, far = distance(a, b, bins_a, bins_b), []
+    for chosen in product(*choices):
+        in_a = np.isin(np.arange(pooled.size), np.concatenate(chosen))
+        far.append(distance(pooled[in_a], pooled[~in_a], bins[in_a], bins[~in_a]) >= observed - 1e-9)
+    return sum(far) / len(far)
+
+
+def assert_estimates(test: Permutation, p: float) -> None:
+    low, high = stats.binom.interval(1 - 1e-5, test.trials, p)
+    assert low <= test.exceeding <= high, f"{test.exceeding} of {test.trials}, expected {low} to {high}"
+
+
+def test_p_by_hand() -> None:
+    # Bin 0 holds 1, 2 of A and 3 of B, bin 1 holds 1 of A and 2 of B. At 1, F_A = 0.25 + 0.5 and F_B = 0. If bin 0 of A
+    # becomes 1, 3 this is still so; with 2, 3 there and 2 in bin 1 it is -1; the other three of 3 * 2 are closer.
+    arguments = [1, 2, 1], [3, 2], [0, 0, 1], [0, 1]
+    test = permutation_test(*arguments, trials=6_000, rng=np.random.default_rng(0))
+    assert test.statistic == 0.75
+    assert (test.bins, test.left_out_a, test.left_out_b, test.trials) == (2, 0, 0, 6_000)
+    assert test.p_value == (1 + test.exceeding) / 6_001
+    assert_estimates(test, 0.5)
+    assert enumerated_p(*(np.array(argument) for argument in arguments)) == 0.5
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_p_estimates_that_of_all_exchanges_within_bins(seed: int) -> None:
+    rng = np.random.default_rng([1, seed])
+    bins_a, bins_b = np.append(rng.integers(0, 2, 3), [0, 1]), np.append(rng.integers(0, 2, 2), [0, 1])
+    a, b = rng.integers(0, 4, bins_a.size) * 5.0 + bins_a, rng.integers(0, 5, bins_b.size) * 5.0 + bins_b
+    test = permutation_test(a, b, bins_a, bins_b, trials=3_000, rng=rng)
+    assert test.statistic == pytest.approx(distance(a, b, bins_a, bins_b), abs=1e-12)
+    assert_estimates(test, enumerated_p(a, b, bins_a, bins_b))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_with_one_bin_it_is_the_ordinary_test_that_ks_counts_exactly(seed: int) -> None:
+    rng = np.random.default_rng([2, seed])
+    a, b = (20 * rng.random(70)).round(seed % 2), (20 * rng.random(55) + seed / 4).round(seed % 2)
+    test = permutation_test(a, b, np.full(70, 3), np.full(55, 3), trials=3_000, rng=rng)
+    exact = ks(a, b)
+    assert test.statistic == pytest.approx(exact.statistic, abs=1e-12)
+    assert_estimates(test, exact.p_value)
+
+
+def test_with_one_bin_it_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(3)
+    a, b = rng.integers(0, 8, 30) * 1.0, rng.integers(1, 9, 25) * 1.0
+
+    def largest_distance(x: Floats, y: Floats) -> float:
+        return float(stats.ks_2samp(x, y, method="asymp").statistic)
+
+    reference = stats.permutation_test((a, b), largest_distance, n_resamples=999, alternative="greater", random_state=4)
+    test = permutation_test(a, b, np.zeros(30, int), np.zeros(25, int), trials=4_000, rng=rng)
+    error = np.hypot(test.standard_error, np.sqrt(reference.pvalue * (1 - reference.pvalue) / 999))
+    assert abs(test.p_value - reference.pvalue) < 4 * error
+
+
+@settings(deadline=None)
+@given(errors(3), errors(3), st.randoms(use_true_random=False))
+def test_d_is_that_of_ks_with_complexity_weights(a: Floats, b: Floats, random: Random) -> None:
+    # Complexities 1, 2, 3 occur in both, the rest is random; 9 is outside.
+    complexity_a = np.array([1, 2, 3] + [random.choice([1, 2, 3, 9]) for _ in a[3:]])
+    complexity_b = np.array([1, 2, 3] + [random.choice([1, 2, 3, 9]) for _ in b[3:]])
+    bins = bin_index(complexity_a, 1, 3, 3), bin_index(complexity_b, 1, 3, 3)
+    weights = complexity_weights(complexity_a, 1, 3, 3), complexity_weights(complexity_b, 1, 3, 3)
+    test = permutation_test(a, b, *bins, trials=5, rng=np.random.default_rng(0))
+    assert test.statistic == pytest.approx(ks(a, b, *weights).statistic, abs=1e-12)
+    assert (test.left_out_a, test.left_out_b) == ((complexity_a == 9).sum(), (complexity_b == 9).sum())
+    swapped = permutation_test(b, a, *bins[::-1], trials=5, rng=np.random.default_rng(0))
+    assert swapped.statistic == pytest.approx(test.statistic, abs=1e-12)
+    order = np.array(random.sample(range(a.size), a.size))
+    other_names = [np.array([4, 0, 7, -1])[index] for index in (bins[0][order], bins[1])]
+    again = permutation_test(a[order], b, *other_names, trials=5, rng=np.random.default_rng(0))
+    assert again.statistic == pytest.approx(test.statistic, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 40))
+def test_populations_that_tie_throughout_do_not_differ(n_a: int, n_b: int, trials: int) -> None:
+    test = permutation_test(
+        np.full(n_a, 5),
+        np.full(n_b, 5),
+        np.zeros(n_a, int),
+        np.zeros(n_b, int),
+        trials=trials,
+        rng=np.random.default_rng(0),
+    )
+    assert (test.statistic, test.p_value, test.exceeding, test.standard_error) == (0, 1, trials, 0)
+
+
+def test_one_model_of_each_in_every_bin_is_enough() -> None:
+    # Pairs: A is better in all ten, which two of the 2^10 exchanges equal or mirror.
+    bins = np.arange(10)
+    test = permutation_test(np.full(10, 1), np.full(10, 2), bins, bins, trials=20_000, rng=np.random.default_rng(0))
+    assert test.statistic == pytest.approx(1)
+    assert_estimates(test, 2 / 2**10)
+
+
+def test_chunks_change_no_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    a, b = rng.integers(0, 9, 20) * 1.0, rng.integers(2, 9, 20) * 1.0
+    monkeypatch.setattr(permutation, "AT_ONCE", 280)  # seven exchanges at a time, and the last chunk is smaller
+    test = permutation_test(a, b, np.zeros(20, int), np.zeros(20, int), trials=2_000, rng=rng)
+    assert_estimates(test, ks(a, b).p_value)
+
+
+def test_the_same_seed_gives_the_same_result_as_plain_data() -> None:
+    def result() -> Permutation:
+        return permutation_test([1, 2, 3], [2, 3], [0, 0, -1], [0, 0], trials=50, rng=np.random.default_rng(7))
+
+    assert result() == result()
+    plain = json.loads(json.dumps(result().to_dict()))
+    assert Permutation(**plain) == result()
+    assert (plain["left_out_a"], plain["left_out_b"], plain["bins"]) == (1, 0, 1)
+
+
+def rejections(repeats: int, slope: float, gain: float = 0.0) -> tuple[int, int]:
+    """Compare populations of other complexity; A is better by `gain` percent given complexity.
+
+    Returns how many permutation tests and how many tests by the n_eff law reject at 5 %.
+    """
+    rng = np.random.default_rng(8)
+
+    def population(n: int, power: float, better: float) -> tuple[Floats, Bins, Floats]:
+        complexity = np.ceil(rng.random(n) ** power * 5).clip(1, 5)
+        error = 20 - slope * complexity - better + 3 * rng.lognormal(0, 0.6, n)
+        weights = complexity_weights(complexity, 0.5, 5.5, 5)
+        return error.clip(0, 100).round(1), bin_index(complexity, 0.5, 5.5, 5), weights
+
+    exact = law = 0
+    for _ in range(repeats):
+        (a, bins_a, w_a), (b, bins_b, w_b) = population(300, 1.0, gain), population(250, 3.0, 0.0)
+        exact += permutation_test(a, b, bins_a, bins_b, trials=99, rng=rng).p_value <= 0.05
+        law += ks(a, b, w_a, w_b).p_value <= 0.05
+    return exact, law
+
+
+def assert_binomial(count: int, repeats: int, level: float) -> None:
+    low, high = stats.binom.interval(0.999, repeats, level)
+    assert low <= count <= high, f"{count} of {repeats}, expected {low} to {high}"
+
+
+def test_level_holds_where_error_depends_on_complexity() -> None:
+    assert_binomial(rejections(200, slope=2.0)[0], 200, 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slope", [0.0, 0.4, 2.0])
+def test_level_holds_precisely_where_error_depends_on_complexity(slope: float) -> None:
+    repeats = 4_000
+    exact, law = rejections(repeats, slope)
+    print(f"slope {slope}: size {exact / repeats:.4f}, by the n_eff law {law / repeats:.4f}")
+    assert_binomial(exact, repeats, 0.05)
+    assert law < exact
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slope", "gain"), [(0.0, 0.5), (0.4, 0.5), (2.0, 0.5), (2.0, 1.0)])
+def test_power_exceeds_that_of_the_n_eff_law(slope: float, gain: float) -> None:
+    repeats = 1_000
+    exact, law = rejections(repeats, slope, gain)
+    print(f"slope {slope}, gain {gain}: power {exact / repeats:.3f}, by the n_eff law {law / repeats:.3f}")
+    assert exact > law
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda t: t([1], [1], [0], [1]),
+            "bins: 2 of 2 bins hold models of one population only, the first of them bin 0",
+        ),
+        (lambda t: t([1, 2], [1], [0], [0]), r"bins of A: shape \(1,\) was given for 2 errors"),
+        (lambda t: t([1], [1], [0], [0.5]), "bins of B: float64 from 0.5 was given"),
+        (lambda t: t([1], [1], [-2], [0]), "bins of A: int64 from -2 was given"),
+        (lambda t: t([1], [1, 2], [0], [-1, -1]), "bins of B: all 2 models are outside the range"),
+        (lambda t: t([np.nan], [1], [0], [0]), "errors: 1 of 1 values are unknown"),
+        (lambda t: t([], [1], [], [0]), "errors: no values were given"),
+        (lambda t: t([1], [1], [0], [0], trials=0), "trials: 0 was given, but at least 1"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(call: Callable[..., object], message: str) -> None:
+    def test(*arguments: object, trials: int = 9) -> Permutation:
+        return permutation_test(*arguments, trials=trials, rng=np.random.default_rng(0))  # type: ignore[arg-type]
+
+    with pytest.raises(EdfkitError, match=f"^{message}") as refused:
+        call(test)
+    assert "\n" not in str(refused.value)
+    assert str(refused.value).endswith(".")

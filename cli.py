@@ -1,7 +1,7 @@
 """The command line: one short command a verb, which parses, calls and prints. Start-up counts: imports stay inside."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from edfkit.generator.kinds import Space
     from edfkit.generator.run import Plan
     from edfkit.published import Published
-    from edfkit.study import Comparison, Population
 
 Command = Callable[..., None]
 _PATH = click.Path(path_type=Path)
@@ -49,33 +48,80 @@ def main() -> None:
 # Reading
 
 
-def _reads(command: Command) -> Command:
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."),
-        click.option(
-            "--area-to",
-            type=click.FloatRange(0, min_open=True),
-            default=50.0,
-            show_default=True,
-            help="Right end of the area, percent.",
-        ),
-        click.option(
-            "--error",
-            type=click.Choice(["best", "final"]),
-            default="best",
-            show_default=True,
-            help="Smallest error over the epochs, or that after the last.",
-        ),
-        click.option(
-            "--archive",
-            "where",
-            metavar="WHERE",
-            help="Archive file, published JSON file or folder of them, or the name of a bundled archive.  "
-            "[default: $EDFKIT_ARCHIVE, else digits]",
-        ),
-    ):
-        command = option(command)
-    return command
+def _with(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_reads = _with(
+    click.option(
+        "--archive",
+        "where",
+        metavar="WHERE",
+        help="Archive file, published JSON file or folder of them, or the name of a bundled archive.  "
+        "[default: $EDFKIT_ARCHIVE, else digits]",
+    ),
+    click.option(
+        "--error",
+        type=click.Choice(["best", "final"]),
+        default="best",
+        show_default=True,
+        help="Smallest error over the epochs, or that after the last.",
+    ),
+    click.option(
+        "--diverged",
+        type=click.Choice(["keep", "drop", "censor"]),
+        default="keep",
+        show_default=True,
+        help="Runs that diverged keep their error, are left out, or count as 100 %.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."),
+)
+_AREA_TO = click.option(
+    "--area-to",
+    type=click.FloatRange(0, min_open=True),
+    default=50.0,
+    show_default=True,
+    help="Right end of the area, percent.",
+)
+_BINS = click.option(
+    "--bins",
+    type=click.IntRange(1),
+    help="Complexity bins of equal width.  [default: at most 10, as many as leave 5 models of every space in each]",
+)
+_RANGE = click.option(
+    "--range",
+    "range",
+    type=float,
+    nargs=2,
+    metavar="LO HI",
+    help="Complexity range, raw counts, ends included.  [default: the range that all spaces cover]",
+)
+_GIVEN = click.Choice(["none", "params", "flops", "macs", "acts"])
+_normalised = _with(
+    click.option("--given", type=_GIVEN, default="params", show_default=True, help="Complexity to normalise."),
+    _BINS,
+    _RANGE,
+)
+_CONFIDENCE = click.option(
+    "--confidence", type=float, default=0.95, show_default=True, help="Of bands and intervals, 0.5 to 1."
+)
+_SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is random.")
+
+
+def _drawable(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None:
+        from edfkit.plot import check_path
+
+        check_path(path)  # before the study, which may take a while
+    return path
+
+
+_PLOT = click.option("--plot", type=_PATH, metavar="FILE", callback=_drawable, help="Draw into a PNG, SVG or PDF file.")
 
 
 def _open(where: str | None) -> "Archive | Published":
@@ -85,79 +131,251 @@ def _open(where: str | None) -> "Archive | Published":
     return open_source(locate(where))
 
 
+def _show(study: Any, about: dict[str, str], as_json: bool, plot: Path | None, **options: Any) -> bool:
+    """Draw a study and print it as JSON, as far as wanted; say whether it is left to be printed as text."""
+    if plot is not None:
+        from edfkit.plot import figure, write_figure
+
+        write_figure(figure(study, **options), plot)
+    if as_json:
+        _print_json({"archive": about, **study.to_dict()})
+    return not as_json
+
+
 @edfkit.command()
 @click.argument("spaces", metavar="SPACE SPACE...", nargs=-1, required=True)
-@click.option(
-    "--given",
-    type=click.Choice(["none", "params", "flops", "macs", "acts"]),
-    default="params",
-    show_default=True,
-    help="Complexity to normalise.",
-)
-@click.option(
-    "--bins",
-    type=click.IntRange(1),
-    help="Complexity bins of equal width.  [default: at most 10, as many as leave 5 models of every space in each]",
-)
-@click.option(
-    "--range",
-    "span",
-    type=float,
-    nargs=2,
-    metavar="LO HI",
-    help="Complexity range, raw counts, ends included.  [default: the range that all spaces cover]",
-)
-@click.option("--plot", "plot", type=_PATH, metavar="FILE", help="Draw the EDFs into a PNG, SVG or PDF file.")
+@_normalised
 @_reads
-def compare(spaces: tuple[str, ...], given: str, bins: int | None, span: tuple[float, float] | None, plot: Path | None,
-            where: str | None, error: str, area_to: float, as_json: bool) -> None:  # fmt: skip
+@_AREA_TO
+@_CONFIDENCE
+@click.option("--permutations", type=click.IntRange(0), default=0, help="Exchanges of an exact test within the bins.")
+@_SEED
+@click.option("--best-share", type=float, default=0.05, show_default=True, help="What share is compared as the best.")
+@click.option(
+    "--sensitivity", is_flag=True, help="Show how the result of two SPACEs depends on bins, range, complexity."
+)
+@_PLOT
+@click.option("--band", is_flag=True, help="Draw the bands of the EDFs into the plot.")
+@click.option(
+    "--stream", is_flag=True, help="Count part by part, as with more than 5,000,000 models: in little memory."
+)
+@click.option("--scheduler", metavar="ADDRESS", help="Stream on the Dask cluster with this scheduler.")
+def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Path | None, band: bool,
+            sensitivity: bool, stream: bool, scheduler: str | None, **options: Any) -> None:  # fmt: skip
     """Compare design SPACEs by their error distributions, given complexity."""
-    from edfkit import document
-    from edfkit.study import compare_populations
+    from edfkit import text
+    from edfkit.study.compare import compare_populations
+    from edfkit.study.stream import AT_MOST, stream_populations
 
     if len(spaces) < 2:
         raise click.UsageError(
             f"only {spaces[0]} was named, which cannot be compared with itself; name two spaces or more."
         )
+    if sensitivity and len(spaces) > 2:
+        raise click.UsageError(f"--sensitivity is about two spaces and {len(spaces)} were named; name two.")
     with _open(where) as source:
-        result = compare_populations(source, spaces, given=given, bins=bins, range=span, error=error, area_to=area_to)
-        if plot is not None:
-            from edfkit.plot import plot_edfs
-
-            plot_edfs(result, plot)
-        if as_json:
-            _print_json({"archive": _about(source, spaces), **document.comparison(result)})
+        if stream or scheduler or max(map(source.models, spaces)) > AT_MOST:
+            if sensitivity or band or options["permutations"]:
+                raise click.UsageError(
+                    "--sensitivity, --band and --permutations need the models in memory, and these are streamed; "
+                    "leave them out."
+                )
+            kept = ("given", "bins", "range", "error", "diverged", "area_to")
+            settings = {name: options[name] for name in kept}
+            study = stream_populations(source.path, spaces, scheduler=scheduler, **settings)
         else:
+            study = compare_populations(source, spaces, sensitive=sensitivity, **options)
+        if _show(study, _about(source, spaces), as_json, plot, band=band):
             _print_source(source, spaces)
-            _print_comparison(result)
+            _say(text.comparison(study))
 
 
 @edfkit.command()
 @click.argument("spaces", metavar="SPACE...", nargs=-1)
 @_reads
-def describe(spaces: tuple[str, ...], where: str | None, error: str, area_to: float, as_json: bool) -> None:
+@_AREA_TO
+def describe(spaces: tuple[str, ...], where: str | None, as_json: bool, **options: Any) -> None:
     """Describe the populations of design SPACEs, one by one; all there are, if none is named."""
-    from edfkit import document
-    from edfkit.study import complexity_ranges, describe_populations
+    from edfkit import text
+    from edfkit.study.compare import describe_populations
+    from edfkit.study.selection import complexity_ranges
 
     with _open(where) as source:
         names = [name.lower() for name in spaces or source.names]
-        populations = describe_populations(source, names, error=error, area_to=area_to)
+        populations = describe_populations(source, names, **options)
         ranges = {name: complexity_ranges(source, name) for name in names}
         if as_json:
-            described = [{**document.population(member), "complexity": ranges[member.name]} for member in populations]
-            _print_json({"archive": _about(source, names), "error": error, "spaces": described})
+            described = [{**member.to_dict(), "complexity": ranges[member.name]} for member in populations]
+            policy = {"error": options["error"], "diverged": options["diverged"]}
+            _print_json({"archive": _about(source, names), **policy, "spaces": described})
         else:
             _print_source(source, names)
-            _print_populations(populations)
+            _say(text.populations(populations, options["diverged"]))
             for name, known in ranges.items():
                 spans = [f"{count} {ends[0]:,.0f} to {ends[1]:,.0f}" for count, ends in known.items() if ends]
                 click.echo(f"{name}: {'; '.join(spans)}")
 
 
+@edfkit.command()
+@click.argument("space")
+@click.argument("against", required=False)
+@click.option("--small", type=click.IntRange(1), default=100, show_default=True, help="Models of the small search.")
+@click.option("--large", type=click.IntRange(1), default=1000, show_default=True, help="Models of the large search.")
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="Level of the gap that means something.")
+@click.option("--bootstrap", "trials", type=click.IntRange(0), default=0, metavar="TRIALS", help="Resample as well.")
+@_SEED
+@_reads
+@_PLOT
+def point(space: str, against: str | None, where: str | None, as_json: bool, plot: Path | None, **options: Any) -> None:
+    """Say whose best model wins: that of a small search of SPACE, or of a large one of it, or of AGAINST."""
+    from edfkit import text
+    from edfkit.study.point import point_study
+
+    names = [space] if against is None else [space, against]
+    with _open(where) as source:
+        study = point_study(source, space, against, **options)
+        if _show(study, _about(source, names), as_json, plot):
+            _print_source(source, names)
+            _say(text.point(study))
+
+
+@edfkit.command()
+@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
+@click.option("-m", "draws", metavar="M,M...", help="Numbers of draws.  [default: 1,2,4,... 4096]")
+@click.option("--without-replacement", is_flag=True, help="Draw no model twice; with --given none.")
+@click.option("--cost", type=click.Choice(["seconds", "params", "macs", "flops"]), help="Show what a search costs.")
+@_normalised
+@_CONFIDENCE
+@_reads
+@_PLOT
+def search(spaces: tuple[str, ...], draws: str | None, without_replacement: bool, where: str | None, as_json: bool,
+           plot: Path | None, **options: Any) -> None:  # fmt: skip
+    """Say what error to expect of the best of m random models of design SPACEs."""
+    from edfkit import text
+    from edfkit.study.search import search_study
+
+    try:
+        m = None if draws is None else [int(number) for number in draws.split(",")]
+    except ValueError:
+        raise click.UsageError(f"-m was {draws!r}, expected whole numbers with commas between, such as 1,10.") from None
+    with _open(where) as source:
+        study = search_study(source, spaces, m=m, replacement=not without_replacement, **options)
+        if _show(study, _about(source, spaces), as_json, plot):
+            _print_source(source, spaces)
+            _say(text.search(study))
+
+
+@edfkit.command()
+@click.argument("space")
+@click.option("--simulate", "trials", type=click.IntRange(2), metavar="TRIALS", help="Simulate samples as well.")
+@_SEED
+@_reads
+@_PLOT
+def samples(
+    space: str, trials: int | None, where: str | None, as_json: bool, plot: Path | None, **options: Any
+) -> None:
+    """Say how far the EDF of fewer models of a SPACE is from that of all."""
+    from edfkit import text
+    from edfkit.study.samples import sample_study
+
+    with _open(where) as source:
+        study = sample_study(source, space, trials=trials or 0, **options)
+        if _show(study, _about(source, [space]), as_json, plot):
+            _print_source(source, [space])
+            _say(text.samples(study))
+
+
+@edfkit.command()
+@click.argument("spaces", metavar="[SPACE [SPACE]]", nargs=-1)
+@click.option("--eps", type=float, help="Without SPACE: how near the EDF shall be to the truth, as a share.")
+@click.option("--shift", type=float, help="With one SPACE: points by which another space would be worse.")
+@click.option("--power", type=float, default=0.8, show_default=True, help="Wanted probability to detect a difference.")
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="Level of the test.")
+@click.option("--trials", type=click.IntRange(1), default=1000, show_default=True, help="Simulated pairs of samples.")
+@click.option("--given", type=_GIVEN, default="none", show_default=True, help="Complexity to normalise.")
+@_BINS
+@_RANGE
+@_CONFIDENCE
+@_SEED
+@_reads
+def plan(spaces: tuple[str, ...], eps: float | None, confidence: float, where: str | None, as_json: bool,
+         **options: Any) -> None:  # fmt: skip
+    """Say how many models to train: for an EDF within --eps, or to tell two SPACEs, or a SPACE and a --shift, apart."""
+    from edfkit import text
+    from edfkit.study.samples import plan_detection, plan_precision
+
+    if (eps is None) == (not spaces):
+        raise click.UsageError("expected either --eps, or one or two spaces; give one of them.")
+    if eps is not None:
+        precision = plan_precision(eps, confidence)
+        if as_json:
+            _print_json(precision.to_dict())
+        else:
+            click.echo(
+                f"{precision.models:,} models: the EDF is within {eps:g} of the truth with confidence {confidence:g}."
+            )
+        return
+    with _open(where) as source:
+        planned = plan_detection(source, spaces, **options)
+        if as_json:
+            _print_json({"archive": _about(source, spaces), **planned.to_dict()})
+        else:
+            _print_source(source, spaces)
+            _say(text.plan(planned))
+
+
+@edfkit.command()
+@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
+@click.option("--by", type=click.Choice(["params", "flops", "macs", "acts"]), default="params", show_default=True,
+              help="Which complexity.")  # fmt: skip
+@click.option("--bins", type=click.IntRange(1), default=10, show_default=True, help="Bins to give advice on.")
+@click.option("--buckets", type=click.IntRange(1), default=20, show_default=True, help="Buckets of the means.")
+@_RANGE
+@_reads
+@_PLOT
+def complexity(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Path | None, **options: Any) -> None:
+    """Show the complexities of design SPACEs, how the error goes with them, and which bins would work."""
+    from edfkit import text
+    from edfkit.study.complexity import complexity_study
+
+    with _open(where) as source:
+        study = complexity_study(source, spaces, **options)
+        if _show(study, _about(source, spaces), as_json, plot):
+            _print_source(source, spaces)
+            _say(text.complexity(study))
+
+
+@edfkit.command()
+@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
+@click.option("--same-models", is_flag=True, help="The SPACEs are the same models with other seeds.")
+@click.option("--one-network", is_flag=True, help="Each of the SPACEs is one network with many seeds.")
+@click.option("--default", type=float, nargs=2, default=(0.1, 5e-4), show_default=True, metavar="LR WD",
+              help="Rates of which the neighbourhood is looked at.")  # fmt: skip
+@_reads
+@_PLOT
+def noise(spaces: tuple[str, ...], where: str | None, error: str, as_json: bool, plot: Path | None,
+          **options: Any) -> None:  # fmt: skip
+    """Measure training noise, the optimism of the best epoch, and what the training rates do."""
+    from edfkit import text
+    from edfkit.study.noise import noise_study
+
+    if error != "best":
+        raise click.UsageError("this is about the best error and the final one; leave --error out.")
+    with _open(where) as source:
+        study = noise_study(source, spaces, **options)
+        if _show(study, _about(source, spaces), as_json, plot):
+            _print_source(source, spaces)
+            _say(text.noise(study))
+
+
 def _about(source: "Archive | Published", names: Sequence[str]) -> dict[str, str]:
     datasets = sorted({source.dataset(name) for name in names})
     return {"path": str(source.path), "title": source.attrs["title"], "dataset": " and ".join(datasets)}
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
 
 def _print_json(result: dict[str, Any]) -> None:
@@ -171,53 +389,6 @@ def _print_source(source: "Archive | Published", names: Sequence[str]) -> None:
     counts = ", ".join(f"{source.models(name):,} {name.lower()}" for name in names)
     path = click.format_filename(about["path"])  # a name need not be printable
     click.echo(f"{path}: {about['title']}; models trained on {about['dataset']}: {counts}")
-
-
-def _print_comparison(result: "Comparison") -> None:
-    if result.range is None:
-        click.echo("Not normalised for complexity.")
-    else:
-        lo, hi = result.range
-        bins = f"{result.bins} bins of equal weight."
-        if result.bins == 1:
-            bins = "1 bin, which normalises nothing within the range; a narrower --range may allow more bins."
-        click.echo(f"Given {result.given}: {lo:,.0f} to {hi:,.0f}, in {bins}")
-    _print_populations(result.populations)
-    for pair in result.pairs:
-        click.echo(pair.verdict)
-
-
-def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
-    """Print a table, of which so many columns are text."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    # Without styles, so that nobody has to switch them off.
-    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="", padding=(0, 1, 0, 0))
-    for place, heading in enumerate(headings):
-        text = place < left
-        table.add_column(heading, justify="left" if text else "right", no_wrap=not text, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(width=80).print(table)  # whatever the terminal: a narrower table would lose digits
-
-
-def _print_populations(populations: "list[Population]") -> None:
-    rows = []
-    for member in populations:
-        summary = member.summary
-        shares = summary.quantiles
-        errors = (summary.min, shares[0.05], summary.median, summary.mean, shares[0.95])
-        sizes = [f"{summary.models:,}", f"{summary.n_eff:,.1f}"]
-        rows.append([member.name, *sizes, *(f"{error:.2f}" for error in errors), f"{summary.area:.4f}"])
-    _print_table(["space", "models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area"], rows)
-    area_to = f"{populations[0].summary.area_to:g}"
-    click.echo(f"n_eff: effective models; errors in percent; area: under the EDF, from 0 to {area_to} %.")
-    for member in populations:
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in member.left_out.items())
-        kept = f"; {member.diverged:,} diverged, kept" if member.diverged else ""
-        click.echo(f"{member.name}: left out {left_out or 'none'}{kept}.")
 
 
 @edfkit.command()
@@ -313,10 +484,14 @@ def list_spaces(as_json: bool) -> None:
     if as_json:
         _print_json({"spaces": rows})
         return
-    _print_table(
-        ["space", "block", "configurations"],
-        [[str(row["name"]), str(row["block"]), _large(int(row["configurations"]))] for row in rows],
-        left=2,
+    from edfkit.text import table
+
+    click.echo(
+        table(
+            ["space", "block", "configurations"],
+            [[str(row["name"]), str(row["block"]), _large(int(row["configurations"]))] for row in rows],
+            left=2,
+        )
     )
 
 
@@ -354,6 +529,7 @@ def show(name: str, dataset: str | None, max_params: float | None, max_macs: flo
     from edfkit.generator import data
     from edfkit.generator.extent import PERCENTS, measure_extent
     from edfkit.generator.spaces import definition, find
+    from edfkit.text import table
 
     space = find(name)
     dataset = dataset or _counted_for(space)
@@ -374,7 +550,7 @@ def show(name: str, dataset: str | None, max_params: float | None, max_macs: flo
     how = "all counted" if extent.exact else f"estimated from {extent.configurations:,} of them, drawn with seed 0"
     click.echo(f"\n{_large(space.size)} configurations; on {dataset}, {how}:")
     rows = zip([f"{percent} % up to" for percent in PERCENTS], *extent.quantiles.values(), strict=True)
-    _print_table(["", *extent.quantiles], [[label, *map(_large, values)] for label, *values in rows])
+    click.echo(table(["", *extent.quantiles], [[label, *map(_large, values)] for label, *values in rows]))
     limits = {name: f"{name} below {bound:,.0f}" for name, bound in bounds.items()}
     for name, share in extent.within.items():
         what = limits.get(name, "all of these" if name == "and" else "any of these")

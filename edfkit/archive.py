@@ -12,9 +12,10 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -532,6 +533,61 @@ class Archive:
             If there is no such population or variable, a checksum does not match, or a value is out of range.
         """
         name = self._name(name)
+        dataset = self._dataset(name, variable)
+        with _reading(f"{_where(self.path, name)}: {variable!r}"):
+            values = _decoded(dataset[()])
+        check_values(_where(self.path, name), variable, values, lambda: self.read(name, "status"))
+        return values
+
+    def chunks(
+        self, name: str, variables: Sequence[str], start: int = 0, stop: int | None = None, rows: int = 2**20
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """Read variables of a population piece by piece, with the checks of `read`, so that it need not fit in memory.
+
+        Pieces end where the chunks of the file do, so that from any multiple of `rows` on every chunk is read once.
+
+        Parameters
+        ----------
+        name : str
+            The population.
+        variables : sequence of str
+            Some of its `variables`.
+        start, stop : int
+            The models to read, from the first to before the second; to the last by default.
+        rows : int
+            Models of a piece, at least; fewer where the models to read begin or end.
+
+        Yields
+        ------
+        dict of str to ndarray
+            The values of each variable for the next models, as `read` gives them.
+
+        Raises
+        ------
+        EdfkitError
+            See `read`.
+        """
+        name = self._name(name)
+        stop = min(self.models(name), self.models(name) if stop is None else stop)
+        datasets = {variable: self._dataset(name, variable) for variable in (*variables, "status")}
+        longest = max(dataset.chunks[0] if dataset.chunks else 1 for dataset in datasets.values())
+        rows = -(-rows // longest) * longest
+        where = _where(self.path, name)
+
+        def part(variable: str, models: slice) -> NDArray[Any]:
+            with _reading(f"{where}: {variable!r}"):
+                return _decoded(datasets[variable][models])
+
+        while start < stop:
+            models = slice(start, min(stop, (start // rows + 1) * rows))
+            piece = {variable: part(variable, models) for variable in variables}
+            for variable, values in piece.items():
+                check_values(f"{where}, models from {start} on", variable, values, partial(part, "status", models))
+            yield piece
+            start = models.stop
+
+    def _dataset(self, name: str, variable: str) -> h5py.Dataset:
+        """Find a variable that is stored whole; the population's name is given as stored."""
         if variable not in self._populations[name]:
             raise EdfkitError(
                 f"{_where(self.path, name)} has no variable {variable!r}; choose from {listed(self.variables(name))}."
@@ -540,9 +596,7 @@ class Archive:
             dataset = self._file[name][variable]
             if not _is_whole(dataset):
                 raise ValueError("some values are not stored")
-            values = _decoded(dataset[()])
-        check_values(_where(self.path, name), variable, values, lambda: self.read(name, "status"))
-        return values
+            return dataset
 
     def variable(self, name: str, variable: str) -> Variable:
         """Read one variable as `read` does, with its dimensions and attributes, as `write` takes it.

@@ -7,6 +7,7 @@ quantile function of a uniform sample, and the band is at most the uniform one, 
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 from edfkit import EdfkitError
 from edfkit.edf import ROUND_OFF, Floats, checked_sample, edf, effective_size, evaluate
 from edfkit.result import Result
+from edfkit.special import betainc, kolmogorov_inverse, log_factorials, smirnov_inverse
 
 METHODS = ("ks", "equal-local-levels")
 
@@ -66,21 +68,16 @@ def ks_half_width(n: float, confidence: float = 0.95) -> float:
     EdfkitError
         If n or the confidence is out of range.
     """
-    from scipy.special import (
-        kolmogi,
-        smirnovi,
-    )  # here and below, because scipy.special takes longer to load than edfkit
-
     if not 1 <= n < math.inf:
         raise EdfkitError(f"ks_half_width: n = {n:g} was given, but a number of at least 1 is needed.")
-    limit = float(kolmogi(1 - _checked_confidence(confidence)))
+    limit = kolmogorov_inverse(1 - _checked_confidence(confidence))
     if n > EXACT_KS:
         second_order = (1 / 72 + (limit**2 - limit**4) / 9) / limit
         return (limit - 1 / (6 * math.sqrt(n)) + second_order / n) / math.sqrt(n)
     # Kolmogorov's law has P(K > x) = 2 exp(-2 x^2) - 2 exp(-8 x^2) + ..., the one-sided law only the first exponential.
-    whole = np.array([math.floor(n), math.ceil(n)])
-    scaled = np.sqrt(whole) * smirnovi(whole, math.exp(-2 * limit**2))
-    return float(np.interp(n, whole, scaled) / math.sqrt(n))
+    level = math.exp(-2 * limit**2)
+    whole = sorted({math.floor(n), math.ceil(n)})
+    return float(np.interp(n, whole, [math.sqrt(k) * smirnov_inverse(k, level) for k in whole]) / math.sqrt(n))
 
 
 def _joint_coverage(low: Floats) -> float:
@@ -101,8 +98,6 @@ def _joint_coverage(low: Floats) -> float:
     -------
     float
     """
-    from scipy.special import gammaln
-
     n = low.size
     rises, falls = low[low <= 0.5], 1 - low[low > 0.5][::-1]
     times = np.concatenate([rises, falls])
@@ -110,7 +105,7 @@ def _joint_coverage(low: Floats) -> float:
     opens = [*(order < rises.size).tolist(), None]
     mean = n * np.diff(times[order], prepend=0.0, append=0.5)
     jump = np.arange(math.ceil(mean.max() + 8 * math.sqrt(mean.max())) + 10)
-    log_factorial = gammaln(jump + 1.0)
+    log_factorial = log_factorials(jump.size - 1)
     inside, values = np.ones(1), 1  # probabilities of the values that N can have, and their number
     for start in range(0, mean.size, 1024):  # a part at a time, to bound the memory
         part = mean[start : start + 1024, None]
@@ -127,7 +122,7 @@ def _joint_coverage(low: Floats) -> float:
 
 def _exact_local_level(n: int, confidence: float) -> float:
     """Find the level of `equal_local_level` by secants, to a relative 1e-9; see there."""
-    from scipy.special import betaincinv
+    from scipy.special import betaincinv  # here and below, because scipy.special takes longer to load than edfkit
 
     draw = np.arange(1, n + 1.0)
     goal = math.log(-math.log(confidence))
@@ -377,13 +372,11 @@ def difference_band(
     EdfkitError
         If the confidence is out of range, and see `edfkit.edf.checked_sample`.
     """
-    from scipy.special import kolmogi
-
     values, difference = _on_pooled_errors(errors_a, errors_b, weights_a, weights_b)
     size_a, size_b = (
         effective_size(checked_sample(e, w)[1]) for e, w in ((errors_a, weights_a), (errors_b, weights_b))
     )
-    half = min(1.0, float(kolmogi(1 - _checked_confidence(confidence))) * math.sqrt(1 / size_a + 1 / size_b))
+    half = min(1.0, kolmogorov_inverse(1 - _checked_confidence(confidence)) * math.sqrt(1 / size_a + 1 / size_b))
     lower, upper = np.maximum(-1.0, difference - half), np.minimum(1.0, difference + half)
     return DifferenceBand(values, difference, lower, upper, half, size_a, size_b, confidence)
 
@@ -489,25 +482,26 @@ class Tail(Result):
 
 def _best(sample: Floats, shares: Floats, q: float, outside: float) -> Best:
     """Describe the best share q of one sample; the interval leaves out `outside` on either side."""
-    from scipy.special import betainc, betaincc
-
     values, heights = edf(sample, shares)
     at = int(np.searchsorted(heights, q * (1 - ROUND_OFF), side="left"))
     # n_eff where the variance of F at the quantile is h (1 - h) / n_eff: exactly n for equal weights.
     h, size = heights[at], effective_size(shares)
     if h < 1:
-        spread = np.square(shares / shares.sum()) @ np.square((sample <= values[at]) - h)
+        spread = np.square(shares / shares.sum() * ((sample <= values[at]) - h)).sum()
         size = min(size, float(h * (1 - h) / spread))
-    # The r-th of n draws is below the true quantile with probability P(at least r of n are) = I_q(r, n + 1 - r).
-    up_to = size * heights
-    before = np.append(0.0, up_to[:-1])
-    above = np.flatnonzero(betainc(up_to, size + 1 - up_to, q) <= outside)
-    below = np.flatnonzero(betaincc(before + 1, size - before, q) <= outside)
+    up_to = np.append(0.0, size * heights)
+    allowed = outside * (1 + ROUND_OFF)
+    # The r-th of n draws is below the true quantile with probability P(at least r of n are) = I_q(r, n + 1 - r), which
+    # falls with r, so where it is small enough is found by bisection.
+    above = bisect_left(up_to, True, lo=1, key=lambda r: betainc(float(r), float(size + 1 - r), q) <= allowed)
+    below = bisect_left(
+        up_to, True, hi=values.size, key=lambda r: betainc(float(size - r), float(r + 1), 1 - q) > allowed
+    )
     taken = np.diff(np.minimum(heights, q), prepend=0.0)
     return Best(
         quantile=float(values[at]),
-        low=float(values[below[-1]]) if below.size else 0.0,
-        high=float(values[above[0]]) if above.size else 100.0,
+        low=float(values[below - 1]) if below else 0.0,
+        high=float(values[above - 1]) if above <= values.size else 100.0,
         mean=float(np.average(values, weights=taken)),
         n_eff=size,
     )

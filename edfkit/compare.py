@@ -7,17 +7,17 @@ the rule: they count half in `prob_better`, and the exact p-value of `ks` takes 
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.edf import ROUND_OFF, Floats, area, checked_sample, edf, effective_size, evaluate, mean, quantiles
+from edfkit.special import kolmogorov, log_factorials
 
 EXACT_BLOCKS = 20_000
 EXACT_PAIRS = 1_000_000_000
-"""`ks` counts paths up to this many distinct errors and this many pairs of models: some 0.3 s on one core."""
+"""`ks` counts paths up to this many distinct errors and this many pairs of models: 0.3 s on one core or less."""
 
 SUMMARY_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -85,7 +85,7 @@ def _on_pooled_errors(
     return evaluate(*edf_a, pooled), evaluate(*edf_b, pooled)
 
 
-def _exact_p(ends: list[int], size_a: int, size_b: int, distance: int) -> float:
+def exact_p(ends: list[int], size_a: int, size_b: int, distance: int) -> float:
     """Compute P(size_a * size_b * D >= distance), given the pooled errors with their ties.
 
     If both samples come from one distribution, every choice of the size_a models of A among the pooled ones is equally
@@ -96,6 +96,11 @@ def _exact_p(ends: list[int], size_a: int, size_b: int, distance: int) -> float:
 
     To make the models independent, each one is given to A with probability size_a / size, on condition that size_a are
     A's in the end. Then one block is one convolution with a binomial distribution.
+
+    A p-value below 1e-300, where paths would underflow, is given as 0 uncounted. After k models, i / size_a is the mean
+    of a sample of size_a of zeros and ones drawn without replacement, so that by Serfling's inequality (Ann. Statist.
+    2, 1974, corollary 1.1) F_A - F_B is D or more there with a probability of at most exp(-2 D^2 size_a size_b / size *
+    size_b / (size_b + 1)); the same with A and B exchanged; and p is at most the sum over both signs and all k.
 
     Parameters
     ----------
@@ -110,47 +115,47 @@ def _exact_p(ends: list[int], size_a: int, size_b: int, distance: int) -> float:
     -------
     float
     """
-    from scipy.special import gammaln  # here, because scipy.special takes longer to load than all of this module
+    if distance == 0:
+        return 1.0
+    size, larger = size_a + size_b, max(size_a, size_b)
+    exponent = 2 * distance * (distance / (size_a * size_b)) / size * larger / (larger + 1)
+    if math.log(2 * len(ends)) - exponent < math.log(1e-300):
+        return 0.0
+    log_factorial = log_factorials(size)
+    log_a, log_b = math.log(size_a / size), math.log(size_b / size)
 
-    size = size_a + size_b
-    log_factorial = gammaln(np.arange(size + 1) + 1.0)
-    log_a, log_b = np.log(size_a / size), np.log(size_b / size)
-
-    def log_binomial(total: int, chosen: NDArray[np.intp]) -> Floats:
+    def log_binomial(total: int | NDArray[np.int64], chosen: int | NDArray[np.int64]) -> Floats:
         """Return the log probability that `chosen` of `total` models are from A."""
         others = total - chosen
         log_choices = log_factorial[total] - log_factorial[chosen] - log_factorial[others]
         return np.asarray(log_choices + chosen * log_a + others * log_b)
 
-    log_end = log_binomial(size, np.array([size_a]))[0]
-    kernels: dict[int, Floats] = {}
+    k = np.array(ends, dtype=np.int64)
+    blocks = np.diff(k, prepend=0)
+    kernels = {block: np.exp(log_binomial(block, np.arange(block + 1))) for block in set(blocks.tolist())}
+    # Paths that can end at size_a have from `least` to below `most` models from A ...
+    least, most = np.maximum(0, k - size_b), np.minimum(k, size_a) + 1
+    # ... and those inside, where |i * size - k * size_a| < distance, from `low` to below `high`.
+    low = np.clip((k * size_a - distance) // size + 1, least, most)
+    high = np.clip(-((-k * size_a - distance) // size), low, most)
     inside = np.ones(1)  # probability of the paths still inside, by the number of models from A ...
     first = 0  # ... of which this is the smallest
-    taken = 0.0
-    k = 0
-    for end in ends:
-        block = end - k
-        if block not in kernels:
-            kernels[block] = np.exp(log_binomial(block, np.arange(block + 1)))
+    taken: list[float] = []  # probability of the paths taken out, ...
+    after: list[int] = []  # ... after how many models, ...
+    chosen: list[int] = []  # ... and how many of these are from A
+    for block, end, *bounds in zip(*(x.tolist() for x in (blocks, k, least, low, high, most)), strict=True):
         inside = np.convolve(inside, kernels[block])
-        k = end
-        # Paths that cannot end at size_a have no part in this.
-        possible, last = max(first, k - size_b), min(first + inside.size - 1, size_a)
-        inside = inside[possible - first : last + 1 - first]
-        first = possible
-        # Those inside fulfil |i * size - k * size_a| < distance.
-        low = max(first, (k * size_a - distance) // size + 1)
-        high = min(last, -((-k * size_a - distance) // size) - 1)
-        for start, stop in ((first, min(low, last + 1)), (max(high + 1, low), last + 1)):
-            if start < stop:
-                out = np.arange(start, stop)
-                log_rest = log_binomial(size - k, size_a - out)
-                taken += float(inside[start - first : stop - first] @ np.exp(log_rest - log_end))
-        inside = inside[low - first : max(high + 1, low) - first]
-        first = low
+        start, lower, upper, stop = (max(0, bound - first) for bound in bounds)
+        for out, part in ((start, inside[start:lower]), (upper, inside[upper:stop])):
+            taken += part.tolist()
+            after += [end] * part.size
+            chosen += range(first + out, first + out + part.size)
+        inside, first = inside[lower:upper], first + lower
         if inside.size == 0:
             break
-    return min(1.0, taken)
+    ended, from_a = np.array(after, dtype=np.int64), np.array(chosen, dtype=np.int64)
+    log_rest = log_binomial(size - ended, size_a - from_a) - log_binomial(size, size_a)
+    return min(1.0, float((np.array(taken) * np.exp(log_rest)).sum()))
 
 
 def ks(
@@ -190,16 +195,16 @@ def ks(
         lead = above_a - above_b
         lead[np.abs(lead) < ROUND_OFF] = 0.0
         method = f"asymptotic: weighted, n_eff {sizes[0]:.1f} and {sizes[1]:.1f}"
-        return _test(lead, _asymptotic_p(float(np.abs(lead).max()), *sizes), method)
+        return _test(lead, asymptotic_p(float(np.abs(lead).max()), *sizes), method)
     # Heights are correctly rounded counts / n, so this gives the counts back, and distances are compared as integers.
     size_a, size_b = np.size(errors_a), np.size(errors_b)
     counts_a, counts_b = np.rint(above_a * size_a).astype(np.int64), np.rint(above_b * size_b).astype(np.int64)
     distances = counts_a * size_b - counts_b * size_a
     lead = distances / (size_a * size_b)
     if distances.size > EXACT_BLOCKS or size_a * size_b > EXACT_PAIRS:
-        p = _asymptotic_p(float(np.abs(lead).max()), size_a, size_b)
+        p = asymptotic_p(float(np.abs(lead).max()), size_a, size_b)
         return _test(lead, p, "asymptotic: too many models to count exactly")
-    return _test(lead, _exact_p((counts_a + counts_b).tolist(), size_a, size_b, int(np.abs(distances).max())), "exact")
+    return _test(lead, exact_p((counts_a + counts_b).tolist(), size_a, size_b, int(np.abs(distances).max())), "exact")
 
 
 def _test(lead: Floats, p_value: float, method: str) -> KS:
@@ -207,20 +212,21 @@ def _test(lead: Floats, p_value: float, method: str) -> KS:
     return KS(float(np.abs(lead).max()), p_value, method, max(0.0, float(lead.max())), max(0.0, float(-lead.min())))
 
 
-def _asymptotic_p(statistic: float, size_a: float, size_b: float) -> float:
-    """Compute P(K > x), x = D sqrt(size_a size_b / (size_a + size_b)), by Kolmogorov's law.
+def asymptotic_p(statistic: float, size_a: float, size_b: float) -> float:
+    """Compute P(K > D sqrt(size_a size_b / (size_a + size_b))) by Kolmogorov's law.
 
-    As scipy.special.kolmogorov, which takes longer to load than a whole comparison. Of the law's two series, one for
-    small x and one for large, the better one needs at most seven terms for every digit.
+    Parameters
+    ----------
+    statistic : float
+        D, 0 to 1.
+    size_a, size_b : float
+        Sizes of the samples; effective numbers need not be whole.
+
+    Returns
+    -------
+    float
     """
-    x = statistic * math.sqrt(size_a * size_b / (size_a + size_b))
-    if x == 0:
-        return 1.0
-    if x < 1.18:
-        return 1 - math.sqrt(2 * math.pi) / x * math.fsum(
-            math.exp(-(((2 * i - 1) * math.pi / x) ** 2) / 8) for i in range(1, 6)
-        )
-    return 2 * math.fsum((-1) ** (i - 1) * math.exp(-2 * (i * x) ** 2) for i in range(1, 8))
+    return kolmogorov(statistic * math.sqrt(size_a * size_b / (size_a + size_b)))
 
 
 def prob_better(
@@ -254,7 +260,7 @@ def prob_better(
     # A model of A at e beats the 1 - F_B(e) of B above it and half of those at e: 1 - (F_B(e) + F_B(e-)) / 2.
     shares_a = np.diff(above_a, prepend=0.0)
     beaten = 1.0 - (above_b + np.append(0.0, above_b[:-1])) / 2
-    return float(shares_a @ beaten)
+    return float((shares_a * beaten).sum())
 
 
 def summarize(errors: ArrayLike, weights: ArrayLike | None = None, area_to: float = 50.0) -> Summary:
@@ -338,8 +344,9 @@ def verdict(
         raise EdfkitError(
             f"verdict: alpha = {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05."
         )
-    noise = NormalDist().inv_cdf(1 - alpha / 2) * 0.5 / np.sqrt(min(summary_a.n_eff, summary_b.n_eff))
-    different, clear = ks.p_value < alpha, abs(prob - 0.5) > max(noise, 0.005)
+    away = abs(prob - 0.5)  # with a standard deviation of 0.5 / sqrt(n), by chance as far with probability erfc(...)
+    clear = away > 0.005 and math.erfc(away * math.sqrt(2 * min(summary_a.n_eff, summary_b.n_eff))) < alpha
+    different = ks.p_value < alpha
     ahead_a, ahead_b = ks.a_ahead, ks.b_ahead
     if different and clear and prob < 0.5:  # the better one comes first
         name_a, name_b, summary_a, summary_b, prob = name_b, name_a, summary_b, summary_a, 1 - prob

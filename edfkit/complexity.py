@@ -17,6 +17,10 @@ MOST_BINS = 100_000
 """More bins than this are a mistake, such as a range typed as a number of bins."""
 
 
+class EmptyBinsError(EdfkitError):
+    """Bins of which one has no model of some population."""
+
+
 def _span(lo: float, hi: float) -> str:
     """Write a range with all the digits it takes to type it in again."""
     return " to ".join(np.format_float_positional(end, trim="-") for end in (lo, hi))
@@ -155,10 +159,11 @@ def check_bins(populations: Mapping[str, ArrayLike], lo: float, hi: float, bins:
 
     Raises
     ------
-    EdfkitError
+    EmptyBinsError
         If a bin is empty: one sentence with the populations, their empty bins, the largest number of bins (up to
         `bins`) that leaves none empty in this range, and, where it allows more, the range that all populations cover.
-        Also if no population is given, and see `bin_index`.
+    EdfkitError
+        If no population is given, and see `bin_index`.
     """
     checked = _checked_populations(populations)
     gaps = {name: _empty_bins(models, lo, hi, bins) for name, models in checked.items()}
@@ -174,7 +179,7 @@ def check_bins(populations: Mapping[str, ArrayLike], lo: float, hi: float, bins:
         if inner > fewer:
             advice.append(f"use the range {_span(inner_lo, inner_hi)} with {inner} {'bin' if inner == 1 else 'bins'}")
     found = "; ".join(f"{name} has no model in {gap}" for name, gap in gaps.items() if gap)
-    raise EdfkitError(
+    raise EmptyBinsError(
         f"With {bins} {'bin' if bins == 1 else 'bins'} over the complexity range {_span(lo, hi)}, {found}: "
         + (", or ".join(advice) or "compare without normalising (given none)")
         + "."

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.schema import STATUS, VARIABLES
+from edfkit.schema import STATUS, VARIABLES, check_values
 
 # Such errors were recorded for runs that broke down: guessing among the 1,000 classes of ImageNet gives 99.9.
 _DIVERGED = 99.9
@@ -30,6 +30,9 @@ _COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
     "lr": lambda record: record["optim"]["base_lr"],
     "wd": lambda record: record["optim"]["wd"],
 }
+_CURVES = {"test_error": "test_ep_top1", "train_error": "train_ep_top1", "train_loss": "train_ep_loss"}
+# Of a percent. Errors were stored in single precision, 4.65 also as 4.650002, so that equal ones would not be ties.
+_DECIMALS = 4
 
 
 class Published:
@@ -89,18 +92,19 @@ class Published:
         return "ImageNet" if name.lower().endswith("_in") else "CIFAR-10"
 
     def read(self, name: str, variable: str) -> NDArray[Any]:
-        """Read one variable of a population, one value a model.
+        """Read one variable of a population.
 
         Parameters
         ----------
         name : str
             The population, in any case.
         variable : str
-            Such as "error" (percent), "params", "flops"; "macs" and "acts" were not recorded and are NaN.
+            Such as "error" (percent, rounded to 4 decimals), "params", "flops", or a curve, "test_error"; "macs" and
+            "acts" were not recorded and are NaN.
 
         Returns
         -------
-        ndarray, shape (models,)
+        ndarray, shape (models,), of curves (models, epochs)
 
         Raises
         ------
@@ -114,8 +118,11 @@ class Published:
         if variable == "status":
             broken = self.read(name, "error") >= _DIVERGED
             return np.where(broken, STATUS.index("diverged"), STATUS.index("finished")).astype(np.int8)
+        if variable in _CURVES:
+            return self._read_curves(file, records, variable)
         if variable not in _COLUMNS:
-            raise EdfkitError(f"Published files have no {variable!r}; they have id, status, {', '.join(_COLUMNS)}.")
+            known = ", ".join((*_COLUMNS, *_CURVES))
+            raise EdfkitError(f"Published files have no {variable!r}; they have id, status, {known}.")
         spec = VARIABLES[variable]
         values = np.empty(len(records))
         for i, record in enumerate(records):
@@ -132,7 +139,24 @@ class Published:
                     f"Record {i} of {file} has the {variable} {value:g}, expected {expected}; "
                     "give a file in the published format."
                 )
-        return values
+        return values.round(_DECIMALS) if spec.units == "percent" else values
+
+    def _read_curves(self, file: Path, records: list[Any], variable: str) -> NDArray[np.float64]:
+        try:
+            values = np.array([record[_CURVES[variable]] for record in records], dtype=float)
+        except (LookupError, TypeError, ValueError) as error:
+            raise EdfkitError(
+                f"The records of {file} have no usable {variable}, of as many epochs each ({type(error).__name__}: "
+                f"{error}); give a file in the published format."
+            ) from error
+        check_values(str(file), variable, values, lambda: self.read(file.stem, "status"))
+        return values.round(_DECIMALS) if VARIABLES[variable].units == "percent" else values
+
+    def variables(self, name: str) -> list[str]:
+        """List the variables of a population that are recorded; curves are, if the first record has them."""
+        first = self._population(name)[1][0]
+        curves = [curve for curve, key in _CURVES.items() if isinstance(first, dict) and first.get(key)]
+        return ["id", "status", *_COLUMNS, *curves]
 
     def validate(self) -> None:
         """Read every variable of every population, which checks its values.

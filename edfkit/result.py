@@ -30,7 +30,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Result):
         return value.to_dict()
     if isinstance(value, dict):
-        return {key if isinstance(key, str) else f"{key:g}": plain(one) for key, one in value.items()}
+        return {f"{key:g}" if isinstance(key, float) else str(key): plain(one) for key, one in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, list | tuple):

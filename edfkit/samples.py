@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.compare import EXACT_BLOCKS, EXACT_PAIRS, _asymptotic_p, _exact_p
+from edfkit.compare import EXACT_BLOCKS, EXACT_PAIRS, asymptotic_p, exact_p
 from edfkit.edf import Floats, checked_sample, edf, effective_size, evaluate
 from edfkit.result import Result
 
@@ -422,8 +422,8 @@ def _p_value(ends: NDArray[np.int64], n: int, steps: int) -> float:
     """
     ends = np.unique(ends[ends > 0])
     if ends.size > EXACT_BLOCKS or n * n > EXACT_PAIRS:
-        return _asymptotic_p(steps / n, n, n)
-    return _exact_p(ends.tolist(), n, n, n * steps)
+        return asymptotic_p(steps / n, n, n)
+    return exact_p(ends.tolist(), n, n, n * steps)
 
 
 def _critical_steps(n: int, heights: Floats, alpha: float) -> int:

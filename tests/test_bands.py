@@ -14,8 +14,8 @@ from strategies import errors, samples
 from edfkit import EdfkitError
 from edfkit.bands import (
     _LOCAL_LEVELS,
-    TABLE_SIZES,
     METHODS,
+    TABLE_SIZES,
     Band,
     Crossings,
     _exact_local_level,
@@ -366,11 +366,34 @@ def test_tail_by_hand() -> None:
 @given(st.integers(1, 200), st.floats(0.01, 0.99), confidences)
 def test_the_interval_is_the_binomial_one(n: int, q: float, confidence: float) -> None:
     best = tail(np.arange(n) * 100 / n, [50], q, confidence=confidence).a
-    rank, outside = np.arange(1, n + 1), (1 - confidence) / 2
+    rank, outside = np.arange(1, n + 1), (1 - confidence) / 2 * (1 + 1e-10)  # 1e-10 for round-off
     low = np.flatnonzero(stats.binom.cdf(rank - 1, n, q) <= outside)
     high = np.flatnonzero(stats.binom.sf(rank - 1, n, q) <= outside)
     assert best.low == (low[-1] * 100 / n if low.size else 0)
     assert best.high == (high[0] * 100 / n if high.size else 100)
+
+
+@pytest.mark.parametrize("q", [0.0004, 0.05, 0.5, 0.97, 0.99999])
+def test_the_interval_of_25_000_models_is_the_binomial_one(q: float) -> None:
+    n = 25_000
+    best = tail(np.arange(n) * 100 / n, [50], q, confidence=0.9).a
+    # The smallest count that is exceeded with a probability of at most 0.05, and the largest that is not reached.
+    low, high = stats.binom.ppf(0.05, n, q) - 1, stats.binom.isf(0.05, n, q) + 1
+    assert best.low == (low * 100 / n if low >= 0 else 0)
+    assert best.high == ((high - 1) * 100 / n if high <= n else 100)
+
+
+def test_a_probability_that_is_as_large_as_allowed_bounds_the_quantile_whatever_the_round_off() -> None:
+    # Of one model P(at least 1) = 0.1, and (1 - 0.8) / 2 comes out below that.
+    assert tail([50], [50], 0.1, confidence=0.8).a.high == 50
+
+
+def test_models_of_a_weight_below_round_off_change_no_interval() -> None:
+    for q in (0.3, 0.95, 1):
+        alone = tail([1, 2], [50], q, [1, 2]).a
+        more = tail([1, 2, 3, 4], [50], q, [1, 2, 1e-25, 1e-300]).a
+        assert (more.low, more.quantile, more.mean) == pytest.approx((alone.low, alone.quantile, alone.mean))
+        assert more.high in (alone.high, 3)
 
 
 @given(samples(), st.floats(0.01, 1))

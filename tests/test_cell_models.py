@@ -17,6 +17,8 @@ from edfkit.generator.cell_models import Cell, FactorizedReduce, Stem, build_cel
 from edfkit.generator.cells import OPS, Cells, measure_cells
 from edfkit.generator.layers import AuxiliaryHead, DeepSupervision, DropPath
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # The ops and the number of nodes of each published space, and whether it puts out only nodes that no other uses.
 SPACES: dict[str, tuple[str, int, bool]] = {
     "nasnet": (
@@ -44,14 +46,6 @@ SPACES: dict[str, tuple[str, int, bool]] = {
     "any": (" ".join(OPS), 4, True),
 }
 Net = dict[str, Any]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def draw(space: str, models: int, seed: int, *, width: int = 5, depth: int = 6) -> Cells:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -24,6 +24,11 @@ SUMMARY = [
     *("name", "models", "diverged", "left_out", "left_out_why", "n_eff", "min", "mean", "median", "area", "area_to"),
     "quantiles",
 ]
+PAIR = [
+    *("a", "b", "ks", "p_value", "p_method", "p_holm", "permutation", "prob_a_better", "dominance", "crossings"),
+    *("confidence", "ranges", "tail", "mix", "verdict"),
+]
+SELECTED = ["archive", "given", "error", "diverged", "bins", "range", "spaces"]
 QUANTILES = ["0.05", "0.25", "0.5", "0.75", "0.95"]
 
 
@@ -116,15 +121,19 @@ def test_compare_as_a_table() -> None:
     assert lines[5].split()[0] == "vanilla"
     assert lines[7].startswith("resnet: left out ")
     assert lines[8].startswith("vanilla: left out ")
-    assert lines[9].startswith("Given params, ")
-    assert len(lines) == 10
+    assert lines[9] == ""
+    assert lines[10].startswith("Given params, ")
+    assert lines[11].startswith("With confidence 0.95, the EDF of resnet is better from ")
+    assert lines[12].startswith("The best 5 % have up to: resnet ")
+    assert lines[13].startswith("Not normalised, the mean error of resnet differs by ")
+    assert len(lines) == 14
 
 
 def test_compare_as_json() -> None:
     result = process("compare", "ResNet", "VANILLA", "--json")
     assert (result.status, result.err) == (0, "")
     document = json.loads(result.out)  # one document, nothing else
-    assert list(document) == ["archive", "given", "error", "bins", "range", "spaces", "pairs"]
+    assert list(document) == [*SELECTED, "pairs", "seed", "sensitivity"]
     assert list(document["archive"]) == ["path", "title", "dataset"]
     assert document["archive"]["path"] == str(DIGITS)
     assert document["archive"]["dataset"] == "digits"
@@ -132,7 +141,7 @@ def test_compare_as_json() -> None:
     assert [space["name"] for space in document["spaces"]] == ["resnet", "vanilla"]
     assert [list(space["quantiles"]) for space in document["spaces"]] == [QUANTILES, QUANTILES]
     (pair,) = document["pairs"]
-    assert list(pair) == ["a", "b", "ks", "p_value", "p_method", "prob_a_better", "verdict"]
+    assert list(pair) == PAIR
 
     lo, hi = document["range"]
     a, b = (reference.normalise(*bundled(name), lo, hi, document["bins"]) for name in ("resnet", "vanilla"))
@@ -196,7 +205,7 @@ def test_describe(call: Call) -> None:
 
 def test_describe_as_json_all_there_is(call: Call) -> None:
     document = json.loads(call("describe", "--json").out)
-    assert list(document) == ["archive", "error", "spaces"]
+    assert list(document) == ["archive", "error", "diverged", "spaces"]
     assert [space["name"] for space in document["spaces"]] == ["resnet", "vanilla"]
     for space in document["spaces"]:
         assert list(space) == [*SUMMARY, "complexity"]
@@ -205,6 +214,172 @@ def test_describe_as_json_all_there_is(call: Call) -> None:
         assert space["mean"] == pytest.approx(np.mean(errors), rel=1e-12)
         assert list(space["complexity"]) == ["params", "flops", "macs", "acts"]
         assert space["complexity"]["params"] == [min(params), max(params)]
+
+
+def document(result: Result) -> dict[str, Any]:
+    """Read the one JSON document that a command printed."""
+    assert (result.status, result.err) == (0, "")
+    return dict(json.loads(result.out))
+
+
+def test_more_options_of_compare(call: Call) -> None:
+    names = ("resnet", "vanilla")
+    options = ("--permutations", 30, "--seed", 4, "--confidence", 0.9, "--best-share", 0.1, "--diverged", "drop")
+    found = document(call("compare", *names, *options, "--json"))
+    (pair,) = found["pairs"]
+    assert (found["seed"], found["diverged"]) == (4, "drop")
+    assert (pair["permutation"]["trials"], pair["confidence"], pair["tail"]["q"]) == (30, 0.9, 0.1)
+    assert pair["p_holm"] == pair["permutation"]["p_value"]
+    assert found["sensitivity"] == []
+    table = call("compare", *names, *options).out
+    assert "30 exchanges, seed 4." in table
+    assert "With confidence 0.9, " in table
+    assert "The best 10 % have up to: resnet " in table
+
+
+def test_sensitivity_of_a_comparison(call: Call) -> None:
+    found = document(call("compare", "resnet", "vanilla", "--sensitivity", "--json"))
+    assert list(found) == [*SELECTED, "pairs", "seed", "sensitivity"]
+    assert len(found["sensitivity"]) == 24
+    assert list(found["sensitivity"][0]) == ["given", "bins", "range", "ks", "p_value", "prob_a_better", "better"]
+    lines = call("compare", "resnet", "vanilla", "--sensitivity").out.splitlines()
+    assert [line.split()[0] for line in lines[-24:]] == ["params"] * 12 + ["flops"] * 12
+
+
+def test_three_spaces_are_compared_pair_by_pair(call: Call, published: Path) -> None:
+    names = ("resnext-a_in", "resnext-b_in", "darts_in")
+    found = document(call("compare", *names, "--archive", published, "--json"))
+    assert [(pair["a"], pair["b"]) for pair in found["pairs"]] == [
+        ("resnext-a_in", "resnext-b_in"),
+        ("resnext-a_in", "darts_in"),
+        ("resnext-b_in", "darts_in"),
+    ]
+    assert all(pair["p_holm"] >= pair["p_value"] for pair in found["pairs"])
+    assert call("compare", *names, "--archive", published).out.count("Adjusted for 3 pairs (Holm): p = ") == 3
+
+
+def test_point(call: Call) -> None:
+    options = ("--small", 10, "--large", 50, "--bootstrap", 20, "--seed", 3)
+    found = document(call("point", "ResNet", *options, "--json"))
+    assert list(found) == [
+        *SELECTED,
+        *("space", "against", "small", "large", "p_small_wins", "p_large_wins", "p_tie"),
+        *("difference", "gap", "resampled"),
+    ]
+    assert (found["space"], found["against"], found["small"], found["large"]) == ("resnet", "resnet", 10, 50)
+    assert found["p_small_wins"] + found["p_large_wins"] + found["p_tie"] == pytest.approx(1)
+    assert (found["resampled"]["trials"], found["resampled"]["seed"]) == (20, 3)
+    lines = call("point", "ResNet", *options).out.splitlines()
+    assert lines[0].endswith("models trained on digits: 500 resnet")
+    assert lines[1] == "The best of 10 resnet models against the best of 50 resnet models:"
+    exact = [f"{found[name]:.4f}" for name in ("p_small_wins", "p_large_wins", "p_tie")]
+    assert lines[4].split() == ["exact", *exact]
+    assert lines[5].startswith("20 trials, seed 3 ")
+
+    two = document(call("point", "resnet", "vanilla", "--small", 10, "--large", 500, "--alpha", 0.1, "--json"))
+    assert (two["against"], two["resampled"], two["gap"]["alpha"]) == ("vanilla", None, 0.1)
+    assert len(two["spaces"]) == 2
+
+
+def test_search(call: Call) -> None:
+    options = ("-m", "1,8,64", "--cost", "macs", "--confidence", 0.9, "--bins", 2)
+    found = document(call("search", "resnet", "vanilla", *options, "--json"))
+    assert list(found) == [*SELECTED, "confidence", "cost", "draws_for_top"]
+    assert (found["given"], found["bins"], found["confidence"], found["cost"]) == ("params", 2, 0.9, "macs")
+    for space, name in zip(found["spaces"], ("resnet", "vanilla"), strict=True):
+        assert space["name"] == name
+        assert space["m"] == [1, 8, 64]
+        assert {len(space[key]) for key in ("error", "se", "spread", "low", "high", "cost")} == {3}
+        assert list(space["summary"]) == SUMMARY
+        assert space["error"][0] == pytest.approx(space["summary"]["mean"])  # of one draw
+    table = call("search", "resnet", "vanilla", *options).out
+    assert "Given params: " in table
+    assert all(f"{error:.2f}" in table for space in found["spaces"] for error in space["error"])
+
+    plain = document(call("search", "resnet", "--given", "none", "--without-replacement", "-m", "500", "--json"))
+    assert plain["spaces"][0]["error"] == [plain["spaces"][0]["summary"]["min"]]
+    assert document(call("search", "resnet", "--json"))["spaces"][0]["m"] == [2**i for i in range(13)]
+
+
+def test_samples(call: Call) -> None:
+    found = document(call("samples", "vanilla", "--simulate", 5, "--seed", 1, "--json"))
+    assert list(found) == [
+        *SELECTED,
+        *("space", "models", "d_to_truth", "d_to_population", "simulated", "samples", "seed"),
+    ]
+    assert (found["space"], found["models"][-1], found["seed"]) == ("vanilla", 256, 1)
+    table = call("samples", "vanilla", "--simulate", 5, "--seed", 1).out
+    assert all(f"{d:.4f}" in table for d in found["d_to_truth"])
+    assert "Samples drawn with seed 1; errors in percent." in table
+    assert document(call("samples", "vanilla", "--json"))["simulated"] is None
+
+
+def test_plan(call: Call) -> None:
+    assert document(call("plan", "--eps", 0.05, "--json")) == {"models": 731, "eps": 0.05, "confidence": 0.95}
+    said = "731 models: the EDF is within 0.05 of the truth with confidence 0.95.\n"
+    assert call("plan", "--eps", 0.05) == (0, said, "")
+    options = ("--power", 0.9, "--alpha", 0.01, "--trials", 40, "--seed", 2)
+    found = document(call("plan", "resnet", "vanilla", "--given", "macs", *options, "--json"))
+    assert list(found) == [*SELECTED, "shift", "wanted_power", "seed", "detection"]
+    assert (found["given"], found["shift"], found["wanted_power"], found["seed"]) == ("macs", None, 0.9, 2)
+    detection = found["detection"]
+    assert (detection["alpha"], detection["trials"]) == (0.01, 40)
+    lines = call("plan", "resnet", "vanilla", "--given", "macs", *options).out.splitlines()
+    assert lines[1].startswith(f"{detection['models']:,} models of each tell resnet and vanilla apart (D = ")
+    shifted = document(call("plan", "resnet", "--shift", -3, *options, "--json"))
+    assert (shifted["shift"], len(shifted["spaces"])) == (-3, 1)
+
+
+def test_complexity(call: Call) -> None:
+    options = ("--by", "acts", "--bins", 40, "--buckets", 4)
+    found = document(call("complexity", "resnet", "vanilla", *options, "--json"))
+    assert list(found) == ["archive", "by", "error", "diverged", "range", "bins", "advice", "spaces", "histogram"]
+    assert (found["by"], found["bins"]) == ("acts", 40)
+    assert [len(space["buckets"]["counts"]) for space in found["spaces"]] == [4, 4]
+    table = call("complexity", "resnet", "vanilla", *options).out
+    assert "acts; correlation: of its rank with that of the error." in table
+    narrow = document(call("complexity", "resnet", "--range", "1e5", "2e5", "--json"))
+    assert narrow["range"] == [1e5, 2e5]
+
+
+def test_the_advice_of_complexity_is_taken_by_compare(call: Call) -> None:
+    advice = document(call("complexity", "resnet", "vanilla", "--bins", 100, "--json"))["advice"]
+    assert not advice["works"]
+    assert call("compare", "resnet", "vanilla", "--bins", advice["most_bins"]).status == 0
+
+
+def test_noise(call: Call, published: Path) -> None:
+    found = document(call("noise", "resnet", "vanilla", "--json"))
+    assert list(found) == ["archive", "diverged", "spaces", "share"]
+    assert found["share"] is None
+    assert list(found["spaces"][0]) == ["name", "models", "last", "others", "epochs", "seeds", "rates", "default"]
+    assert "\nresnet: 500 models\nbest error against the last epoch: " in call("noise", "resnet").out
+    reruns = ("resnet_reruns_top", "resnet_reruns_mid", "--one-network", "--archive", published)
+    seeds = [space["seeds"] for space in document(call("noise", *reruns, "--json"))["spaces"]]
+    table = call("noise", *reruns).out
+    assert all(f"standard deviation {one['sd']:.3f} (" in table for one in seeds)
+    rates = ("resnet_lr-wd_in", "--default", "0.05", "5e-5", "--archive", published)
+    assert document(call("noise", *rates, "--json"))["spaces"][0]["rates"] is not None
+    assert "near the default rates: " in call("noise", *rates).out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["point", "resnet", "--small", "5", "--large", "9"],
+        ["search", "resnet", "-m", "1"],
+        ["samples", "resnet"],
+        ["complexity", "resnet"],
+        ["noise", "resnet"],
+        ["plan", "resnet", "--shift", "3", "--trials", "5"],
+    ],
+)
+@pytest.mark.parametrize("policy", ["keep", "drop", "censor"])
+def test_every_study_takes_the_policy_and_says_where_it_read(call: Call, arguments: list[str], policy: str) -> None:
+    found = document(call(*arguments, "--diverged", policy, "--json"))
+    assert found["diverged"] == policy
+    assert found["archive"]["path"] == str(DIGITS)
+    assert call(*arguments, "--diverged", policy).out.startswith(f"{DIGITS}: ")
 
 
 def test_published_files_are_described_and_compared(call: Call, published: Path) -> None:
@@ -246,10 +421,6 @@ def test_a_file_name_that_is_no_text_can_be_shown(tmp_path: Path) -> None:
 # How it looks
 
 
-def is_of_table(line: str) -> bool:
-    return not line.startswith(("Given", "Without", "n_eff")) and ": " not in line
-
-
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """Write an archive of long names and large numbers."""
@@ -273,7 +444,8 @@ def test_tables_fit_80_columns_and_lose_no_digit(call: Call, large: Path, monkey
     for columns in ("30", "80", "300"):
         monkeypatch.setenv("COLUMNS", columns)
         lines = call("compare", "A" * 60, "b" * 60, "--archive", large).out.splitlines()
-        table = [line for line in lines if is_of_table(line)]
+        end = next(i for i, line in enumerate(lines) if line.startswith("n_eff: "))
+        table = lines[2:end]
         assert len(table) > 4
         assert max(len(line) for line in table) <= 80
         assert "…" not in "".join(table)
@@ -282,7 +454,8 @@ def test_tables_fit_80_columns_and_lose_no_digit(call: Call, large: Path, monkey
 
 
 def test_help_fits_80_columns(call: Call) -> None:
-    for command in ([], ["compare"], ["describe"], ["verify"], ["generate"], ["status"], ["pack"]):
+    studies = [[name] for name in ("compare", "describe", "point", "search", "samples", "plan", "complexity", "noise")]
+    for command in ([], *studies, ["verify"], ["generate"], ["status"], ["pack"]):
         result = call(*command, "--help")
         assert (result.status, result.err) == (0, "")
         assert result.out.startswith("Usage: edfkit ")
@@ -365,12 +538,19 @@ def test_show_counts_all_of_a_small_space(call: Call) -> None:
     assert "all of these" not in text
 
 
-def test_what_show_prints_of_a_space_defines_it(call: Call, tmp_path: Path) -> None:
-    for name in ("resnext-a_in", "darts", "resnet-110"):
-        text = call("spaces", "show", name, "--dataset", "digits").out
-        (tmp_path / "copy.toml").write_text(text.split("\n\n")[0])
-        again = json.loads(call("spaces", "show", tmp_path / "copy.toml", "--json").out)
-        assert again["definition"] == json.loads(call("spaces", "show", name, "--json").out)["definition"]
+@pytest.mark.parametrize(
+    "name",
+    [
+        "darts",
+        "resnet-110",
+        pytest.param("resnext-a_in", marks=pytest.mark.slow, id="resnext-a_in: counts 11 million networks"),
+    ],
+)
+def test_what_show_prints_of_a_space_defines_it(call: Call, tmp_path: Path, name: str) -> None:
+    text = call("spaces", "show", name, "--dataset", "digits").out
+    (tmp_path / "copy.toml").write_text(text.split("\n\n")[0])
+    again = json.loads(call("spaces", "show", tmp_path / "copy.toml", "--dataset", "digits", "--json").out)
+    assert again["definition"] == json.loads(call("spaces", "show", name, "--json").out)["definition"]
 
 
 def test_a_sample_is_what_generate_would_train(call: Call) -> None:
@@ -410,6 +590,27 @@ def test_a_space_for_imagenet_is_counted_on_imagenet(call: Call) -> None:
         (["compare", "resnet", "vanilla", "--colour"], "No such option"),
         (["describe", "resnet", "--bins", "3"], "No such option"),
         (["train"], "No such command 'train'"),
+        (["compare", "resnet", "vanilla", "--permutations", "-1"], "'--permutations': -1 is not in the range x>=0"),
+        (["compare", "resnet", "vanilla", "--seed", "-1"], "'--seed': -1 is not in the range x>=0"),
+        (["compare", "resnet", "vanilla", "--diverged", "lose"], "'keep', 'drop', 'censor'"),
+        (["compare", "a", "b", "c", "--sensitivity"], "--sensitivity is about two spaces and 3 were named; name two"),
+        (["point"], "Missing argument 'SPACE'"),
+        (["point", "resnet", "vanilla", "resnet"], "unexpected extra argument"),
+        (["point", "resnet", "--small", "0"], "'--small': 0 is not in the range x>=1"),
+        (["search"], "Missing argument 'SPACE...'"),
+        (["search", "resnet", "-m", "1,many"], "-m was '1,many', expected whole numbers with commas between"),
+        (["search", "resnet", "-m", ""], "-m was '', expected whole numbers with commas between"),
+        (["search", "resnet", "--cost", "acts"], "'seconds', 'params', 'macs', 'flops'"),
+        (["samples"], "Missing argument 'SPACE'"),
+        (["samples", "resnet", "--simulate", "1"], "'--simulate': 1 is not in the range x>=2"),
+        (["plan"], "expected either --eps, or one or two spaces; give one of them"),
+        (["plan", "resnet", "--eps", "0.1"], "expected either --eps, or one or two spaces; give one of them"),
+        (["complexity"], "Missing argument 'SPACE...'"),
+        (["complexity", "resnet", "--by", "seconds"], "'params', 'flops', 'macs', 'acts'"),
+        (["complexity", "resnet", "--buckets", "0"], "'--buckets': 0 is not in the range x>=1"),
+        (["noise"], "Missing argument 'SPACE...'"),
+        (["noise", "resnet", "--error", "final"], "this is about the best error and the final one; leave --error out"),
+        (["noise", "resnet", "--default", "0.1"], "'--default' requires 2 arguments"),
         (["spaces", "sample", "resnet"], "Missing option '--models'"),
         (
             ["spaces", "sample", "resnet", "--models", "1", "--max-macs", "1", "--bound", "none"],
@@ -441,7 +642,7 @@ def test_version(call: Call) -> None:
 # What is refused
 
 
-@pytest.mark.parametrize("command", ["compare", "describe"])
+@pytest.mark.parametrize("command", ["compare", "describe", "point", "search", "plan", "complexity", "noise"])
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_an_unknown_space_lists_what_there_is(call: Call, command: str, extra: list[str]) -> None:
     check_refusal(call(command, "resnet", "resnext", *extra), str(DIGITS), "'resnext'", "'resnet', 'vanilla'")
@@ -495,6 +696,64 @@ def test_refusals_about_spaces(
     monkeypatch.chdir(tmp_path)
     check_refusal(call(*arguments), *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["compare", "resnet", "vanilla", "--confidence", "1"], ["confidence: 1 was given"]),
+        (["compare", "resnet", "vanilla", "--best-share", "5"], ["--best-share", "was 5; give a share above 0"]),
+        (["point", "resnet"], ["--large", "is to draw 1,000 models and resnet has 500"]),
+        (["point", "resnet", "resnet"], ["named twice in resnet, resnet"]),
+        (["point", "resnet", "--large", "5", "--alpha", "0", "--small", "5"], ["alpha: 0 was given"]),
+        (["search", "resnet", "-m", "0"], ["m: 0 was given"]),
+        (["search", "resnet", "--without-replacement"], ["--given none"]),
+        (["search", "resnet", "--confidence", "0.2"], ["confidence: 0.2 was given"]),
+        (["samples", "resnest"], ["no population 'resnest'"]),
+        (["plan", "--eps", "2"], ["eps"]),
+        (["plan", "--eps", "0.1", "--confidence", "1"], ["confidence"]),
+        (["plan", "resnet"], ["without a shift, 1 populations", "expected two without or one with it"]),
+        (["plan", "resnet", "vanilla", "--shift", "1"], ["with a shift, 2 populations"]),
+        (["plan", "resnet", "vanilla", "--power", "1"], ["power"]),
+        (["plan", "resnet", "--shift", "0"], ["shift: 0 was given"]),
+        (["complexity", "resnet", "--range", "2", "1"], ["range: 2 to 1"]),
+        (["complexity", "resnet", "--bins", "1000000"], ["1000000"]),
+        (["noise", "resnet", "--same-models"], ["500 of resnet", "not two or more populations of the same models"]),
+        (["noise", "resnet", "RESNET"], ["named twice"]),
+        (["point", "resnet", "--small", "1", "--large", "1", "--plot", "point.bmp"], ["'point.bmp'"]),
+    ],
+)
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_refusals_of_studies(
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    parts: list[str],
+    extra: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_refusal(call(*arguments, *extra), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["point", "resnet"], "--large"),
+        (["search", "resnet", "--without-replacement"], "--given none"),
+        (["search", "resnet", "--without-replacement", "--given", "none", "-m", "501"], "-m"),
+        (["compare", "resnet", "vanilla", "--best-share", "5"], "--best-share"),
+    ],
+)
+def test_refusals_say_which_option_to_change(call: Call, arguments: list[str], part: str) -> None:
+    check_refusal(call(*arguments), part)
+
+
+def test_a_cost_that_published_files_lack_is_refused(call: Call, published: Path) -> None:
+    search = ("search", "resnext-a_in", "--archive", published, "--cost")
+    check_refusal(call(*search, "seconds"), "have no 'seconds'")
+    check_refusal(call(*search, "macs"), "resnext-a_in models are not known; choose another cost")
 
 
 def test_advice_on_bins_works(call: Call) -> None:
@@ -582,3 +841,27 @@ def test_a_plot_comes_with_the_table_and_with_json(call: Call, tmp_path: Path) -
         plain = call("compare", "resnet", "vanilla", *extra)
         assert call("compare", "resnet", "vanilla", *extra, "--plot", path) == plain
         assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["point", "resnet", "--small", "5", "--large", "50"],
+        ["search", "resnet", "vanilla"],
+        ["samples", "resnet"],
+        ["complexity", "resnet", "vanilla"],
+        ["noise", "resnet"],
+    ],
+)
+def test_every_study_draws_a_plot_beside_its_document(call: Call, tmp_path: Path, arguments: list[str]) -> None:
+    path = tmp_path / "study.svg"
+    plain = call(*arguments, "--json")
+    assert call(*arguments, "--json", "--plot", path) == plain
+    assert path.read_text().startswith("<?xml")
+
+
+def test_the_band_goes_into_the_plot(call: Call, tmp_path: Path) -> None:
+    with_band, without = tmp_path / "band.svg", tmp_path / "plain.svg"
+    assert call("compare", "resnet", "vanilla", "--plot", with_band, "--band").status == 0
+    assert call("compare", "resnet", "vanilla", "--plot", without).status == 0
+    assert with_band.read_bytes() != without.read_bytes()

@@ -12,7 +12,7 @@ from scipy import special, stats
 from strategies import errors, samples
 
 from edfkit import EdfkitError
-from edfkit.compare import KS, Summary, ks, prob_better, summarize, verdict
+from edfkit.compare import KS, Summary, asymptotic_p, exact_p, ks, prob_better, summarize, verdict
 from edfkit.complexity import complexity_weights
 from edfkit.edf import Floats
 
@@ -84,6 +84,33 @@ def test_small_exact_p_keeps_its_precision() -> None:
     )
 
 
+@pytest.mark.parametrize(("n_a", "n_b"), [(25_000, 25_000), (20_000, 4_000), (4_000, 20_000), (1_000, 1_000)])
+def test_exact_p_is_given_as_0_only_below_1e_300(n_a: int, n_b: int) -> None:
+    ends = np.append(np.sort(np.random.default_rng(n_a).choice(np.arange(1, n_a + n_b), 9, replace=False)), n_a + n_b)
+    low, high = 1, n_a * n_b
+    while high - low > n_a * n_b / 10_000:
+        middle = (low + high) // 2
+        low, high = (middle, high) if exact_p(ends.tolist(), n_a, n_b, middle) > 0 else (low, middle)
+    assert 0 < exact_p(ends.tolist(), n_a, n_b, low) < 1e-290
+    # After k models F_A - F_B is D or more where at least so many of them are A's; p is at most the sum of all that.
+    up, down = (-(-(high + ends * n) // (n_a + n_b)) for n in (n_a, n_b))
+    tails = [stats.hypergeom.logsf(up - 1, n_a + n_b, n_a, ends), stats.hypergeom.logsf(down - 1, n_a + n_b, n_b, ends)]
+    assert special.logsumexp(tails) < np.log(1e-300)
+
+
+def test_exact_p_far_below_1e_300_takes_no_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = np.linspace(0, 60, 4_000), np.linspace(40, 100, 5_000)
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(np, "convolve", refuse)
+    with pytest.raises(AssertionError):  # which shows that the check can fail
+        ks(a, np.linspace(5, 65, 5_000))
+    test = ks(a, b)
+    assert (test.p_value, test.method) == (0, "exact")
+
+
 def test_rounded_errors_of_25_000_models_are_counted_exactly() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.lognormal(2, 0.5, (2, 25_000)).clip(0, 100).round(2)
@@ -100,6 +127,12 @@ def test_too_many_models_take_the_asymptotic_law_and_say_so() -> None:
     test = ks(a, b)
     assert test.method == "asymptotic: too many models to count exactly"
     assert test.p_value == pytest.approx(special.kolmogorov(test.statistic * np.sqrt(7_500)), rel=1e-12)
+
+
+def test_asymptotic_p_takes_effective_sizes() -> None:
+    assert asymptotic_p(0.5, 6, 3) == pytest.approx(special.kolmogorov(0.5 * np.sqrt(2)), rel=1e-12)
+    assert asymptotic_p(0.3, 1.5, 4.5) == pytest.approx(special.kolmogorov(0.3 * np.sqrt(1.125)), rel=1e-12)
+    assert asymptotic_p(0, 10, 10) == 1
 
 
 def test_weighted_ks_by_hand() -> None:
@@ -379,9 +412,16 @@ def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], messag
     assert str(refused.value).endswith(".")
 
 
-@pytest.mark.parametrize(("extra", "loaded"), [("", "False"), ("edfkit.compare.ks([1], [2]);", "True")])
+@pytest.mark.parametrize(
+    ("extra", "loaded"),
+    [
+        ("compare.ks([1, 2], [2, 3]); compare.ks([1, 2], [3], [1, 2])", "False"),
+        ("bands.edf_band([1, 2]); bands.difference_band([1], [2]); bands.tail([1, 3], [2], 0.5)", "False"),
+        ("bands.edf_band([1], method='equal-local-levels')", "True"),
+    ],
+)
 def test_scipy_is_loaded_only_where_it_is_needed(extra: str, loaded: str) -> None:
-    # Start-up time is for everybody; the second case shows that the check can fail.
-    code = f"import sys, edfkit.compare, edfkit.complexity; {extra} print('scipy.special' in sys.modules)"
+    # Start-up time is for everybody; the last case shows that the check can fail.
+    code = f"import sys; from edfkit import bands, compare, complexity; {extra}; print('scipy' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == loaded

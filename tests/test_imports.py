@@ -39,7 +39,9 @@ print(json.dumps(loaded))
 """
 
 
-def loaded_after(*commands: list[str], before: str = "", package: Path | None = None) -> dict[str, list[str]]:
+def loaded_after(
+    *commands: list[str], before: str = "", package: Path | None = None, heavy: list[str] = HEAVY
+) -> dict[str, list[str]]:
     """Say what heavy modules are loaded after each command; `package` is the folder of another copy of edfkit."""
     environment = {key: value for key, value in os.environ.items() if key != "EDFKIT_ARCHIVE"}
     options = ["-P"]
@@ -50,7 +52,7 @@ def loaded_after(*commands: list[str], before: str = "", package: Path | None = 
             [str(package), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
         )
     done = subprocess.run(
-        [sys.executable, *options, "-c", PROBE, before, json.dumps(HEAVY), json.dumps(commands)],
+        [sys.executable, *options, "-c", PROBE, before, json.dumps(heavy), json.dumps(commands)],
         stdout=subprocess.PIPE,
         check=True,
         env=environment,
@@ -66,29 +68,56 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+STUDIES = [
+    ["compare", "resnet", "vanilla", "--given", "none", "--permutations", "5", "--sensitivity"],
+    ["describe", "--diverged", "drop"],
+    ["point", "resnet", "vanilla", "--small", "5", "--large", "50", "--bootstrap", "5"],
+    ["search", "resnet", "vanilla", "--cost", "seconds"],
+    ["search", "resnet", "--given", "none", "--without-replacement", "-m", "1,10"],
+    ["samples", "resnet", "--simulate", "2"],
+    ["plan", "resnet", "vanilla", "--trials", "5"],
+    ["plan", "resnet", "--shift", "5", "--trials", "5"],
+    ["complexity", "resnet", "vanilla"],
+]
+# These need laws that only scipy.stats has: kstwo, and Kendall's tau.
+WITH_STATS = [["plan", "--eps", "0.1"], ["noise", "resnet"]]
+
+
 def test_help_and_tables_load_nothing_heavy() -> None:
-    helps = [
-        [*command, "--help"]
-        for command in ([], ["compare"], ["describe"], ["verify"], ["generate"], ["status"], ["pack"], ["spaces"])
-    ]
+    names = ["compare", "describe", "point", "search", "samples", "plan", "complexity", "noise", "verify", "generate"]
+    helps = [[*command, "--help"] for command in ([], *([name] for name in (*names, "status", "pack", "spaces")))]
     helps += [["spaces", command, "--help"] for command in ("list", "count", "show", "sample")]
     looks = [["list"], ["count", "darts"], ["show", "resnet-56"], ["sample", "darts", "--models", "2"]]
     helps += [["spaces", *command] for command in looks]
-    commands = [*helps, COMPARE, [*COMPARE, "--json"], ["describe"], ["verify", "digits", "--complexity"]]
+    commands = [*helps, COMPARE, [*COMPARE, "--json"], ["describe"], ["verify", "digits", "--complexity"], *STUDIES]
     assert loaded_after(*commands) == {" ".join(command): [] for command in commands}
+
+
+def test_help_and_a_description_load_no_scipy() -> None:
+    loaded = loaded_after(["--help"], ["describe"], ["search", "--help"], ["noise", "--help"], heavy=["scipy"])
+    assert set(map(len, loaded.values())) == {0}, loaded
+
+
+def test_studies_that_need_scipy_stats_load_nothing_else() -> None:
+    for command in WITH_STATS:
+        assert loaded_after(command) == {" ".join(command): ["scipy.stats"]}
 
 
 def test_no_light_command_loads_torch(run: Path, tmp_path: Path) -> None:
     plot = [*COMPARE, "--plot", str(tmp_path / "edfs.png")]
-    commands = [COMPARE, ["describe", "--json"], ["status", str(run)], ["status", str(run), "--json"], plot]
-    loaded = loaded_after(*commands)
+    status = ["status", str(run)]
+    studies = [[*command, "--json"] for command in (*STUDIES, *WITH_STATS)]
+    loaded = loaded_after(COMPARE, ["describe", "--json"], status, [*status, "--json"], *studies, *WITH_STATS, plot)
     assert all("torch" not in modules for modules in loaded.values()), loaded
     assert "matplotlib" in loaded[" ".join(plot)]  # so the probe sees what a command loads
 
 
 def test_no_module_of_the_library_loads_torch() -> None:
-    modules = [f"edfkit.{path.stem}" for path in (Path(__file__).parents[1] / "edfkit").glob("[!_]*.py")]
-    assert "edfkit.study" in modules
+    library = Path(__file__).parents[1] / "edfkit"
+    modules = [
+        ".".join(("edfkit", *path.relative_to(library).with_suffix("").parts)) for path in library.rglob("[!_]*.py")
+    ]
+    assert {"edfkit.edf", "edfkit.text", "edfkit.study.compare", "edfkit.study.noise"} <= set(modules)
     before = f"import edfkit, edfkit.datasets, {', '.join(modules)}"
     assert loaded_after(["--version"], before=before) == {"--version": []}
 

@@ -17,19 +17,13 @@ from edfkit.generator.complexity import Complexity
 from edfkit.generator.kinds import Columns, StageSpace
 from edfkit.generator.layers import AuxiliaryHead, DeepSupervision, DropPath
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPACES = [space for space in spaces.SPACES.values() if isinstance(space, StageSpace)]
 BLOCKS = [
     (block, {"bot_mul": [0.5, 0.25, 1.0], "groups": [2, 1, 4]} if "bottle" in block else {})
     for block in complexity.BLOCKS
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def small(space: StageSpace, number: int, seed: int, side: int = 8, channels: int = 1) -> tuple[Columns, Complexity]:

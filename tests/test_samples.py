@@ -11,7 +11,7 @@ from scipy import stats
 from strategies import errors
 
 from edfkit import EdfkitError, samples
-from edfkit.compare import _exact_p, ks
+from edfkit.compare import exact_p, ks
 from edfkit.edf import Floats
 from edfkit.samples import (
     Detection,
@@ -50,7 +50,7 @@ def exact_mean(n: int, m: int) -> float:
     """The mean of D of two samples without ties, summed over its law."""
     steps = math.gcd(n, m)
     ends = list(range(1, n + m + 1))
-    return sum(_exact_p(ends, n, m, d) for d in range(steps, n * m + 1, steps)) * steps / (n * m)
+    return sum(exact_p(ends, n, m, d) for d in range(steps, n * m + 1, steps)) * steps / (n * m)
 
 
 @pytest.mark.parametrize(("k", "size"), [(10, 20), (10, 23), (10, 50), (20, 40), (60, 80), (12, 60)])

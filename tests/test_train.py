@@ -18,16 +18,10 @@ from edfkit.generator.data import Images
 from edfkit.generator.layers import DropPath
 from edfkit.generator.recipe import Recipe, enhanced
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DIGITS = data.find("digits").load(None)
 RECIPE = Recipe(**data.find("digits").recipe)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(seed: int = 0, recipe: Recipe = RECIPE, images: Images = DIGITS) -> training.Result:

@@ -1,0 +1,314 @@
+"""The compare study: error distributions of populations, every pair of them, and how sure the differences are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from edfkit import EdfkitError
+from edfkit.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
+from edfkit.compare import KS, ks, prob_better, verdict
+from edfkit.complexity import EmptyBinsError
+from edfkit.mix import Mix, decompose, holm
+from edfkit.permutation import Permutation, permutation_test
+from edfkit.result import Result
+from edfkit.study.selection import Population, Selection, Source, select
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two compared populations.
+
+    Attributes
+    ----------
+    a, b : str
+        Names.
+    test : KS
+    p_holm : float
+        The p value, adjusted by Holm's method for the number of pairs.
+    prob_a_better : float
+        Probability that a random model of A beats one of B; ties count half.
+    verdict : str
+        One sentence.
+    crossings : Crossings
+        Where the EDFs cross, and whether one dominates.
+    difference : DifferenceBand or None
+        Simultaneous band of F_A - F_B: where A is better, worse, undecided; None if the populations were streamed.
+    tail : Tail or None
+        The best share of each; None if they were streamed.
+    permutation : Permutation or None
+        The exact test given complexity, if it was asked for.
+    mix : Mix or None
+        How much of the unnormalised difference, within the range, is complexity mix; None if no complexity is given.
+    """
+
+    a: str
+    b: str
+    test: KS
+    p_holm: float
+    prob_a_better: float
+    verdict: str
+    crossings: Crossings
+    difference: DifferenceBand | None
+    tail: Tail | None
+    permutation: Permutation | None
+    mix: Mix | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the comparison of the pair as plain data; of curves the ranges alone."""
+        mix, band = self.mix, self.difference
+        return {
+            "a": self.a,
+            "b": self.b,
+            "ks": self.test.statistic,
+            "p_value": self.test.p_value,
+            "p_method": self.test.method,
+            "p_holm": self.p_holm,
+            "permutation": None if self.permutation is None else self.permutation.to_dict(),
+            "prob_a_better": self.prob_a_better,
+            "dominance": {"a": self.a, "b": self.b}.get(self.crossings.dominance, self.crossings.dominance),
+            "crossings": list(self.crossings.errors),
+            "confidence": None if band is None else band.confidence,
+            "ranges": None
+            if band is None
+            else [{"from": lo, "to": hi, "a_is": kind} for lo, hi, kind in band.ranges()],
+            "tail": None if self.tail is None else self.tail.to_dict(),
+            "mix": None
+            if mix is None
+            else {name: getattr(mix, name).to_dict() for name in ("mean", "prob_better", "distance")},
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What comparing populations gave.
+
+    Attributes
+    ----------
+    selection : Selection
+        What took part.
+    pairs : list of Pair
+    bands : list of Band
+        The simultaneous band of each population's EDF.
+    seed : int or None
+        Of the permutation tests, if there are any.
+    settings : list of Setting
+        The result under other settings, if that was asked for, see `sensitivity`.
+    """
+
+    selection: Selection
+    pairs: list[Pair]
+    bands: list[Band]
+    seed: int | None
+    settings: "list[Setting]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the comparison as plain data, see the guide; curves are left out."""
+        pairs = [pair.to_dict() for pair in self.pairs]
+        settings = [setting.to_dict() for setting in self.settings]
+        return self.selection.to_dict() | {"pairs": pairs, "seed": self.seed, "sensitivity": settings}
+
+
+def compare_populations(
+    source: Source,
+    names: Sequence[str],
+    *,
+    given: str = "params",
+    permutations: int = 0,
+    seed: int = 0,
+    confidence: float = 0.95,
+    best_share: float = 0.05,
+    sensitive: bool = False,
+    **options: Any,
+) -> Comparison:
+    """Compare the error distributions of populations, every pair of them.
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    names : sequence of str
+        At least one population, each once.
+    given : {"params", "flops", "macs", "acts", "none"}
+        The complexity to control for.
+    permutations : int
+        Exchanges of the exact permutation test given complexity; 0: no such test.
+    seed : int
+        Of the permutation tests.
+    confidence : float
+        Of the bands and intervals, at least 0.5 and below 1.
+    best_share : float
+        What of each population is compared as its best, above 0 and up to 1.
+    sensitive : bool
+        Whether to repeat the comparison of two populations in other settings, see `sensitivity`.
+    **options
+        Which models take part and how: `bins`, `range`, `error`, `diverged`, `area_to`, see `selection.select`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    EdfkitError
+        See `selection.select`, and if a number is out of its range.
+    """
+    selection = select(source, names, given=given, **options)
+    rng = np.random.default_rng(seed)
+    members = selection.populations
+    if sensitive and len(members) != 2:
+        raise EdfkitError(f"Other settings are about two populations and {len(members)} were named; name two.")
+    if not 0 < best_share <= 1:
+        raise EdfkitError(f"The best share (--best-share) was {best_share:g}; give a share above 0 and up to 1.")
+    pairs = [_pair(a, b, given, permutations, rng, confidence, best_share) for a, b in combinations(members, 2)]
+    adjusted = holm([pair.permutation.p_value if pair.permutation else pair.test.p_value for pair in pairs])
+    pairs = [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted.tolist(), strict=True)]
+    bands = [edf_band(member.errors, member.weights, confidence=confidence) for member in members]
+    kinds = {name: options[name] for name in ("error", "diverged") if name in options}
+    settings = sensitivity(source, *(member.name for member in members), **kinds) if sensitive else []
+    return Comparison(selection, pairs, bands, seed if permutations else None, settings)
+
+
+def describe_populations(source: Source, names: Sequence[str], **options: Any) -> list[Population]:
+    """Summarise the errors of populations one by one, without normalising for complexity.
+
+    Parameters
+    ----------
+    source, names
+        As in `compare_populations`.
+    **options
+        `error`, `diverged`, `area_to`, see `selection.select`.
+
+    Returns
+    -------
+    list of Population
+
+    Raises
+    ------
+    EdfkitError
+        See `selection.select`.
+    """
+    return select(source, names, **options).populations
+
+
+def _pair(
+    a: Population,
+    b: Population,
+    given: str,
+    permutations: int,
+    rng: np.random.Generator,
+    confidence: float,
+    best_share: float,
+) -> Pair:
+    errors, weights = (a.errors, b.errors), (a.weights, b.weights)
+    test = ks(*errors, *weights)
+    better = prob_better(*errors, *weights)
+    bins = [np.zeros(len(member.errors), np.intp) if member.bins is None else member.bins for member in (a, b)]
+    return Pair(
+        a.name,
+        b.name,
+        test,
+        test.p_value,
+        better,
+        verdict(a.name, b.name, test, better, a.summary, b.summary, given),
+        crossings(*errors, *weights),
+        difference_band(*errors, *weights, confidence=confidence),
+        tail(*errors, best_share, *weights, confidence=confidence),
+        permutation_test(*errors, *bins, trials=permutations, rng=rng) if permutations else None,
+        decompose(errors[0], bins[0], errors[1], bins[1]) if given != "none" else None,
+    )
+
+
+@dataclass(frozen=True)
+class Setting(Result):
+    """One way to control for complexity, and what comes out; None where bins are empty.
+
+    Attributes
+    ----------
+    given : str
+    bins : int
+    range : (float, float)
+        Raw counts, both ends included.
+    ks, p_value, prob_a_better : float or None
+    better : str or None
+        The population that tends to have the lower error; None if no difference could be shown.
+    """
+
+    given: str
+    bins: int
+    range: tuple[float, float]
+    ks: float | None
+    p_value: float | None
+    prob_a_better: float | None
+    better: str | None
+
+
+def sensitivity(
+    source: Source,
+    a: str,
+    b: str,
+    *,
+    given: Sequence[str] = ("params", "flops"),
+    bins: Sequence[int] = (5, 10, 20, 40),
+    alpha: float = 0.05,
+    **options: Any,
+) -> list[Setting]:
+    """Compare two populations in many ways: by several complexities, numbers of bins, and ranges.
+
+    The ranges are the one that both populations cover, and its lower and its upper half.
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    a, b : str
+        The populations.
+    given : sequence of str
+        Complexities.
+    bins : sequence of int
+        Numbers of bins.
+    alpha : float
+        Level at which a difference is shown.
+    **options
+        `error` and `diverged`, see `selection.select`.
+
+    Returns
+    -------
+    list of Setting
+        In the order of complexity, range, bins.
+
+    Raises
+    ------
+    EdfkitError
+        See `selection.select`; a setting with an empty bin is no error but has no result.
+    """
+    settings: list[Setting] = []
+    for complexity in given:
+        lo, hi = select(source, [a, b], given=complexity, bins=1, **options).range or (0.0, 0.0)
+        spans = ((lo, hi), (lo, (lo + hi) / 2), ((lo + hi) / 2, hi))
+        ways = [(number, span) for span in spans for number in bins]
+        settings += [_setting(source, a, b, complexity, *way, alpha, options) for way in ways]
+    return settings
+
+
+def _setting(
+    source: Source,
+    a: str,
+    b: str,
+    given: str,
+    bins: int,
+    range: tuple[float, float],
+    alpha: float,
+    options: dict[str, Any],
+) -> Setting:
+    try:
+        one, other = select(source, [a, b], given=given, bins=bins, range=range, **options).populations
+    except EmptyBinsError:
+        return Setting(given, bins, range, None, None, None, None)
+    test = ks(one.errors, other.errors, one.weights, other.weights)
+    better = prob_better(one.errors, other.errors, one.weights, other.weights)
+    winner = None if test.p_value >= alpha else one.name if better > 0.5 else other.name
+    return Setting(given, bins, range, test.statistic, test.p_value, better, winner)

@@ -1,0 +1,158 @@
+"""The complexity study: what complexities populations have, how the error goes with it, and which bins would work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edfkit.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
+from edfkit.complexity import common_range
+from edfkit.edf import Floats
+from edfkit.result import Result
+from edfkit.study.selection import Source, read_complexity, select
+
+
+@dataclass(frozen=True)
+class Complexities(Result):
+    """Error against complexity in one population.
+
+    Attributes
+    ----------
+    name : str
+    models : int
+    complexity, errors : ndarray, shape (models,)
+        Raw counts, and percent: a scatter plot.
+    rank_correlation : float
+        Spearman's, of error and complexity.
+    buckets : BucketMeans
+        Mean and standard deviation of the error by bucket.
+    """
+
+    name: str
+    models: int
+    complexity: Floats
+    errors: Floats
+    rank_correlation: float
+    buckets: BucketMeans
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the numbers as plain data, without the models one by one."""
+        return {
+            "name": self.name,
+            "models": self.models,
+            "min": float(self.complexity.min()),
+            "max": float(self.complexity.max()),
+            "rank_correlation": Result.to_dict(self)["rank_correlation"],
+            "buckets": self.buckets.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class ComplexityStudy:
+    """Complexities of some populations.
+
+    Attributes
+    ----------
+    by : str
+        Which complexity.
+    error, diverged : str
+        As in `selection.Selection`.
+    range : (float, float)
+        The one given, or that all populations cover, raw counts.
+    spaces : list of Complexities
+    histogram : Histogram
+        From 0 to the largest.
+    advice : Advice
+        Whether the bins asked for work in the range, and what else would.
+    bins : int
+        Those asked for.
+    """
+
+    by: str
+    error: str
+    diverged: str
+    range: tuple[float, float]
+    spaces: list[Complexities]
+    histogram: Histogram
+    advice: Advice
+    bins: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the study as plain data, see the guide."""
+        return {
+            "by": self.by,
+            "error": self.error,
+            "diverged": self.diverged,
+            "range": list(self.range),
+            "bins": self.bins,
+            "advice": self.advice.to_dict(),
+            "spaces": [space.to_dict() for space in self.spaces],
+            "histogram": self.histogram.to_dict(),
+        }
+
+
+def complexity_study(
+    source: Source,
+    names: Sequence[str],
+    *,
+    by: str = "params",
+    range: tuple[float, float] | None = None,
+    bins: int = 10,
+    buckets: int = 20,
+    error: str = "best",
+    diverged: str = "keep",
+) -> ComplexityStudy:
+    """Describe the complexities of populations and how their errors depend on it (NDS, figures 4, 5, 8, 15).
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    names : sequence of str
+        At least one population, each once.
+    by : {"params", "flops", "macs", "acts"}
+        The complexity.
+    range : (float, float), optional
+        Raw counts, of the buckets and the bins; by default the range that all populations cover.
+    bins : int
+        Bins for a comparison, about which the advice is.
+    buckets : int
+        Of the means and the histogram.
+    error, diverged
+        As in `selection.select`.
+
+    Returns
+    -------
+    ComplexityStudy
+
+    Raises
+    ------
+    EdfkitError
+        See `selection.select`.
+    """
+    selection = select(source, names, error=error, diverged=diverged)
+    counts = {m.name: read_complexity(source, m.name, by, m.rows) for m in selection.populations}
+    lo, hi = range or common_range(*counts.values(), names=list(counts))
+    spaces = [
+        Complexities(
+            member.name,
+            len(member.errors),
+            counts[member.name],
+            member.errors,
+            correlation(member.errors, counts[member.name]),
+            bucket_means(member.errors, counts[member.name], lo, hi, buckets),
+        )
+        for member in selection.populations
+    ]
+    largest = float(np.max([values.max() for values in counts.values()]))
+    return ComplexityStudy(
+        by,
+        error,
+        diverged,
+        (lo, hi),
+        spaces,
+        histogram(counts, 0.0, largest, buckets),
+        advise(counts, lo, hi, bins),
+        bins,
+    )

@@ -1,0 +1,170 @@
+"""The noise study: what the training seed, the choice of the epoch and the training rates do to the errors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edfkit import EdfkitError
+from edfkit.noise import (
+    AtEpochs,
+    DefaultRank,
+    NoiseShare,
+    Optimism,
+    RateMap,
+    SeedNoise,
+    at_epochs,
+    best_against_last,
+    default_rank,
+    noise_share,
+    rate_map,
+    seed_noise,
+    selection_optimism,
+)
+from edfkit.result import Result
+from edfkit.study.selection import Population, Source, select
+
+
+@dataclass(frozen=True)
+class Noise(Result):
+    """What is known of one population.
+
+    Attributes
+    ----------
+    name : str
+    models : int
+    last : Optimism or None
+        How much lower the best error over the epochs is than the last; None if the last is not known.
+    others : Optimism or None
+        How much lower the best is than that at the epoch which the other models would choose; None without curves.
+    epochs : AtEpochs or None
+        The order of the models after some epochs against that after the last; None without curves.
+    seeds : SeedNoise or None
+        If the population is one network with many seeds.
+    rates : RateMap or None
+        If learning rate and weight decay vary.
+    default : DefaultRank or None
+        The models near the default rates, if the rates vary and there are any.
+    """
+
+    name: str
+    models: int
+    last: Optimism | None
+    others: Optimism | None
+    epochs: AtEpochs | None
+    seeds: SeedNoise | None
+    rates: RateMap | None
+    default: DefaultRank | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the numbers as plain data, without the models one by one."""
+        numbers = super().to_dict()
+        if numbers["epochs"]:
+            numbers["epochs"] = {key: numbers["epochs"][key] for key in ("epochs", "spearman", "kendall")}
+        return numbers
+
+
+@dataclass(frozen=True)
+class NoiseStudy(Result):
+    """What the training seed, the choice of the epoch and the rates do.
+
+    Attributes
+    ----------
+    diverged : str
+        As in `selection.Selection`.
+    spaces : list of Noise
+    share : NoiseShare or None
+        If the populations are the same models with other seeds: what share of an EDF's variance is training noise.
+    """
+
+    diverged: str
+    spaces: list[Noise]
+    share: NoiseShare | None
+
+
+def noise_study(
+    source: Source,
+    names: Sequence[str],
+    *,
+    same_models: bool = False,
+    one_network: bool = False,
+    default: tuple[float, float] = (0.1, 5e-4),
+    diverged: str = "keep",
+) -> NoiseStudy:
+    """Measure training noise, the optimism of the best epoch, and the effect of the rates (NDS, figures 12 to 14).
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    names : sequence of str
+        At least one population, each once.
+    same_models : bool
+        Whether the populations are the same models, in the same order, with other seeds.
+    one_network : bool
+        Whether each population is one network with many seeds.
+    default : (float, float)
+        Learning rate and weight decay of which the neighbourhood is looked at, where they vary.
+    diverged : {"keep", "drop", "censor"}
+        See `selection.select`.
+
+    Returns
+    -------
+    NoiseStudy
+
+    Raises
+    ------
+    EdfkitError
+        If the same models are not as many, or take part in one population and not in another; the default is not above
+        0; and see `selection.select`.
+    """
+    if min(default) <= 0:
+        raise EdfkitError(f"The default rates were {default}, expected two numbers above 0; correct them.")
+    members = select(source, names, diverged=diverged).populations
+    spaces = [_noise(source, member, diverged, one_network, default) for member in members]
+    share = None
+    if same_models:
+        if len(members) < 2 or any(not np.array_equal(member.rows, members[0].rows) for member in members):
+            sizes = ", ".join(f"{len(member.rows):,} of {member.name}" for member in members)
+            raise EdfkitError(
+                f"The same models with other seeds were asked for, and {sizes} take part, which are not two or more "
+                "populations of the same models; name others, or leave that out."
+            )
+        share = noise_share(np.stack([member.errors for member in members], axis=1))
+    return NoiseStudy(diverged, spaces, share)
+
+
+def _noise(source: Source, member: Population, diverged: str, one_network: bool, default: tuple[float, float]) -> Noise:
+    final, curves, lr, wd = (_known(source, member, name) for name in ("error_final", "test_error", "lr", "wd"))
+    if diverged == "censor" and member.diverged:
+        final = None  # the errors are no longer the smallest of the curves
+    rates = near = None
+    if lr is not None and wd is not None and min(lr.min(), wd.min()) > 0 and np.ptp(lr) > 0 and np.ptp(wd) > 0:
+        rates = rate_map(lr, wd, member.errors)
+        if np.any((np.abs(np.log2(lr / default[0])) <= 1) & (np.abs(np.log2(wd / default[1])) <= 1)):
+            near = default_rank(lr, wd, member.errors, default)
+    return Noise(
+        member.name,
+        len(member.errors),
+        None if final is None else best_against_last(member.errors, final),
+        None if curves is None or len(curves) < 2 else selection_optimism(curves),
+        None if curves is None else at_epochs(curves, _some_epochs(curves.shape[1])),
+        seed_noise(member.errors) if one_network else None,
+        rates,
+        near,
+    )
+
+
+def _known(source: Source, member: Population, variable: str) -> NDArray[np.float64] | None:
+    """Read a variable of the models that take part; None if it is not known of all."""
+    if variable not in source.variables(member.name):
+        return None
+    values = source.read(member.name, variable)[member.rows].astype(float)
+    return None if np.isnan(values).any() else values
+
+
+def _some_epochs(last: int) -> Any:
+    """Choose at most ten epochs, more of them early."""
+    return np.unique(np.geomspace(1, last, 10).round().astype(int))

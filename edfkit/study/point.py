@@ -1,0 +1,149 @@
+"""The point-estimate study: what the best of a small search and the best of a large one say about their populations."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edfkit import EdfkitError
+from edfkit.edf import Floats
+from edfkit.minima import Gap, Wins, difference, minimum_gap, resample_minima, who_wins
+from edfkit.result import Result
+from edfkit.study.selection import Selection, Source, select
+
+
+@dataclass(frozen=True)
+class Resampled(Result):
+    """The same by resampling, as the paper has it.
+
+    Attributes
+    ----------
+    trials, seed : int
+    small_wins, large_wins, tie : float
+        Shares of the trials.
+    se : float
+        Standard error of the share that the large search wins, if the exact probability holds.
+    """
+
+    trials: int
+    seed: int
+    small_wins: float
+    large_wins: float
+    tie: float
+    se: float
+
+
+@dataclass(frozen=True)
+class PointStudy:
+    """Two searches, a small and a large one, compared by the best model that each finds.
+
+    Attributes
+    ----------
+    selection : Selection
+        One population, which both draw from, or two, of which the small search draws from the first.
+    wins : Wins
+        Exact probabilities.
+    values, probabilities : ndarray, shape (k,)
+        The exact law of the small search's minimum minus the large one's, percentage points.
+    gap : Gap
+        How far apart two minima must be to mean anything, if both searches drew from the first population.
+    resampled : Resampled or None
+        The study by resampling, if it was asked for.
+    """
+
+    selection: Selection
+    wins: Wins
+    values: Floats
+    probabilities: Floats
+    gap: Gap
+    resampled: Resampled | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the study as plain data, see the guide; the law of the difference is given by its quantiles."""
+        names = [member.name for member in self.selection.populations]
+        levels = np.cumsum(self.probabilities)
+        shares = (0.05, 0.25, 0.5, 0.75, 0.95)
+        places = np.minimum(np.searchsorted(levels, np.array(shares) * (1 - 1e-10)), len(levels) - 1)
+        return self.selection.to_dict() | {
+            "space": names[0],
+            "against": names[-1],
+            "small": self.wins.small,
+            "large": self.wins.large,
+            "p_small_wins": self.wins.small_wins,
+            "p_large_wins": self.wins.large_wins,
+            "p_tie": self.wins.tie,
+            "difference": {
+                "mean": float(self.values @ self.probabilities),
+                "quantiles": {f"{q:g}": v for q, v in zip(shares, self.values[places].tolist(), strict=True)},
+            },
+            "gap": self.gap.to_dict(),
+            "resampled": None if self.resampled is None else self.resampled.to_dict(),
+        }
+
+
+def point_study(
+    source: Source,
+    space: str,
+    against: str | None = None,
+    *,
+    small: int = 100,
+    large: int = 1000,
+    alpha: float = 0.05,
+    trials: int = 0,
+    seed: int = 0,
+    **options: Any,
+) -> PointStudy:
+    """Compare two searches by their best models: who wins, by how much, and what that means (NDS, figure 2).
+
+    The searches draw without replacement and independently of each other, so in one population they may share models.
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    space : str
+        The population that the small search draws from.
+    against : str, optional
+        The one that the large search draws from; the same if not given.
+    small, large : int
+        Models that they draw.
+    alpha : float
+        Level for the gap that means something.
+    trials : int
+        Trials of the study by resampling; 0: none.
+    seed : int
+        Of the resampling.
+    **options
+        `error`, `diverged`, see `selection.select`.
+
+    Returns
+    -------
+    PointStudy
+
+    Raises
+    ------
+    EdfkitError
+        If a search draws more models than there are, and see `selection.select`.
+    """
+    selection = select(source, [space] if against is None else [space, against], **options)
+    first = selection.populations[0].errors
+    other = selection.populations[-1].errors if against else None
+    for name, draws, member in (
+        ("small", small, selection.populations[0]),
+        ("large", large, selection.populations[-1]),
+    ):
+        if draws > len(member.errors):
+            raise EdfkitError(
+                f"The {name} search (--{name}) is to draw {draws:,} models and {member.name} has "
+                f"{len(member.errors):,}; draw no more than there are."
+            )
+    wins = who_wins(first, small, other, large=large)
+    values, probabilities = difference(first, small, other, large=large)
+    resampled = None
+    if trials:
+        one, two = resample_minima(first, small, large, trials, rng=np.random.default_rng(seed), errors_large=other)
+        ahead, behind, tie = (float(np.mean(outcome)) for outcome in (one < two, two < one, one == two))
+        se = float(np.sqrt(wins.large_wins * (1 - wins.large_wins) / trials))
+        resampled = Resampled(trials, seed, ahead, behind, tie, se)
+    gap = minimum_gap(first, min(small, len(first)), min(large, len(first)), alpha=alpha)
+    return PointStudy(selection, wins, values, probabilities, gap, resampled)

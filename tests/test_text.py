@@ -1,0 +1,396 @@
+"""What is printed of a study: its key numbers, tables that fit 80 columns whole, and nothing that is no number."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edfkit import text
+from edfkit.archive import Archive
+from edfkit.datasets import BUNDLED
+from edfkit.published import Published
+from edfkit.study.compare import compare_populations, describe_populations, sensitivity
+from edfkit.study.complexity import complexity_study
+from edfkit.study.noise import noise_study
+from edfkit.study.point import point_study
+from edfkit.study.samples import plan_detection, sample_study
+from edfkit.study.search import search_study
+from edfkit.study.selection import InMemory, Source
+
+NAN = float("nan")
+NOT_A_NUMBER = re.compile(r"\bNone\b|\bnan\b|\binf\b|\[\]|array\(|np\.")
+
+
+@pytest.fixture(scope="module")
+def digits() -> Iterator[Source]:
+    with Archive(BUNDLED["digits"]) as archive:
+        yield archive
+
+
+def render(lines: Iterable[str]) -> str:
+    """Put the text together; what holds of all texts is checked: tables fit, and there is nothing that is no number."""
+    parts = list(lines)
+    for part in parts:
+        if "\n" in part:  # a table
+            assert max(map(len, part.splitlines())) <= 80, part
+            assert "…" not in part
+    whole = "\n".join(parts)
+    assert not NOT_A_NUMBER.search(whole), whole
+    return whole
+
+
+def population(errors: Any, params: Any, **more: Any) -> dict[str, Any]:
+    size = len(errors)
+    unknown = dict.fromkeys(("macs", "acts", "lr", "wd", "seconds"), [NAN] * size)
+    return {"error": errors, "error_final": errors, "params": params, "flops": params, **unknown, **more}
+
+
+# Tables
+
+
+def test_a_table() -> None:
+    lines = text.table(["space", "models", "area"], [["a", "1,000", "0.5"], ["bb", "7", "0.25"]]).splitlines()
+    assert lines[0].split() == ["space", "models", "area"]
+    assert set(lines[1].strip()) == {"─"}
+    assert [line.split() for line in lines[2:]] == [["a", "1,000", "0.5"], ["bb", "7", "0.25"]]
+    assert lines[2].index("1,000") + 5 == lines[3].index("7") + 1  # numbers end together
+
+
+@pytest.mark.parametrize("columns", ["20", "200"])
+def test_a_table_does_not_depend_on_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["a" * 100, *(f"{10**i:,}" for i in range(7))]]
+    headings = ["space", *"1234567"]
+    plain = text.table(headings, rows)
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert text.table(headings, rows) == plain
+    assert "\x1b" not in plain
+    assert max(map(len, plain.splitlines())) <= 80
+    assert plain.count("a") == 100 + 1  # folded, and the heading has one
+    assert all(f"{10**i:,}" in plain for i in range(7))
+
+
+@pytest.mark.parametrize("name", ["[bold]a", "[/a]", "a[1]", ":smile:"])
+def test_brackets_in_a_table_are_no_markup(name: str) -> None:
+    # Names come from archives, which may have any.
+    assert name in text.table(["space"], [[name]])
+
+
+# Key numbers
+
+
+def test_a_comparison(digits: Source) -> None:
+    result = compare_populations(digits, ["resnet", "vanilla"], permutations=100, seed=8, diverged="censor")
+    found = render(text.comparison(result))
+    lo, hi = result.selection.range or (0, 0)
+    assert found.startswith(f"Given params: {lo:,.0f} to {hi:,.0f}, in {result.selection.bins} bins of equal weight.")
+    for member in result.selection.populations:
+        s = member.summary
+        row = next(line for line in found.splitlines() if line.startswith(f"{member.name} "))
+        expected = [s.min, s.quantiles[0.05], s.median, s.mean, s.quantiles[0.95]]
+        assert row.split()[1:3] == [f"{s.models:,}", f"{s.n_eff:,.1f}"]
+        assert row.split()[3:] == [*(f"{error:.2f}" for error in expected), f"{s.area:.4f}"]
+    (pair,) = result.pairs
+    assert pair.verdict in found
+    assert pair.permutation is not None
+    assert f"Exact test within the bins: p = {pair.permutation.p_value:.2g} +- " in found
+    assert "100 exchanges, seed 8." in found
+    assert "Holm" not in found  # one pair
+    assert pair.tail is not None
+    assert pair.difference is not None
+    assert f"{pair.tail.a.quantile:.2f} % ({pair.tail.a.low:.2f} to {pair.tail.a.high:.2f})" in found
+    lo, hi, _ = next(one for one in pair.difference.ranges() if one[2] == "better")
+    assert f"the EDF of resnet is better from {lo:.2f} to {hi:.2f} %" in found
+    assert pair.mix is not None
+    mean = pair.mix.mean
+    assert f"by {mean.total:+.2f} points: {mean.composition:+.2f} of complexity mix, {mean.within:+.2f}" in found
+
+
+def test_pairs_of_three_are_said_to_be_adjusted() -> None:
+    rng = np.random.default_rng(0)
+    source = InMemory({name: population(rng.uniform(0, 50, 40), rng.uniform(1, 9, 40)) for name in "abc"})
+    result = compare_populations(source, list("abc"), given="none")
+    found = render(text.comparison(result))
+    assert found.startswith("Not normalised for complexity.\n")
+    for pair in result.pairs:
+        assert f"Adjusted for 3 pairs (Holm): p = {pair.p_holm:.2g}." in found
+    assert found.count("At no error is either EDF above the other with confidence 0.95.") == 3
+    assert "of complexity mix" not in found
+
+
+def test_policies_are_said() -> None:
+    source = InMemory({"a": population([1.0, 2.0, 90.0], [1, 2, 3], status=[0, 2, 1])})
+
+    def said(policy: str) -> str:
+        return render(text.populations(describe_populations(source, ["a"], diverged=policy), policy))
+
+    assert said("keep").endswith("a: left out 1 failed; 1 diverged, kept.")
+    assert said("censor").endswith("a: left out 1 failed; 1 diverged, counted as 100 %.")
+    assert said("drop").endswith("a: left out 1 failed, 1 diverged.")
+
+
+def test_sensitivity(digits: Source) -> None:
+    settings = sensitivity(digits, "resnet", "vanilla")
+    found = render(text.sensitivity(settings))
+    rows = [line for line in found.splitlines() if line.startswith(("params", "flops"))]
+    comparison = compare_populations(digits, ["resnet", "vanilla"], sensitive=True)
+    assert render(text.comparison(comparison)).endswith(f"\n\n{found}")
+    assert len(rows) == len(settings) == 24
+    for row, one in zip(rows, settings, strict=True):
+        if one.ks is None:
+            assert "empty bins" in row
+        else:
+            assert f" {one.ks:.3f} " in row
+            assert row.split()[-3:] == [f"{one.p_value:.2g}", f"{one.prob_a_better:.3f}", one.better]
+
+
+@pytest.mark.parametrize("against", [None, "vanilla"])
+def test_a_point_study(digits: Source, against: str | None) -> None:
+    study = point_study(digits, "resnet", against, small=10, large=100, trials=50, seed=2)
+    found = render(text.point(study))
+    other = against or "resnet"
+    assert found.startswith(f"The best of 10 resnet models against the best of 100 {other} models:")
+    wins = study.wins
+    assert [f"{p:.4f}" for p in (wins.small_wins, wins.large_wins, wins.tie)] == next(
+        line.split()[1:] for line in found.splitlines() if line.startswith("exact")
+    )
+    assert "50 trials, seed 2" in found
+    assert study.resampled is not None
+    assert f"{study.resampled.large_wins:.4f}" in found
+    assert f"{study.to_dict()['difference']['mean']:+.3f} points" in found
+    assert f"would be {study.gap.either:.2f} points apart or more" in found
+
+
+def test_a_gap_of_other_sizes_says_which() -> None:
+    # The first population has no 150 models, so that the gap is that of two searches of all it has at most.
+    errors = np.arange(200) / 2
+    source = InMemory({"few": population(errors[:50], errors[:50]), "many": population(errors, errors)})
+    study = point_study(source, "few", "many", small=10, large=150)
+    assert (study.gap.small, study.gap.large) == (10, 50)
+    assert "50" in render(text.point(study)).splitlines()[-1]
+
+
+def test_a_search(digits: Source) -> None:
+    study = search_study(digits, ["resnet", "vanilla"], m=[1, 1000], cost="seconds")
+    found = render(text.search(study))
+    assert found.startswith("Given params: ")
+    for curve in study.curves:
+        best = curve.best
+        assert f"{curve.name}: {best.models:,} models, n_eff {best.n_eff:,.1f}" in found
+        for i in range(2):
+            assert f"{best.error[i]:.2f}" in found
+            assert f"{curve.low[i]:.2f} to {curve.high[i]:.2f}" in found
+            assert f"{best.spread[i]:.2f}" in found
+        assert curve.cost_of_one is not None
+        assert f"{1000 * curve.cost_of_one:,.4g}" in found
+    assert "10 %: 29, 5 %: 59, 1 %: 299, 0.1 %: 2,995" in found
+    assert "seconds" not in render(text.search(search_study(digits, ["resnet"], m=[1])))
+
+
+def test_samples(digits: Source) -> None:
+    study = sample_study(digits, "resnet", trials=5, seed=3)
+    found = render(text.samples(study))
+    for values in (study.to_truth, study.to_population):
+        assert all(f"{value:.4f}" in found for value in values)
+    assert study.simulated is not None
+    assert all(f"{value:.4f}" in found for value in (*study.simulated.mean, *study.simulated.sd))
+    assert all(f"{one.mean:.2f}" in found for one in study.samples.values())
+    assert "seed 3" in found
+    assert "simulated" not in render(text.samples(sample_study(digits, "resnet")))
+
+
+def test_a_plan(digits: Source) -> None:
+    study = plan_detection(digits, ["resnet", "vanilla"], trials=50, given="params")
+    found = render(text.plan(study))
+    d = study.detection
+    assert found.startswith(f"{d.models:,} models of each tell resnet and vanilla apart (D = {d.distance:.3f})")
+    assert f"power {d.power:.3f}" in found
+    assert f"that takes {d.models_a:,} and {d.models_b:,} models." in found
+    shifted = plan_detection(digits, ["resnet"], shift=1.5, trials=50)
+    assert "tell resnet and the same +1.5 points apart" in render(text.plan(shifted))
+
+
+def test_complexity(digits: Source) -> None:
+    study = complexity_study(digits, ["resnet", "vanilla"], buckets=4, bins=40)
+    found = render(text.complexity(study))
+    for space in study.spaces:
+        assert f"{space.rank_correlation:+.2f}" in found
+        for mean, sd, count in zip(space.buckets.mean, space.buckets.sd, space.buckets.counts, strict=True):
+            assert f"{mean:.2f} +- {2 * sd:.2f} ({count:,})" in found
+    assert f"use {study.advice.most_bins} bins" in found
+    assert "10 bins over this range leave none empty." in render(text.complexity(complexity_study(digits, ["resnet"])))
+
+
+def test_noise() -> None:
+    rng = np.random.default_rng(0)
+    curves = (rng.uniform(5, 50, (200, 1)) + rng.normal(0, 0.5, (200, 6))).round(2)
+    rates = {"lr": 10 ** rng.uniform(-2, 0, 200), "wd": 10 ** rng.uniform(-4, -2, 200)}
+    one = population(curves.min(axis=1), np.arange(200.0), test_error=curves) | rates
+    one["error_final"] = curves[:, -1]
+    other = one | {"error": one["error"] + rng.normal(0, 0.2, 200).round(2)}
+    source = InMemory({"a": one, "b": other | {"error_final": [NAN] * 200}})
+    study = noise_study(source, ["a", "b"], same_models=True, one_network=True, default=(0.1, 1e-3))
+    found = render(text.noise(study))
+    a = study.spaces[0]
+    assert a.seeds is not None
+    assert a.last is not None
+    assert a.epochs is not None
+    assert a.default is not None
+    assert a.rates is not None
+    assert a.rates.best is not None
+    assert study.share is not None
+    assert f"mean {a.seeds.mean:.2f} %, standard deviation {a.seeds.sd:.3f}" in found
+    assert f"best error against the last epoch: {a.last.mean:.3f} points lower in the mean" in found
+    assert all(f"{e}: {r:.2f}" in found for e, r in zip(a.epochs.epochs, a.epochs.spearman, strict=True))
+    assert f"near the default rates: {a.default.models:,} models, mean rank {a.default.mean_rank:.2f}" in found
+    assert f"mean rank {a.rates.mean_rank[a.rates.best]:.2f}" in found
+    assert f"{100 * study.share.share:.1f} % (" in found
+    assert found.count("against the last epoch") == 1  # that of b is not known
+
+
+# Extremes
+
+
+SMALL = InMemory(
+    {
+        "one": population([5.0], [3]),
+        "two": population([5.0, 5.0], [1, 4], test_error=[[6.0, 5.0], [6.0, 5.0]]),
+        "three": population([5.0, 6.0, 7.0], [1, 2, 4], test_error=[[9.0, 5.0], [9.0, 6.0], [9.0, 7.0]]),
+        "zero": population([0.0, 0.0], [1, 4]),
+        "hundred": population([100.0, 100.0], [1, 4], status=[1, 1]),
+    }
+)
+
+
+def test_small_comparisons() -> None:
+    render(text.comparison(compare_populations(SMALL, ["one", "two", "zero", "hundred"], given="none")))
+    render(text.comparison(compare_populations(SMALL, ["two", "three", "zero", "hundred"], permutations=3)))
+    found = render(text.comparison(compare_populations(SMALL, ["two", "three"])))
+    assert "in 1 bin, which normalises nothing within the range" in found
+    render(text.sensitivity(sensitivity(SMALL, "two", "three")))
+
+
+@pytest.mark.parametrize("names", [["one"], ["two"], ["three"], ["zero"], ["hundred"], ["two", "three"]])
+def test_small_point_studies(names: list[str]) -> None:
+    render(text.point(point_study(SMALL, *names, small=1, large=1, trials=2)))
+
+
+@pytest.mark.parametrize("name", ["one", "two", "three", "zero", "hundred"])
+def test_small_searches_and_samples(name: str) -> None:
+    render(text.samples(sample_study(SMALL, name, trials=2)))
+    render(text.search(search_study(SMALL, [name], given="none", m=[1, 10])))
+
+
+@pytest.mark.parametrize("names", [["two"], ["three", "two"], ["zero", "hundred"]])
+def test_small_complexities(names: list[str]) -> None:
+    render(text.complexity(complexity_study(SMALL, names, buckets=3)))
+
+
+@pytest.mark.parametrize("name", ["one", "two", "three", "zero", "hundred"])
+def test_small_noise_studies(name: str) -> None:
+    render(text.noise(noise_study(SMALL, [name], one_network=name != "one")))
+
+
+def test_noise_of_models_that_do_not_differ() -> None:
+    render(text.noise(noise_study(SMALL, ["two", "zero"], same_models=True)))
+
+
+def test_a_range_without_models_is_not_advised_to_take_no_bins(digits: Source) -> None:
+    found = render(text.complexity(complexity_study(digits, ["resnet"], range=(1.0, 2.0), buckets=2)))
+    assert "use 0 bins" not in found
+
+
+@pytest.fixture(scope="module")
+def large() -> Source:
+    """Give five populations of long names, many models, and large numbers."""
+    rng = np.random.default_rng(0)
+    size = 25_000
+    return InMemory(
+        {
+            letter * 60: population(
+                (90 + place + rng.gamma(2, 1, size).clip(0, 5)).round(2),
+                rng.uniform(1e11, 9e11, size).round(),
+                seconds=rng.uniform(1e5, 1e7, size),
+            )
+            for place, letter in enumerate("abcde")
+        }
+    )
+
+
+NAMES = [letter * 60 for letter in "abcde"]
+
+
+def test_large_comparisons(large: Source) -> None:
+    found = render(text.comparison(compare_populations(large, NAMES[:3])))
+    assert "24,9" in found or "25,000" in found
+    render(text.populations(describe_populations(large, NAMES), "keep"))
+
+
+def test_a_large_sensitivity(large: Source) -> None:
+    settings = sensitivity(large, NAMES[4], NAMES[0], bins=[5])
+    found = render(text.sensitivity(settings))
+    for one in settings:
+        assert one.ks is not None
+        assert f"{one.ks:.3f}" in found
+        assert f"{one.p_value:.2g}" in found
+
+
+def test_large_points_searches_and_samples(large: Source) -> None:
+    render(text.point(point_study(large, *NAMES[:2], small=10_000, large=25_000, trials=2)))
+    study = search_study(large, NAMES[:2], m=[1, 4096, 10**9], cost="seconds")
+    found = render(text.search(study))
+    for curve in study.curves:
+        assert all(f"{error:.2f}" in found for error in curve.best.error)
+        assert curve.cost_of_one is not None
+        assert all(f"{m * curve.cost_of_one:,.4g}" in found for m in curve.best.m.tolist())
+    assert "16,384" in render(text.samples(sample_study(large, NAMES[0])))
+
+
+@pytest.mark.parametrize("spaces", [1, 3, 5])
+def test_large_complexities_lose_no_digit(large: Source, spaces: int) -> None:
+    study = complexity_study(large, NAMES[:spaces], buckets=3)
+    found = render(text.complexity(study))
+    for space in study.spaces:
+        for mean, count in zip(space.buckets.mean, space.buckets.counts, strict=True):
+            assert f"{mean:.2f}" in found
+            assert f"{count:,}" in found
+
+
+def test_large_noise(large: Source) -> None:
+    render(text.noise(noise_study(large, NAMES[:2], same_models=True, one_network=True)))
+
+
+# Real data
+
+
+def test_real_complexities_of_five_spaces_lose_no_digit(published: Path) -> None:
+    with Published(published) as source:
+        study = complexity_study(source, ["resnext-a_in", "resnext-b_in", "nasnet_in", "enas_in", "darts_in"])
+    found = render(text.complexity(study))
+    for space in study.spaces:
+        for mean, sd, count in zip(space.buckets.mean, space.buckets.sd, space.buckets.counts, strict=True):
+            if count > 1:
+                assert f"{mean:.2f}" in found
+                assert f"{2 * sd:.2f}" in found
+            if count:
+                assert f"({count:,})" in found
+
+
+def test_real_studies(published: Path) -> None:
+    names = ["resnext-a_in", "resnext-b_in"]
+    with Published(published) as source:
+        render(text.comparison(compare_populations(source, names, permutations=10)))
+        render(text.sensitivity(sensitivity(source, *names)))
+        render(text.point(point_study(source, *names, small=10, large=100)))
+        render(text.search(search_study(source, names, cost="flops")))
+        render(text.samples(sample_study(source, "resnext-a_in")))
+        render(text.noise(noise_study(source, names)))
+
+
+def test_a_real_gap_that_nothing_reaches(published: Path) -> None:
+    with Published(published) as source:
+        found = render(text.point(point_study(source, "resnext-a_in", small=2, large=100)))
+    assert "apart" in found

@@ -7,7 +7,7 @@ import numpy as np
 
 from edfkit.buckets import BucketMeans
 from edfkit.study.compare import Comparison, Pair, Setting
-from edfkit.study.complexity import ComplexityStudy
+from edfkit.study.complexity import Complexities, ComplexityStudy
 from edfkit.study.noise import Noise, NoiseStudy
 from edfkit.study.point import PointStudy
 from edfkit.study.samples import DetectionPlan, SampleStudy
@@ -65,6 +65,11 @@ def populations(members: Sequence[Population], policy: str) -> Iterator[str]:
     yield table(["space", "models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area"], rows)
     area_to = f"{members[0].summary.area_to:g}"
     yield f"n_eff: effective models; errors in percent; area: under the EDF, from 0 to {area_to} %."
+    yield from taking_part(members, policy)
+
+
+def taking_part(members: Sequence[Population | Complexities | Noise], policy: str) -> Iterator[str]:
+    """Say which models took no part, and what was done with runs that diverged."""
     what = "counted as 100 %" if policy == "censor" else "kept"
     for member in members:
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in member.left_out.items())
@@ -159,6 +164,7 @@ def point(study: PointStudy) -> Iterator[str]:
         )
     else:
         yield f"If searches of {sizes} models both drew from {names[0]}, no gap between their best would mean anything."
+    yield from taking_part(study.selection.populations, study.selection.diverged)
 
 
 def search(study: SearchStudy) -> Iterator[str]:
@@ -175,6 +181,7 @@ def search(study: SearchStudy) -> Iterator[str]:
     )
     top = ", ".join(f"{100 * share:g} %: {draws:,}" for share, draws in study.top.items())
     yield f"Draws for a model of the best share, with probability 0.95: {top}."
+    yield from taking_part(study.selection.populations, study.selection.diverged)
 
 
 def _curve(curve: Curve, cost: str | None) -> tuple[list[str], list[list[str]]]:
@@ -203,6 +210,7 @@ def samples(study: SampleStudy) -> Iterator[str]:
     if summaries:
         yield table(["models", "min", "median", "mean"], summaries, left=0)
         yield f"Samples drawn with seed {study.seed}; errors in percent."
+    yield from taking_part(study.selection.populations, study.selection.diverged)
 
 
 def plan(study: DetectionPlan) -> Iterator[str]:
@@ -216,6 +224,7 @@ def plan(study: DetectionPlan) -> Iterator[str]:
     )
     if max(found.models_a, found.models_b) > found.models:
         yield f"Sampled as these are and weighted, that takes {found.models_a:,} and {found.models_b:,} models."
+    yield from taking_part(study.selection.populations, study.selection.diverged)
 
 
 def complexity(study: ComplexityStudy) -> Iterator[str]:
@@ -234,6 +243,7 @@ def complexity(study: ComplexityStudy) -> Iterator[str]:
         buckets = [[short(edge), *(_bucket(space.buckets, i) for space in some)] for i, edge in enumerate(edges)]
         yield table(["from", *(space.name[:26] for space in some)], buckets, left=0)
     yield "Mean error +- 2 standard deviations of the models in the bucket, percent (models)."
+    yield from taking_part(study.spaces, study.diverged)
     advice = study.advice
     if advice.works:
         yield f"{study.bins} bins over this range leave none empty."
@@ -264,6 +274,7 @@ def noise(study: NoiseStudy) -> Iterator[str]:
             f"an EDF is training noise; {number(100 * share.share_of_average, 1)} % if errors are averaged over "
             f"{share.seeds} seeds."
         )
+    yield from taking_part(study.spaces, study.diverged)
 
 
 def _noise(space: Noise) -> Iterator[str]:

@@ -352,7 +352,8 @@ def test_noise(call: Call, published: Path) -> None:
     found = document(call("noise", "resnet", "vanilla", "--json"))
     assert list(found) == ["archive", "diverged", "spaces", "share"]
     assert found["share"] is None
-    assert list(found["spaces"][0]) == ["name", "models", "last", "others", "epochs", "seeds", "rates", "default"]
+    studied = ["last", "others", "epochs", "seeds", "rates", "default"]
+    assert list(found["spaces"][0]) == ["name", "models", "diverged", *studied, "left_out_why"]
     assert "\nresnet: 500 models\nbest error against the last epoch: " in call("noise", "resnet").out
     reruns = ("resnet_reruns_top", "resnet_reruns_mid", "--one-network", "--archive", published)
     seeds = [space["seeds"] for space in document(call("noise", *reruns, "--json"))["spaces"]]

@@ -140,7 +140,8 @@ def test_a_study_is_plain_data(digits: Source) -> None:
         assert json.loads(json.dumps(document, allow_nan=False)) == document
         assert list(document) == ["diverged", "spaces", "share"]
         for space in document["spaces"]:
-            assert list(space) == ["name", "models", "last", "others", "epochs", "seeds", "rates", "default"]
+            studied = ["last", "others", "epochs", "seeds", "rates", "default"]
+            assert list(space) == ["name", "models", "diverged", *studied, "left_out_why"]
             assert list(space["epochs"]) == ["epochs", "spearman", "kendall"]  # not model by model
 
 

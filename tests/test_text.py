@@ -170,7 +170,24 @@ def test_a_gap_of_other_sizes_says_which() -> None:
     source = InMemory({"few": population(errors[:50], errors[:50]), "many": population(errors, errors)})
     study = point_study(source, "few", "many", small=10, large=150)
     assert (study.gap.small, study.gap.large) == (10, 50)
-    assert "50" in render(text.point(study)).splitlines()[-1]
+    assert "If searches of 10 and 50 models both drew from few, " in render(text.point(study))
+
+
+def test_every_study_says_what_was_left_out_and_what_became_of_diverged_runs() -> None:
+    status = np.array([0, 0, 1, 2] * 5)
+    errors = np.where(status == 2, np.nan, np.arange(20.0))
+    source = InMemory({"some": {"error": errors, "error_final": errors, "params": np.arange(20), "status": status}})
+    studies = [
+        text.point(point_study(source, "some", small=2, large=5)),
+        text.search(search_study(source, ["some"], m=[1], given="none")),
+        text.samples(sample_study(source, "some")),
+        text.complexity(complexity_study(source, ["some"])),
+        text.noise(noise_study(source, ["some"])),
+    ]
+    for lines in studies:
+        assert "some: left out 5 failed; 5 diverged, kept." in render(lines)
+    dropped = search_study(source, ["some"], m=[1], given="none", diverged="drop")
+    assert "some: left out 5 failed, 5 diverged." in render(text.search(dropped))
 
 
 def test_a_search(digits: Source) -> None:

@@ -20,7 +20,10 @@ class Complexities(Result):
     Attributes
     ----------
     name : str
-    models : int
+    models, diverged : int
+        Those that take part, and those among them that diverged.
+    left_out : dict of str to int
+        How many models take no part, by reason.
     complexity, errors : ndarray, shape (models,)
         Raw counts, and percent: a scatter plot.
     rank_correlation : float
@@ -31,6 +34,8 @@ class Complexities(Result):
 
     name: str
     models: int
+    diverged: int
+    left_out: dict[str, int]
     complexity: Floats
     errors: Floats
     rank_correlation: float
@@ -41,6 +46,8 @@ class Complexities(Result):
         return {
             "name": self.name,
             "models": self.models,
+            "diverged": self.diverged,
+            "left_out_why": self.left_out,
             "min": float(self.complexity.min()),
             "max": float(self.complexity.max()),
             "rank_correlation": Result.to_dict(self)["rank_correlation"],
@@ -138,6 +145,8 @@ def complexity_study(
         Complexities(
             member.name,
             len(member.errors),
+            member.diverged,
+            member.left_out,
             counts[member.name],
             member.errors,
             correlation(member.errors, counts[member.name]),

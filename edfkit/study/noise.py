@@ -34,7 +34,10 @@ class Noise(Result):
     Attributes
     ----------
     name : str
-    models : int
+    models, diverged : int
+        Those that take part, and those among them that diverged.
+    left_out : dict of str to int
+        How many models take no part, by reason.
     last : Optimism or None
         How much lower the best error over the epochs is than the last; None if the last is not known.
     others : Optimism or None
@@ -51,6 +54,8 @@ class Noise(Result):
 
     name: str
     models: int
+    diverged: int
+    left_out: dict[str, int]
     last: Optimism | None
     others: Optimism | None
     epochs: AtEpochs | None
@@ -61,6 +66,7 @@ class Noise(Result):
     def to_dict(self) -> dict[str, Any]:
         """Give the numbers as plain data, without the models one by one."""
         numbers = super().to_dict()
+        numbers["left_out_why"] = numbers.pop("left_out")
         if numbers["epochs"]:
             numbers["epochs"] = {key: numbers["epochs"][key] for key in ("epochs", "spearman", "kendall")}
         return numbers
@@ -148,6 +154,8 @@ def _noise(source: Source, member: Population, diverged: str, one_network: bool,
     return Noise(
         member.name,
         len(member.errors),
+        member.diverged,
+        member.left_out,
         None if final is None else best_against_last(member.errors, final),
         None if curves is None or len(curves) < 2 else selection_optimism(curves),
         None if curves is None else at_epochs(curves, _some_epochs(curves.shape[1])),

@@ -79,7 +79,8 @@ class _Kinds:
 
 def _mean(values: Floats) -> _Batch:
     """Summarise by the mean of values."""
-    return lambda masses: np.asarray(masses[0] @ values / masses[0].sum(axis=1))
+    low, high = values.min(), values.max()  # which round-off must not leave
+    return lambda masses: np.clip(masses[0] @ values / masses[0].sum(axis=1), low, high)
 
 
 def _quantile(errors: Floats, q: float) -> _Batch:

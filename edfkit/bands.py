@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from edfkit import EdfkitError
-from edfkit.edf import ROUND_OFF, Floats, checked_sample, edf, effective_size, evaluate
+from edfkit.edf import ROUND_OFF, Floats, checked_sample, edf, edfs_together, effective_size
 from edfkit.result import Result
 from edfkit.special import betainc, kolmogorov_inverse, log_factorials, smirnov_inverse
 
@@ -327,13 +327,12 @@ class DifferenceBand(Result):
         return {**super().to_dict(), "ranges": [list(one) for one in self.ranges()]}
 
 
-def _on_pooled_errors(
+def _difference(
     errors_a: ArrayLike, errors_b: ArrayLike, weights_a: ArrayLike | None, weights_b: ArrayLike | None
 ) -> tuple[Floats, Floats]:
     """Return the distinct errors of both samples, increasing, and F_A - F_B there; round-off counts as 0."""
-    edf_a, edf_b = edf(errors_a, weights_a), edf(errors_b, weights_b)
-    values = np.union1d(edf_a[0], edf_b[0])
-    difference = evaluate(*edf_a, values) - evaluate(*edf_b, values)
+    values, above_a, above_b = edfs_together(errors_a, errors_b, weights_a, weights_b)
+    difference = above_a - above_b
     difference[np.abs(difference) < ROUND_OFF] = 0.0
     return values, difference
 
@@ -372,7 +371,7 @@ def difference_band(
     EdfkitError
         If the confidence is out of range, and see `edfkit.edf.checked_sample`.
     """
-    values, difference = _on_pooled_errors(errors_a, errors_b, weights_a, weights_b)
+    values, difference = _difference(errors_a, errors_b, weights_a, weights_b)
     size_a, size_b = (
         effective_size(checked_sample(e, w)[1]) for e, w in ((errors_a, weights_a), (errors_b, weights_b))
     )
@@ -429,7 +428,7 @@ def crossings(
     EdfkitError
         See `edfkit.edf.checked_sample`.
     """
-    values, difference = _on_pooled_errors(errors_a, errors_b, weights_a, weights_b)
+    values, difference = _difference(errors_a, errors_b, weights_a, weights_b)
     apart = difference != 0
     values, leads_a = values[apart], difference[apart] > 0
     change = np.flatnonzero(leads_a[1:] != leads_a[:-1]) + 1

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.edf import ROUND_OFF, Floats, area, checked_sample, edf, effective_size, evaluate, mean, quantiles
+from edfkit.edf import (
+    ROUND_OFF,
+    Floats,
+    area,
+    checked_sample,
+    edfs_together,
+    effective_size,
+    mean,
+    quantiles,
+)
 from edfkit.special import kolmogorov, log_factorials
 
 EXACT_BLOCKS = 20_000
@@ -74,15 +83,6 @@ class Summary:
     area: float
     area_to: float
     quantiles: dict[float, float]
-
-
-def _on_pooled_errors(
-    errors_a: ArrayLike, errors_b: ArrayLike, weights_a: ArrayLike | None, weights_b: ArrayLike | None
-) -> tuple[Floats, Floats]:
-    """Return F_A and F_B at the distinct errors of both samples, increasing."""
-    edf_a, edf_b = edf(errors_a, weights_a), edf(errors_b, weights_b)
-    pooled = np.union1d(edf_a[0], edf_b[0])
-    return evaluate(*edf_a, pooled), evaluate(*edf_b, pooled)
 
 
 def exact_p(ends: list[int], size_a: int, size_b: int, distance: int) -> float:
@@ -189,7 +189,7 @@ def ks(
     EdfkitError
         See `edfkit.edf.checked_sample`.
     """
-    above_a, above_b = _on_pooled_errors(errors_a, errors_b, weights_a, weights_b)
+    _, above_a, above_b = edfs_together(errors_a, errors_b, weights_a, weights_b)
     if weights_a is not None or weights_b is not None:
         sizes = [effective_size(checked_sample(e, w)[1]) for e, w in ((errors_a, weights_a), (errors_b, weights_b))]
         lead = above_a - above_b
@@ -256,7 +256,7 @@ def prob_better(
     EdfkitError
         See `edfkit.edf.checked_sample`.
     """
-    above_a, above_b = _on_pooled_errors(errors_a, errors_b, weights_a, weights_b)
+    _, above_a, above_b = edfs_together(errors_a, errors_b, weights_a, weights_b)
     # A model of A at e beats the 1 - F_B(e) of B above it and half of those at e: 1 - (F_B(e) + F_B(e-)) / 2.
     shares_a = np.diff(above_a, prepend=0.0)
     beaten = 1.0 - (above_b + np.append(0.0, above_b[:-1])) / 2

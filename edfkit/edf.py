@@ -164,6 +164,38 @@ def evaluate(values: ArrayLike, heights: ArrayLike, at: ArrayLike) -> Floats:
     return np.asarray(np.append(0.0, levels)[np.searchsorted(steps, points, side="right")])
 
 
+def edfs_together(
+    errors_a: ArrayLike,
+    errors_b: ArrayLike,
+    weights_a: ArrayLike | None = None,
+    weights_b: ArrayLike | None = None,
+) -> tuple[Floats, Floats, Floats]:
+    """Evaluate the EDFs of two samples at the errors of both.
+
+    Parameters
+    ----------
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+        Percent, 0 to 100.
+    weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
+        At least 0, on any scale; all equal if not given.
+
+    Returns
+    -------
+    values : ndarray, shape (k,)
+        The distinct errors of both, increasing, percent.
+    heights_a, heights_b : ndarray, shape (k,)
+        F_A and F_B at the values.
+
+    Raises
+    ------
+    EdfkitError
+        See `checked_sample`.
+    """
+    edf_a, edf_b = edf(errors_a, weights_a), edf(errors_b, weights_b)
+    values = np.union1d(edf_a[0], edf_b[0])
+    return values, evaluate(*edf_a, values), evaluate(*edf_b, values)
+
+
 def quantiles(errors: ArrayLike, q: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """Compute quantiles: the smallest error whose EDF reaches q.
 

@@ -588,6 +588,8 @@ def test_cells_may_lack_depth_or_width(tmp_path: Path, variable: str) -> None:
     del population[variable]
     write(tmp_path / "a.h5", {"nas": population}, ATTRS)
     validate(tmp_path / "a.h5")
+    with Archive(tmp_path / "a.h5") as archive:
+        assert variable not in archive.variables("nas")
 
 
 @pytest.mark.parametrize("variable", REQUIRED)

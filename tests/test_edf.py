@@ -11,7 +11,17 @@ from scipy import stats
 from strategies import errors, samples
 
 from edfkit import EdfkitError
-from edfkit.edf import Floats, area, checked_sample, edf, effective_size, evaluate, mean, quantiles
+from edfkit.edf import (
+    Floats,
+    area,
+    checked_sample,
+    edf,
+    edfs_together,
+    effective_size,
+    evaluate,
+    mean,
+    quantiles,
+)
 
 Sample = tuple[Floats, Floats]
 
@@ -207,3 +217,11 @@ def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], messag
 def test_checked_sample_keeps_the_models_that_count() -> None:
     e, w = checked_sample([3, 1, 2], [2, 0, 4])
     assert (e.tolist(), w.tolist()) == ([3, 2], [0.5, 1])
+
+
+@given(samples(), samples())
+def test_two_edfs_together_are_each_evaluated_at_the_errors_of_both(a: Sample, b: Sample) -> None:
+    values, heights_a, heights_b = edfs_together(a[0], b[0], a[1], b[1])
+    assert values.tolist() == sorted({*checked_sample(*a)[0].tolist(), *checked_sample(*b)[0].tolist()})
+    assert heights_a.tolist() == evaluate(*edf(*a), values).tolist()
+    assert heights_b.tolist() == evaluate(*edf(*b), values).tolist()

@@ -12,7 +12,6 @@ from edfkit.edf import Floats
 from edfkit.minima import BestOf, best_of, best_of_band, draws_for_top
 from edfkit.study.selection import Selection, Source, select
 
-COSTS = ("seconds", "params", "macs", "flops")
 DRAWS = tuple(2**power for power in range(13))
 """Those of the paper."""
 

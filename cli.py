@@ -67,10 +67,10 @@ _reads = _with(
     ),
     click.option(
         "--error",
-        type=click.Choice(["best", "final"]),
+        metavar="best|final|EPOCH",
         default="best",
         show_default=True,
-        help="Smallest error over the epochs, or that after the last.",
+        help="Smallest error over the epochs, that after the last, or that after an epoch.",
     ),
     click.option(
         "--diverged",
@@ -194,18 +194,33 @@ def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Pat
 @click.argument("spaces", metavar="SPACE...", nargs=-1)
 @_reads
 @_AREA_TO
-def describe(spaces: tuple[str, ...], where: str | None, as_json: bool, **options: Any) -> None:
+@click.option("--bootstrap", "trials", type=click.IntRange(0), default=0, metavar="TRIALS", help="Give intervals too.")
+@_CONFIDENCE
+@_SEED
+def describe(spaces: tuple[str, ...], where: str | None, as_json: bool, trials: int, confidence: float, seed: int,
+             **options: Any) -> None:  # fmt: skip
     """Describe the populations of design SPACEs, one by one; all there are, if none is named."""
     from edfkit import text
-    from edfkit.study.compare import describe_populations
+    from edfkit.study.compare import describe_populations, summary_intervals
     from edfkit.study.selection import complexity_ranges
 
     with _open(where) as source:
         names = [name.lower() for name in spaces or source.names]
         populations = describe_populations(source, names, **options)
         ranges = {name: complexity_ranges(source, name) for name in names}
+        intervals = {
+            member.name: summary_intervals(member, trials=trials, confidence=confidence, seed=seed) if trials else {}
+            for member in populations
+        }
         if as_json:
-            described = [{**member.to_dict(), "complexity": ranges[member.name]} for member in populations]
+            described = [
+                {
+                    **member.to_dict(),
+                    "complexity": ranges[member.name],
+                    "intervals": {what: interval.to_dict() for what, interval in intervals[member.name].items()},
+                }
+                for member in populations
+            ]
             policy = {"error": options["error"], "diverged": options["diverged"]}
             _print_json({"archive": _about(source, names), **policy, "spaces": described})
         else:
@@ -214,6 +229,7 @@ def describe(spaces: tuple[str, ...], where: str | None, as_json: bool, **option
             for name, known in ranges.items():
                 spans = [f"{count} {ends[0]:,.0f} to {ends[1]:,.0f}" for count, ends in known.items() if ends]
                 click.echo(f"{name}: {'; '.join(spans)}")
+            _say(text.intervals(intervals))
 
 
 @edfkit.command()

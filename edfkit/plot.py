@@ -611,7 +611,8 @@ def _ticks(axis: "Axis", base: int, text: Callable[[float], str] | None = None) 
 
 
 def _error(kind: str) -> str:
-    return "test error (%)" + (" after the last epoch" if kind == "final" else "")
+    epoch = {"best": "", "final": " after the last epoch"}.get(kind, f" after epoch {kind}")
+    return f"test error (%){epoch}"
 
 
 def _models(member: Population) -> str:

@@ -481,7 +481,11 @@ def tabulate_populations(
 
 def _table(path: str, name: str, terms: Terms, start: int, stop: int) -> Table:
     """Count some models of a population."""
-    column = {"best": "error", "final": "error_final"}[terms.error]
+    column = {"best": "error", "final": "error_final"}.get(terms.error)
+    if column is None:
+        raise EdfkitError(
+            f"The error was to be {terms.error!r}, but a stream has best and final only; give one of these."
+        )
     variables = [column, "status"] if terms.range is None else [column, "status", terms.given]
     with Archive(path) as archive:
         pieces = _ahead(archive.chunks(name, variables, start, stop))

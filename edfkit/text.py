@@ -1,10 +1,11 @@
 """The results of studies as text for a terminal: functions that give lines, or tables of several lines."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from edfkit.bootstrap import Interval
 from edfkit.buckets import BucketMeans
 from edfkit.study.compare import Comparison, Pair, Setting
 from edfkit.study.complexity import Complexities, ComplexityStudy
@@ -75,6 +76,18 @@ def taking_part(members: Sequence[Population | Complexities | Noise], policy: st
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in member.left_out.items())
         kept = f"; {member.diverged:,} diverged, {what}" if member.diverged else ""
         yield f"{member.name}: left out {left_out or 'none'}{kept}."
+
+
+def intervals(found: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
+    """Give the bootstrap intervals of populations."""
+    for name, some in found.items():
+        if some:
+            one = next(iter(some.values()))
+            parts = []
+            for what, i in some.items():
+                estimate, low, high = (number(end, 4 if what == "area" else 2) for end in (i.estimate, i.low, i.high))
+                parts.append(f"{what} {estimate} ({low} to {high})")
+            yield f"{name}, confidence {one.confidence:g}, {one.trials:,} trials, seed {one.seed}: {', '.join(parts)}"
 
 
 def selection(selected: Selection) -> Iterator[str]:

@@ -208,12 +208,23 @@ def test_describe_as_json_all_there_is(call: Call) -> None:
     assert list(document) == ["archive", "error", "diverged", "spaces"]
     assert [space["name"] for space in document["spaces"]] == ["resnet", "vanilla"]
     for space in document["spaces"]:
-        assert list(space) == [*SUMMARY, "complexity"]
+        assert list(space) == [*SUMMARY, "complexity", "intervals"]
+        assert space["intervals"] == {}
         errors, params = bundled(space["name"])
         assert space["models"] == space["n_eff"] == len(errors)
         assert space["mean"] == pytest.approx(np.mean(errors), rel=1e-12)
         assert list(space["complexity"]) == ["params", "flops", "macs", "acts"]
         assert space["complexity"]["params"] == [min(params), max(params)]
+
+
+def test_describe_gives_intervals_on_request(call: Call) -> None:
+    options = ("describe", "resnet", "--bootstrap", 200, "--confidence", 0.9, "--seed", 2)
+    found = document(call(*options, "--json"))["spaces"][0]["intervals"]
+    assert list(found) == ["mean", "median", "area"]
+    assert {(one["trials"], one["confidence"], one["seed"]) for one in found.values()} == {(200, 0.9, 2)}
+    median = found["median"]
+    said = f"median {median['estimate']:.2f} ({median['low']:.2f} to {median['high']:.2f})"
+    assert said in call(*options).out
 
 
 def document(result: Result) -> dict[str, Any]:
@@ -586,7 +597,6 @@ def test_a_space_for_imagenet_is_counted_on_imagenet(call: Call) -> None:
         (["compare", "resnet", "vanilla", "--bins", "0"], "'--bins': 0 is not in the range x>=1"),
         (["compare", "resnet", "vanilla", "--bins", "many"], "'many' is not a valid integer"),
         (["compare", "resnet", "vanilla", "--range", "1"], "'--range' requires 2 arguments"),
-        (["compare", "resnet", "vanilla", "--error", "worst"], "'best', 'final'"),
         (["compare", "resnet", "vanilla", "--area-to", "0"], "'--area-to': 0.0 is not in the range x>0"),
         (["compare", "resnet", "vanilla", "--colour"], "No such option"),
         (["describe", "resnet", "--bins", "3"], "No such option"),
@@ -704,6 +714,12 @@ def test_refusals_about_spaces(
     [
         (["compare", "resnet", "vanilla", "--confidence", "1"], ["confidence: 1 was given"]),
         (["compare", "resnet", "vanilla", "--best-share", "5"], ["--best-share", "was 5; give a share above 0"]),
+        (
+            ["compare", "resnet", "vanilla", "--error", "worst"],
+            ["'worst'", "best, final or an epoch of resnet, 1 to 8"],
+        ),
+        (["describe", "--error", "9"], ["'9'", "1 to 8"]),
+        (["describe", "--bootstrap", "9"], ["trials: 9 was given, but at least 100"]),
         (["point", "resnet"], ["--large", "is to draw 1,000 models and resnet has 500"]),
         (["point", "resnet", "resnet"], ["named twice in resnet, resnet"]),
         (["point", "resnet", "--large", "5", "--alpha", "0", "--small", "5"], ["alpha: 0 was given"]),

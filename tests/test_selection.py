@@ -379,3 +379,14 @@ def test_complexity_ranges(archive: Path) -> None:
         known = complexity_ranges(source, "A")
     # Those of all models: what a failed one would have cost is known too.
     assert known == {"params": (1, 500), "flops": (2, 1000), "macs": None, "acts": None}
+
+
+def test_the_error_after_an_epoch_is_that_of_the_curve() -> None:
+    with Archive(BUNDLED["digits"]) as archive:
+        (member,) = select(archive, ["resnet"], error="3").populations
+        assert member.errors.tolist() == archive.read("resnet", "test_error")[:, 2].tolist()
+        last = select(archive, ["resnet"], error="8").populations[0]
+        assert last.errors.tolist() == select(archive, ["resnet"], error="final").populations[0].errors.tolist()
+        for epoch in ("0", "9", "-1", "1.5", "worst"):
+            with pytest.raises(EdfkitError, match="expected best, final or an epoch of resnet, 1 to 8; give one of"):
+                select(archive, ["resnet"], error=epoch)

@@ -15,11 +15,12 @@ from scipy import stats
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.bands import crossings, difference_band, edf_band, tail
+from edfkit.bootstrap import bootstrap
 from edfkit.compare import ks, prob_better, verdict
 from edfkit.datasets import BUNDLED
 from edfkit.mix import decompose, holm
 from edfkit.permutation import permutation_test
-from edfkit.study.compare import compare_populations, describe_populations, sensitivity
+from edfkit.study.compare import compare_populations, describe_populations, sensitivity, summary_intervals
 from edfkit.study.selection import InMemory, Source, select
 
 # Between the common ends 100 and 400 lie two bins, parted at 250; the last of b diverged.
@@ -311,3 +312,13 @@ def test_sensitivity_passes_policies_on() -> None:
 def test_sensitivity_takes_only_empty_bins_for_no_result() -> None:
     with pytest.raises(EdfkitError, match=r"bins"):
         sensitivity(three(), "a", "b", given=["params"], bins=[0])
+
+
+def test_intervals_of_a_summary_are_those_of_the_bootstrap() -> None:
+    with Archive(BUNDLED["digits"]) as archive:
+        (member,) = describe_populations(archive, ["resnet"], area_to=20.0)
+    found = summary_intervals(member, trials=200, confidence=0.9, seed=4)
+    assert list(found) == ["mean", "median", "area"]
+    assert found["area"] == bootstrap("area", member.errors, upto=20.0, trials=200, confidence=0.9, rng=4)
+    assert found["mean"].low < member.summary.mean < found["mean"].high
+    assert found["median"].estimate == member.summary.median

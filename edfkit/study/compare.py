@@ -9,6 +9,7 @@ import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
+from edfkit.bootstrap import Interval, bootstrap
 from edfkit.compare import KS, ks, prob_better, verdict
 from edfkit.complexity import EmptyBinsError
 from edfkit.mix import Mix, decompose, holm
@@ -192,6 +193,40 @@ def describe_populations(source: Source, names: Sequence[str], **options: Any) -
         See `selection.select`.
     """
     return select(source, names, **options).populations
+
+
+def summary_intervals(
+    member: Population, *, trials: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> dict[str, Interval]:
+    """Give bootstrap intervals of what summarises a population; see `edfkit.bootstrap` for what they cover.
+
+    Parameters
+    ----------
+    member : Population
+        The models.
+    trials : int
+        At least 100.
+    confidence : float
+        Above 0 and below 1.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    dict of str to Interval
+        Of "mean", "median" (percent) and "area" (share). Of the minimum there is none: no resample goes below it.
+
+    Raises
+    ------
+    EdfkitError
+        See `edfkit.bootstrap.bootstrap`.
+    """
+    settings: dict[str, Any] = {"trials": trials, "confidence": confidence, "rng": seed}
+    upto = member.summary.area_to
+    return {
+        statistic: bootstrap(statistic, member.errors, member.weights, upto=upto, **settings)
+        for statistic in ("mean", "median", "area")
+    }
 
 
 def _pair(

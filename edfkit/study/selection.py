@@ -141,8 +141,8 @@ class Selection:
     ----------
     given : str
         The complexity that is controlled for, or "none".
-    error : {"best", "final"}
-        Smallest over the epochs, or after the last one.
+    error : str
+        "best", the smallest over the epochs, "final", after the last one, or after an epoch, such as "5".
     diverged : {"keep", "drop", "censor"}
         What is done with runs that diverged: they keep their error, take no part, or count as 100 %.
     bins : int or None
@@ -210,8 +210,9 @@ def select(
         each.
     range : (float, float), optional
         Raw counts; by default the range that all populations cover.
-    error : {"best", "final"}
-        Smallest error over the epochs, or the one after the last epoch.
+    error : str
+        "best", the smallest over the epochs, "final", the one after the last epoch, or the number of an epoch, counted
+        from 1: the one after that.
     diverged : {"keep", "drop", "censor"}
         Whether runs that diverged keep their error, take no part, or count as 100 %.
     area_to : float
@@ -230,14 +231,13 @@ def select(
     if given == "none" and (bins is not None or range is not None):
         raise EdfkitError("Bins and range belong to a complexity, and given is none; leave them out, or name one.")
     names = check_names(names)
-    column = {"best": "error", "final": "error_final"}[error]
     rows: dict[str, NDArray[np.intp]] = {}
     errors: dict[str, NDArray[np.float64]] = {}
     statuses: dict[str, NDArray[Any]] = {}
     complexities: dict[str, NDArray[np.float64]] = {}
     left_out: dict[str, dict[str, int]] = {}
     for name in names:
-        status, values = source.read(name, "status"), source.read(name, column).astype(float)
+        status, values = source.read(name, "status"), _errors(source, name, error)
         failed, diverging = status == _FAILED, status == _DIVERGED
         usable = ~(failed | diverging) if diverged == "drop" else ~failed
         left_out[name] = {"failed": int(failed.sum())}
@@ -288,6 +288,19 @@ def select(
         for name in names
     ]
     return Selection(given, error, diverged, bins, range, populations)
+
+
+def _errors(source: Source, name: str, error: str) -> NDArray[np.float64]:
+    column = {"best": "error", "final": "error_final"}.get(error)
+    if column is not None:
+        return source.read(name, column).astype(float)
+    curves = source.read(name, "test_error")
+    if not error.isdecimal() or not 1 <= int(error) <= curves.shape[1]:
+        raise EdfkitError(
+            f"The error was to be {error!r}, expected best, final or an epoch of {name}, 1 to {curves.shape[1]}; give "
+            "one of these."
+        )
+    return curves[:, int(error) - 1].astype(float)
 
 
 def read_complexity(source: Source, name: str, given: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:

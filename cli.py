@@ -493,7 +493,7 @@ def list_spaces(as_json: bool) -> None:
     """List the design spaces that come with edfkit."""
     from edfkit.generator.spaces import SPACES
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, "block": space.architecture.block, "configurations": space.size}
         for name, space in SPACES.items()
     ]
@@ -505,7 +505,7 @@ def list_spaces(as_json: bool) -> None:
     click.echo(
         table(
             ["space", "block", "configurations"],
-            [[str(row["name"]), str(row["block"]), _large(int(row["configurations"]))] for row in rows],
+            [[row["name"], row["block"], _large(row["configurations"])] for row in rows],
             left=2,
         )
     )

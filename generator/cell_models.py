@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edfkit import EdfkitError
-from edfkit.generator.cells import OPS, Integers
+from edfkit.generator.cells import Integers
 from edfkit.generator.layers import (
     AuxiliaryHead,
     DeepSupervision,
@@ -23,6 +23,7 @@ from edfkit.generator.layers import (
     convolution,
     normed_convolution,
 )
+from edfkit.schema import OPS
 
 State = tuple[Tensor, Tensor]  # s0 and s1: what the cell before the last put out, and the last
 # The layers of an op on so many channels with such a stride. No layers: the identity. A leading ReLU is not in place.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Extent:
     within: dict[str, float]
 
 
-def measure_extent(space: Space, bounds: Mapping[str, float], *, seed: int = 0, **geometry: int) -> Extent:
+def measure_extent(space: Space, bounds: Mapping[str, float], *, seed: int = 0, **geometry: Any) -> Extent:
     """Count the complexity of all configurations of a space, or of 25,000 if they are more than 67 million.
 
     Parameters

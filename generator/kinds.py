@@ -144,11 +144,12 @@ class Architecture:
         Complexity
             Each an int64 array of shape (models,).
         """
-        images = {"image_size": image_size, "channels": channels, "classes": classes}
+        images: dict[str, Any] = {"image_size": image_size, "channels": channels, "classes": classes}
         if self.block == CELLS:
             cells = self.cells(columns)
             return measure_cells(cells, **images, imagenet_stem=self.stem_stride == 8)
-        return measure(self.block, **columns, **images, stem_stride=self.stem_stride, stem_width=self.stem_width)
+        stem = {"stem_stride": self.stem_stride, "stem_width": self.stem_width}
+        return measure(self.block, **{**columns, **images, **stem})
 
     def cells(self, columns: Mapping[str, NDArray[Any]]) -> Cells:
         """Make the cells that are built of the columns that describe them."""

@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from edfkit import EdfkitError
 from edfkit.generator import cell_models, data
 from edfkit.generator.cell_models import Cell, FactorizedReduce, Stem, build_cells
-from edfkit.generator.cells import OPS, Cells, measure_cells
+from edfkit.generator.cells import Cells, measure_cells
 from edfkit.generator.layers import AuxiliaryHead, DeepSupervision, DropPath
+from edfkit.schema import OPS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,19 +1,23 @@
 """The results of studies as text for a terminal: functions that give lines, or tables of several lines."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edfkit.bootstrap import Interval
-from edfkit.buckets import BucketMeans
-from edfkit.study.compare import Comparison, Pair, Setting
-from edfkit.study.complexity import Complexities, ComplexityStudy
-from edfkit.study.noise import Noise, NoiseStudy
-from edfkit.study.point import PointStudy
-from edfkit.study.samples import DetectionPlan, SampleStudy
-from edfkit.study.search import Curve, SearchStudy
-from edfkit.study.selection import Population, Selection
+if TYPE_CHECKING:  # the modules of the other studies are not loaded to print one
+    from edfkit.bootstrap import Interval
+    from edfkit.buckets import BucketMeans
+    from edfkit.study.compare import Comparison, Pair, Setting
+    from edfkit.study.complexity import Complexities, ComplexityStudy
+    from edfkit.study.noise import Noise, NoiseStudy
+    from edfkit.study.point import PointStudy
+    from edfkit.study.samples import DetectionPlan, SampleStudy
+    from edfkit.study.search import Curve, SearchStudy
+    from edfkit.study.selection import Population, Selection
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

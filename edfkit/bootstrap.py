@@ -17,7 +17,10 @@ from edfkit import EdfkitError
 from edfkit.edf import ROUND_OFF, Floats, checked_sample
 from edfkit.result import Result
 
-STATISTICS = ("mean", "median", "quantile", "area", "prob_better")
+STATISTICS = ("mean", "median", "quantile", "area", "min", "prob_better")
+
+MODELS_PER_DRAW = 20
+"""Least number of models, effectively, for each draw of the search of which "min" is the outcome."""
 
 _CELLS = 2_000_000
 """Numbers in one matrix of trials: 16 MB."""
@@ -35,7 +38,7 @@ class Interval(Result):
     statistic : str
         What was estimated.
     estimate : float
-        From the sample itself; percent for "mean", "median" and "quantile", a share for "area" and "prob_better".
+        From the sample itself; percent, but a share for "area" and "prob_better".
     low, high : float
         Ends of the interval, in the unit of the estimate.
     confidence : float
@@ -89,6 +92,16 @@ def _quantile(errors: Floats, q: float) -> _Batch:
     def summary(masses: list[Floats]) -> Floats:
         cumulative = np.cumsum(masses[0], axis=1)
         return np.asarray(errors[np.argmax(cumulative >= q * (1 - ROUND_OFF) * cumulative[:, -1:], axis=1)])
+
+    return summary
+
+
+def _best_of(errors: Floats, m: int) -> _Batch:
+    """Summarise by the expected smallest error of m draws, as `edfkit.minima.best_of`: E = sum of steps (1 - F)^m."""
+
+    def summary(masses: list[Floats]) -> Floats:
+        left = np.cumsum(masses[0][:, ::-1], axis=1)[:, ::-1]  # from each error on, so that the last is no round-off
+        return np.asarray(errors[0] + (left[:, 1:] / left[:, :1]) ** m @ np.diff(errors))
 
     return summary
 
@@ -165,6 +178,7 @@ def bootstrap(
     weights_b: ArrayLike | None = None,
     q: float = 0.5,
     upto: float = 50.0,
+    m: int | None = None,
     trials: int = 2000,
     confidence: float = 0.95,
     rng: np.random.Generator | int,
@@ -196,15 +210,20 @@ def bootstrap(
 
     Other intervals are no better. In the same samples the basic bootstrap covered medians in 0.75 to 0.89; the
     accelerated one (BCa) was within 0.02 of this one (far lower at the 0.1 quantile of 20), and lower by up to 0.06
-    with weights. The minimum is refused: no trial goes below the best model, so an interval would hold the population's
-    only where that was drawn, in 0.5 % of samples of 200 of 25,000; for it there is `share_of_best`.
+    with weights.
+
+    The minimum is that of a search of m draws, and what is estimated is its expectation, as in `edfkit.minima.best_of`.
+    With 20 models for each draw the interval covered in 0.90 to 0.95 of 500 samples each of gamma, beta and lognormal
+    errors (m = 2 of 50, 10 of 200, 50 of 1,000), with 10 in 0.83 to 0.93, with one in 0.45 to 0.62, as no trial goes
+    below the best model: fewer than 20 are refused. Of the smallest error of all, without m, there is no such interval
+    (it would hold it in 0.5 % of samples of 200 of 25,000): for it there is `share_of_best`.
 
     Parameters
     ----------
     statistic : str or callable
-        "mean", "median", "quantile", "area", or "prob_better" of A against B, as in `edfkit.edf` and `edfkit.compare`;
-        or a function of errors and weights that returns a number: it gets the models of equal error and weight as one
-        model that has the weight of all.
+        "mean", "median", "quantile", "area", "min" of m draws, or "prob_better" of A against B, as in `edfkit.edf`,
+        `edfkit.minima` and `edfkit.compare`; or a function of errors and weights that returns a number: it gets the
+        models of equal error and weight as one model that has the weight of all.
     errors : array_like, shape (n,)
         Percent, 0 to 100; of sample A.
     weights : array_like, shape (n,), optional
@@ -215,6 +234,8 @@ def bootstrap(
         Of "quantile", above 0 and below 1.
     upto : float
         Of "area", percent, above 0.
+    m : int, optional
+        Of "min": draws of the search, from 1 to a 20th of the effective number of models.
     trials : int
         Number of bootstrap samples, at least 100.
     confidence : float
@@ -230,7 +251,7 @@ def bootstrap(
     ------
     EdfkitError
         If the sample cannot say how much the statistic varies: a single model; a quantile beside which there may be no
-        model; samples without any overlap; the minimum. If a parameter is outside its range, and see
+        model; samples without any overlap; the minimum of too many draws. If a parameter is outside its range, and see
         `edfkit.edf.checked_sample`.
     """
     tail = (1 - _checked_share(confidence)) / 2
@@ -244,7 +265,7 @@ def bootstrap(
     samples = [_Kinds(errors, weights)] + ([] if errors_b is None else [_Kinds(errors_b, weights_b)])
     if min(sample.models for sample in samples) < 2:
         raise EdfkitError("errors: one model was given, which cannot say how models vary: give at least 2, better 20.")
-    summary = _summary(statistic, samples, q if statistic == "quantile" else 0.5, upto, tail)
+    summary = _summary(statistic, samples, q if statistic == "quantile" else 0.5, upto, m, tail)
     estimate = float(summary([sample.whole() for sample in samples])[0])
     if statistic == "prob_better" and estimate in (0, 1):
         raise EdfkitError(
@@ -263,18 +284,30 @@ def bootstrap(
     return Interval(name, estimate, low, high, confidence, "percentile", trials, seed)
 
 
-def _summary(statistic: str | Statistic, samples: list[_Kinds], q: float, upto: float, tail: float) -> _Batch:
+def _effective_models(sample: _Kinds) -> float:
+    """Compute the effective number of models, see `edfkit.edf.effective_size`."""
+    return float((sample.counts @ sample.weights) ** 2 / (sample.counts @ sample.weights**2))
+
+
+def _summary(
+    statistic: str | Statistic, samples: list[_Kinds], q: float, upto: float, m: int | None, tail: float
+) -> _Batch:
     """Return the function that summarises many bootstrap samples, or refuse the statistic."""
     errors = samples[0].errors
     if callable(statistic):
         return _custom(statistic, errors)
     if statistic == "min":
         n = samples[0].models
-        raise EdfkitError(
-            f"min: a bootstrap interval was asked for, but no resample goes below the best model, so it would not hold "
-            f"the population's minimum: say instead that with confidence {1 - 2 * tail:g} the best of {n} is among the "
-            f"best {100 * share_of_best(n, 1 - 2 * tail):.3g} % (share_of_best), or take a quantile."
-        )
+        most = int(_effective_models(samples[0]) / MODELS_PER_DRAW)
+        if m is None or not 1 <= m <= most:
+            asked = "no number of draws m was given" if m is None else f"that of m = {m} draws was asked for"
+            advice = f"give an m from 1 to {most}" if most else f"take {MODELS_PER_DRAW} models or more"
+            raise EdfkitError(
+                f"min: {asked}, but no resample goes below the best model, so only the minimum of searches far smaller "
+                f"than the sample has an interval: {advice}, or say of the best of all {n} that with confidence "
+                f"{1 - 2 * tail:g} it is among the best {100 * share_of_best(n, 1 - 2 * tail):.3g} % (share_of_best)."
+            )
+        return _best_of(errors, m)
     if statistic in ("median", "quantile"):
         if not 0 < q < 1:
             raise EdfkitError(f"q: {q:g} was given, but a share between 0 and 1 is needed: divide percent by 100.")

@@ -11,6 +11,7 @@ from edfkit import EdfkitError
 from edfkit.bootstrap import bootstrap, share_of_best
 from edfkit.compare import prob_better
 from edfkit.edf import Floats, area, mean, quantiles
+from edfkit.minima import best_of
 
 Sample = tuple[Floats, Floats]
 
@@ -54,13 +55,14 @@ def test_trials_equal_resampled_models_one_by_one() -> None:
         "mean": mean,
         "median": lambda e, w: float(quantiles(e, 0.5, w)),
         "area": lambda e, w: area(e, 50, w),
+        "min": lambda e, w: float(best_of(e, [2], w).error[0]),
     }
     for statistic, summary in summaries.items():
         for seed in (0, 1, 2):
             rng = np.random.default_rng(seed)
             rows = rng.integers(0, E.size, (1_000, E.size))
             trials = np.sort([summary(E[row], w[row]) for row in rows])
-            interval = bootstrap(statistic, E, w, trials=4_000, rng=rng)
+            interval = bootstrap(statistic, E, w, m=2, trials=4_000, rng=rng)
             for end, share in ((interval.low, 0.025), (interval.high, 0.975)):
                 # The end is the quantile of a share that four standard errors reach.
                 within = 4 * np.sqrt(share * (1 - share) * (1 / 1_000 + 1 / 4_000))
@@ -184,19 +186,20 @@ def test_weighted_quantiles_that_are_not_refused_are_covered() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("statistic", ["mean", "median", "quantile", "area", "prob_better"])
+@pytest.mark.parametrize("statistic", ["mean", "median", "quantile", "area", "min", "prob_better"])
 def test_coverage_is_what_the_documentation_says(statistic: str) -> None:
     rng, many = np.random.default_rng(0), drawn(np.random.default_rng(7), 1_000_000)
     q = {"quantile": 0.1}.get(statistic, 0.5)
     truth = {
         "mean": lambda: mean(many),
         "area": lambda: area(many, 50),
+        "min": lambda: float(best_of(many, [10]).error[0]),
         "prob_better": lambda: prob_better(many, drawn(np.random.default_rng(8), 1_000_000, 1)),
     }.get(statistic, lambda: float(quantiles(many, q)))()
     held = 0
     for _ in range(600):
         other = drawn(rng, 200, 1) if statistic == "prob_better" else None
-        interval = bootstrap(statistic, drawn(rng, 200), errors_b=other, q=q, trials=500, rng=rng)
+        interval = bootstrap(statistic, drawn(rng, 200), errors_b=other, q=q, m=10, trials=500, rng=rng)
         held += interval.low <= truth <= interval.high
     assert held / 600 == pytest.approx(0.95, abs=0.03)
 
@@ -210,8 +213,10 @@ def test_coverage_is_what_the_documentation_says(statistic: str) -> None:
         (lambda: bootstrap("mode", E, rng=0), "statistic: mode was given, but one of mean, median, quantile, area"),
         (
             lambda: bootstrap("min", np.arange(100), rng=0),
-            r"min: .* the best of 100 is among the best 2.95 % \(share_of",
+            r"min: no number of draws m .* m from 1 to 5, .* all 100 .* among the best 2.95 % \(share_of",
         ),
+        (lambda: bootstrap("min", np.arange(100), m=6, rng=0), "min: that of m = 6 draws was asked for"),
+        (lambda: bootstrap("min", E, [20] + [1] * 59, m=1, rng=0), "min: .* take 20 models or more"),
         (
             lambda: bootstrap("quantile", E[:20], q=0.1, rng=0),
             "quantile: q = 0.1 was asked for, but where one model has up to",

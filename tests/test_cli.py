@@ -220,7 +220,7 @@ def test_describe_as_json_all_there_is(call: Call) -> None:
 def test_describe_gives_intervals_on_request(call: Call) -> None:
     options = ("describe", "resnet", "--bootstrap", 200, "--confidence", 0.9, "--seed", 2)
     found = document(call(*options, "--json"))["spaces"][0]["intervals"]
-    assert list(found) == ["mean", "median", "area"]
+    assert list(found) == ["mean", "median", "area", "best of 25"]
     assert {(one["trials"], one["confidence"], one["seed"]) for one in found.values()} == {(200, 0.9, 2)}
     median = found["median"]
     said = f"median {median['estimate']:.2f} ({median['low']:.2f} to {median['high']:.2f})"

@@ -318,7 +318,8 @@ def test_intervals_of_a_summary_are_those_of_the_bootstrap() -> None:
     with Archive(BUNDLED["digits"]) as archive:
         (member,) = describe_populations(archive, ["resnet"], area_to=20.0)
     found = summary_intervals(member, trials=200, confidence=0.9, seed=4)
-    assert list(found) == ["mean", "median", "area"]
+    assert list(found) == ["mean", "median", "area", "best of 25"]
+    assert found["best of 25"] == bootstrap("min", member.errors, m=25, trials=200, confidence=0.9, rng=4)
     assert found["area"] == bootstrap("area", member.errors, upto=20.0, trials=200, confidence=0.9, rng=4)
     assert found["mean"].low < member.summary.mean < found["mean"].high
     assert found["median"].estimate == member.summary.median

@@ -1,7 +1,8 @@
 """The command line: one short command a verb, which parses, calls and prints. Start-up counts: imports stay inside."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from edfkit import EdfkitError, __version__
 
 if TYPE_CHECKING:
     from edfkit.archive import Archive
+    from edfkit.exchange.foreign import Imported
     from edfkit.generator.kinds import Space
     from edfkit.generator.run import Plan
     from edfkit.published import Published
@@ -62,8 +64,8 @@ _reads = _with(
         "--archive",
         "where",
         metavar="WHERE",
-        help="Archive file, published JSON file or folder of them, or the name of a bundled archive.  "
-        "[default: $EDFKIT_ARCHIVE, else digits]",
+        help="Archive file or its address (https://...), published JSON file or folder of them, or the name of an "
+        "archive (edfkit datasets list).  [default: $EDFKIT_ARCHIVE, else nds if downloaded, else digits]",
     ),
     click.option(
         "--error",
@@ -431,6 +433,311 @@ def verify(where: str, complexity: bool) -> None:
         raise EdfkitError(
             f"The complexities of {wrong:,} models are not those of their networks; correct the source of {where}."
         )
+
+
+# Importing and exporting
+
+
+_OUTPUT = click.option("-o", "--output", "target", type=_PATH, required=True, metavar="ARCHIVE", help="File to write.")
+_NAME = click.option("--name", help="Name of the population.")
+_UNIT = click.option("--unit", type=click.Choice(["percent", "share"]), help="Of the errors.")
+_described = _with(
+    click.option("--title", help="What the archive is."),
+    click.option("--license", help="Terms of use."),
+    click.option("--dataset", help="What the models were trained on."),
+)
+_roles = _with(
+    *(
+        click.option(f"--{role}", metavar="COL", help=f"Column of {what}.")
+        for role, what in (
+            ("params", "parameters"),
+            ("flops", "flops, by your own count"),
+            ("macs", "multiply-adds"),
+            ("acts", "activations"),
+        )
+    )
+)
+
+
+@edfkit.group("import")
+def import_() -> None:
+    """Make an archive of published files, or of another tool's data."""
+
+
+@import_.command("nds")
+@click.argument("sources", type=_PATH, metavar="SOURCE...", nargs=-1, required=True)
+@_OUTPUT
+@click.option("--title", help="What the archive is.  [default: the names of the files]")
+@click.option("--license", default="not stated", show_default=True, help="Terms of use.")
+def import_nds(sources: tuple[Path, ...], target: Path, title: str | None, license: str) -> None:
+    """Import the published files.
+
+    A SOURCE is their zip, which is read in place, a folder of them, or a JSON file. Each list of a file becomes a
+    population, and edfkit export nds gives the files back.
+    """
+    from edfkit.exchange import nds
+
+    with _bytes_read(nds.total_bytes(sources)) as advance:
+        imported = nds.import_nds(sources, target, title=title, license=license, progress=advance)
+    for name, models in imported.populations.items():
+        click.echo(f"{name}: {models:,} models")
+    if imported.left_out:
+        click.echo(f"left out, no published files: {imported.left_out:,}")
+    _say(imported.notes)
+    _print_written(target)
+
+
+@contextmanager
+def _bytes_read(total: int) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how much has been read; give the function to say so."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda size: progress.advance(task, size)
+
+
+@import_.command("pycls")
+@click.argument("file", type=_PATH)
+@_OUTPUT
+@_NAME
+@click.option("--ema", is_flag=True, help="Take the errors of the averaged weights.")
+@_described
+def import_pycls(file: Path, target: Path, **options: Any) -> None:
+    """Import a sweep.json of pycls as one population."""
+    from edfkit.exchange import pycls
+
+    _print_import(target, pycls.import_pycls(file, target, **options))
+
+
+@import_.command("optuna")
+@click.argument("storage")
+@click.argument("study", required=False)
+@_OUTPUT
+@_NAME
+@click.option("--value", type=click.IntRange(0), help="Which value is the error, from 0, if a study has several.")
+@_UNIT
+@_roles
+@_described
+def import_optuna(storage: str, study: str | None, target: Path, **options: Any) -> None:
+    """Import the trials of an Optuna STUDY as one population.
+
+    STORAGE is an SQLite file, a journal file, or the URL of a storage, and is only read. A value that is maximised is
+    taken for an accuracy. COL is a parameter or a user attribute.
+    """
+    from edfkit.exchange import optuna
+
+    _print_import(target, optuna.import_optuna(storage, study, target, **options))
+
+
+@import_.command("table")
+@click.argument("file", type=_PATH)
+@_OUTPUT
+@click.option("--error", metavar="COL", help="Column of the test errors.")
+@click.option("--accuracy", metavar="COL", help="Column of the test accuracies, instead.")
+@_UNIT
+@click.option("--final", metavar="COL", help="Column of the errors or accuracies after the last epoch.")
+@click.option("--space", metavar="COL", help="Column that names the design space of each model.")
+@_NAME
+@_roles
+@click.option("--seed", metavar="COL", help="Column of seeds.")
+@click.option("--lr", metavar="COL", help="Column of initial learning rates.")
+@click.option("--wd", metavar="COL", help="Column of weight decays.")
+@click.option("--seconds", metavar="COL", help="Column of training times.")
+@click.option("--id", metavar="COL", help="Column of identifiers.")
+@click.option("--status", metavar="COL", help="Column of how the training ended: finished, diverged or failed.")
+@_described
+def import_table(file: Path, target: Path, **options: Any) -> None:
+    """Import a table with a row for each model: CSV, TSV, JSON lines or Parquet.
+
+    Columns called params, flops, macs, acts, seed, lr, wd, seconds or id are found without an option. The others become
+    variables of their own.
+    """
+    from edfkit.exchange import tables
+
+    _print_import(target, tables.import_table(file, target, **options))
+
+
+def _print_import(target: Path, imported: "Imported") -> None:
+    for name, models in imported.models.items():
+        failed = f", of which {imported.failed[name]:,} failed" if name in imported.failed else ""
+        click.echo(f"{name}: {models:,} models{failed}")
+    for reason, count in imported.left_out.items():
+        click.echo(f"left out, {reason}: {count:,}")
+    _say(imported.notes)
+    _print_written(target)
+
+
+def _print_written(target: Path) -> None:
+    click.echo(f"{click.format_filename(target)}: {target.stat().st_size / 1e6:.2f} MB")
+
+
+@edfkit.group()
+def export() -> None:
+    """Write populations in the format of other tools."""
+
+
+@export.command("nds")
+@click.argument("archive", type=_PATH)
+@click.option("-o", "--output", "folder", type=_PATH, required=True, metavar="FOLDER", help="Where to write the files.")
+@click.option("--space", "spaces", multiple=True, metavar="SPACE", help="Only this population; may be repeated.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+def export_nds(archive: Path, folder: Path, spaces: tuple[str, ...], force: bool) -> None:
+    """Write the populations of an ARCHIVE as published files, JSON.
+
+    What was imported from published files comes back: the same records with the same keys and equal numbers.
+    """
+    from edfkit.exchange import nds
+
+    exported = nds.export_nds(archive, folder, spaces or None, force=force)
+    for name, records in exported.files.items():
+        click.echo(f"{folder / name}: {records:,} records")
+    for name, count in exported.left_out.items():
+        click.echo(f"{name}: {count:,} failed models left out")
+
+
+@edfkit.command()
+@click.argument("archives", type=_PATH, metavar="ARCHIVE...", nargs=-1, required=True)
+@_OUTPUT
+@click.option("--force", is_flag=True, help="Join even what was trained on other data or in another way.")
+@click.option("--title", help="What the archive is.  [default: the titles of all]")
+@click.option("--source", help="Who made it, and how.  [default: those of all]")
+@click.option("--license", help="Terms of use.  [default: those of all]")
+def merge(archives: tuple[Path, ...], target: Path, **options: Any) -> None:
+    """Merge ARCHIVEs into one; populations of the same name are joined."""
+    from edfkit.combine import merge as merge_archives
+
+    _print_combined(target, merge_archives(archives, target, **options))
+
+
+@edfkit.command()
+@click.argument("archive", type=_PATH)
+@_OUTPUT
+@click.option("--space", "spaces", multiple=True, metavar="SPACE", help="Take this population; may be repeated.")
+@click.option("--given", type=click.Choice(["params", "flops", "macs", "acts"]), default="params", show_default=True,
+              help="Complexity that --range is about.")  # fmt: skip
+@_RANGE
+@click.option("--status", type=click.Choice(["finished", "diverged", "failed"]), multiple=True,
+              help="Take models that ended so; may be repeated.")  # fmt: skip
+@click.option("--models", type=click.IntRange(1), help="Draw this many models of each population.")
+@_SEED
+def subset(archive: Path, target: Path, spaces: tuple[str, ...], status: tuple[str, ...], **options: Any) -> None:
+    """Take some models of an ARCHIVE into another one."""
+    from edfkit.combine import subset as take
+
+    _print_combined(target, take(archive, target, spaces=spaces or None, status=status or None, **options))
+
+
+def _print_combined(target: Path, written: dict[str, int]) -> None:
+    for name, models in written.items():
+        click.echo(f"{name}: {models:,} models")
+    _print_written(target)
+
+
+# Published archives
+
+
+@edfkit.group()
+def datasets() -> None:
+    """List, download, check and publish archives.
+
+    The registry that comes with edfkit knows the published files, nds, and the bundled archive, digits. EDFKIT_REGISTRY
+    adds registries of your own; EDFKIT_DATA says where downloads are kept, and EDFKIT_OFFLINE=1 forbids the network.
+    """
+
+
+_NAMED = click.argument("name", metavar="NAME")
+
+
+@datasets.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_datasets(as_json: bool) -> None:
+    """List the archives of the registries, and say which are on this machine."""
+    from edfkit.datasets import registry, store
+    from edfkit.text import table
+
+    rows = [(entry, store.installed(entry.name)) for entry in registry.entries()]
+    if as_json:
+        found = [
+            {"name": e.name, "version": e.version, "title": e.title, "path": None if path is None else str(path)}
+            for e, path in rows
+        ]
+        _print_json({"archives": found})
+        return
+    cells = [[e.name, e.version, "here" if path else "not downloaded", e.title] for e, path in rows]
+    click.echo(table(["name", "version", "on this machine", "title"], cells, left=4))
+
+
+@datasets.command()
+@_NAMED
+def info(name: str) -> None:
+    """Say what the archive NAME is, where it comes from, and what is here of it."""
+    from edfkit.datasets import registry, store
+
+    entry = registry.find(name)
+    click.echo(f"{entry.name} {entry.version}: {entry.title}")
+    for what, value in (("licence", entry.license), ("citation", entry.citation), ("data card", entry.card)):
+        if value:
+            click.echo(f"{what}: {value}")
+    for file in entry.files:
+        size = "size not known" if file.size is None else f"{file.size:,} bytes"
+        click.echo(f"{file.name}: {size}, sha256 {file.sha256 or 'not known'}")
+        _say(f"  {url}" for url in file.urls)
+    state = store.state(name)
+    click.echo(
+        "not downloaded" if state is None else f"here: {state.path}, {state.size:,} bytes, sha256 {state.sha256}"
+    )
+    if state and state.members:
+        click.echo(str(state.members))
+
+
+@datasets.command()
+@_NAMED
+def path(name: str) -> None:
+    """Print where the archive NAME lies on this machine."""
+    from edfkit.datasets import registry, store
+
+    found = store.installed(name)
+    if found is None:
+        registry.find(name)
+        raise EdfkitError(f"{name} is not on this machine; edfkit datasets download {name} fetches it.")
+    click.echo(str(found))
+
+
+@datasets.command()
+@_NAMED
+@click.option("--from", "from_file", type=_PATH, metavar="FILE", help="Take this copy instead of downloading.")
+def download(name: str, from_file: Path | None) -> None:
+    """Download the archive NAME, check it, and convert it if need be; nothing is done if it is here."""
+    from edfkit.datasets import store
+
+    state = store.obtain(name, from_file=from_file, progress=True)
+    click.echo(f"{state.name} {state.version}: {state.path}, {state.size:,} bytes")
+    if state.members:
+        click.echo(str(state.members))
+
+
+@datasets.command("verify")
+@_NAMED
+def verify_dataset(name: str) -> None:
+    """Check that the archive NAME is as it was when it was downloaded, and whole."""
+    from edfkit.datasets import store
+
+    state = store.check(name)
+    click.echo(f"{state.name} {state.version}: whole, sha256 {state.sha256}")
+
+
+@datasets.command()
+@_NAMED
+def remove(name: str) -> None:
+    """Remove the archive NAME from this machine."""
+    from edfkit.datasets import store
+
+    removed = store.remove(name)
+    click.echo(f"{removed.name}: {len(removed.files):,} files removed, {removed.freed:,} bytes freed")
+    _say(f"kept: {path}" for path in removed.kept)
 
 
 # Generating

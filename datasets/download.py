@@ -33,24 +33,6 @@ _REDIRECTS = 5
 _FLUSH = 2**23
 
 
-def data_folder() -> Path:
-    """Give the folder of downloaded archives: EDFKIT_DATA, else the platform's folder for caches.
-
-    Returns
-    -------
-    Path
-        It need not exist: what writes there makes it.
-    """
-    if where := os.environ.get("EDFKIT_DATA"):
-        return Path(where).expanduser().absolute()
-    if sys.platform == "linux":  # what platformdirs gives, without the 30 ms that it takes to load
-        cache = os.environ.get("XDG_CACHE_HOME", "").strip()
-        return (Path(cache) if os.path.isabs(cache) else Path.home() / ".cache") / "edfkit"
-    from platformdirs import user_cache_dir  # pooch.os_cache, without loading pooch
-
-    return Path(user_cache_dir("edfkit"))
-
-
 def download(
     urls: Sequence[str],
     target: Path,

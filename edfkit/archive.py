@@ -4,18 +4,23 @@ What they hold, and the rules for it, is in `edfkit.schema`.
 
 Every byte that reading here goes by lies under a checksum. Values have Fletcher32, so text is stored as fixed-width
 characters: neither gzip nor checksums reach HDF5's variable-length data. The metadata have HDF5's own checksums, which
-only the file layout of HDF5 1.10 and later has throughout.
+only the file layout of HDF5 1.10 and later has throughout. Fletcher32 covers each chunk alone and goes unharmed with a
+chunk that is moved, so every variable has besides, in its attribute `crc32`, the CRC-32 of its stored values, for every
+`crc32_rows` rows in C order.
+
+Real numbers of few decimals are stored as whole ones, as CF has it (`scale_factor`, `_FillValue` for NaN), which takes
+a third of the space. Divided by a power of ten they are the same doubles again; CF's product may be off by a rounding.
 """
 
 from __future__ import annotations
 
-import io
+import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,15 +30,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.files import replacing
+from edfkit.files import Disk, replacing
+from edfkit.remote import Address, Blocks, is_address, open_address
 from edfkit.schema import (
     FORMAT,
     FORMAT_VERSION,
     TEXT,
     VARIABLES,
+    Ids,
     Shape,
     check_dims,
     check_flags,
+    check_group,
     check_name,
     check_relations,
     check_root,
@@ -41,20 +49,27 @@ from edfkit.schema import (
     check_structure,
     check_values,
     flag_attrs,
+    hashed,
     listed,
     specs,
     stored_dims,
 )
 
 if TYPE_CHECKING:
+    import h5netcdf
     import xarray
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_CHUNK_BYTES = 2**20
+_CHUNK_BYTES = 2**20  # what HDF5 keeps at hand of a variable, so that reading on within a chunk costs nothing
+_PIECE_ROWS, _PIECE_BYTES = 2**20, 2**26
 # HDF5 keeps attributes up to 64 KiB in the object header, under its checksum. An object with more than 8 of them moves
-# them to a heap, which leaves those above 4 KiB unchecked; the root is created so that it never does (see `_image`).
+# them to a heap, which leaves those above 4 KiB unchecked; the root is created so that it never does (see `_created`).
 _ROOT_ATTR_BYTES, _ATTR_BYTES = 60_000, 4_000
 _HIDDEN_ATTRS = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")  # netCDF's own; the others start with `_`
+_STORAGE_ATTRS = ("scale_factor", "add_offset", "crc32", "crc32_rows")  # of variables: how they are stored
+_DIGESTS = 999  # at most: as an attribute they stay below 4,000 bytes
+# Numbers with at most 6 decimals are told apart by the quotient as by their text, and these are what records have.
+_DECIMALS = (0, 1, 2, 3, 4, 6)
 _BARE_DIMENSION = b"This is a netCDF dimension but not a netCDF variable."
 
 
@@ -75,6 +90,45 @@ class Variable:
     values: ArrayLike
     dims: tuple[str, ...] | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A variable without its values: what it takes to store them bit by bit.
+
+    Parameters
+    ----------
+    dtype : dtype
+        As stored: `S1` for text, whole numbers for real ones that are packed.
+    dims : tuple of str
+        One name per axis of the values.
+    shape : tuple of int
+        As stored: text has its characters, in UTF-8, as one axis more.
+    attrs : mapping, optional
+        As those of `Variable`.
+    decimals : int, optional
+        Of real numbers that are packed: the values times 10**decimals are stored.
+    """
+
+    dtype: np.dtype[Any]
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    decimals: int | None = None
+
+    def of(self, models: int) -> Field:
+        """Give the same for another number of models; what does not run along them stays."""
+        return replace(self, shape=(models, *self.shape[1:])) if self.dims[0] == "model" else self
+
+    @property
+    def type(self) -> np.dtype[Any]:
+        """The type of the values as they are read."""
+        return self.dtype if self.decimals is None else np.dtype("<f8")
+
+    def holds(self, values: NDArray[np.float64]) -> bool:
+        """Tell whether real values, packed like this, are stored without loss."""
+        packed = None if self.decimals is None else _packed(values, self.decimals)
+        return self.decimals is None or (packed is not None and packed.dtype.itemsize <= self.dtype.itemsize)
 
 
 # --- Writing
@@ -101,41 +155,387 @@ def write(
     attrs : mapping of str to str
         The root attributes: all of `edfkit.schema.REQUIRED_ATTRS` (`recipe` is JSON), and any others.
     group_attrs : mapping of str to mapping, optional
-        Attributes of each population.
+        Attributes of each population; `dataset` and `recipe` (JSON) take precedence over those of the root.
 
     Raises
     ------
     EdfkitError
         If the input breaks a rule of the format or the file cannot be written.
     """
-    path = Path(path)
-    root = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    root |= {name: attrs[name] for name in sorted(attrs) if name not in root}
-    check_root(path, root)
-    _check_attrs(str(path), root, _ROOT_ATTR_BYTES)
-    if not populations:
-        raise EdfkitError(f"{path}: there are no populations to write, expected at least one; give it.")
     group_attrs = group_attrs or {}
     if unknown := sorted(set(group_attrs) - set(populations)):
         raise EdfkitError(
             f"{path}: attributes are given for {listed(unknown)}, which is no population to write; correct it."
         )
-    groups: dict[str, dict[str, Variable]] = {}
-    for name in sorted(populations):
-        where = _where(path, name)
-        check_name(str(path), "a population", name, r"[a-z0-9][a-z0-9._-]{0,99}")
-        _check_attrs(where, group_attrs.get(name, {}))
-        groups[name] = _columns(where, populations[name])
+    with writing(path, attrs) as writer:
+        for name in sorted(populations):
+            writer.add(name, populations[name], group_attrs.get(name))
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str], attrs: Mapping[str, str]) -> Iterator[Writer]:
+    """Write an archive population by population: as `write` does, but with one of them in memory at a time.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write or replace; it is put in place, checked, when the block ends without an exception.
+    attrs : mapping of str to str
+        The root attributes, see `write`.
+
+    Yields
+    ------
+    Writer
+        Takes the populations.
+
+    Raises
+    ------
+    EdfkitError
+        See `write`; also if no population was given.
+    """
+    path = Path(path)
+    root = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    root |= {name: attrs[name] for name in sorted(attrs) if name not in root}
+    check_root(path, root)
+    _check_attrs(str(path), root, _ROOT_ATTR_BYTES)
+    disk: Disk | None = None
+    raised: tuple[BaseException, object] | None = None  # in the caller's block, with the file that it names
     try:
-        image = _image(root, groups, group_attrs)
-    except MemoryError as error:
+        with replacing(path) as temporary:
+            with Disk(temporary) as disk:
+                with _created(disk, root) as file:
+                    writer = Writer(path, file, disk)
+                    try:
+                        yield writer
+                    except BaseException as error:
+                        raised = error, getattr(error, "filename", None)
+                        raise
+                    writer.end()
+                disk.check()
+            try:
+                validate(temporary)
+            except EdfkitError as error:
+                raise EdfkitError(f"{path} was not written: read back, it failed ({error}); check the disk.") from error
+    except OSError as error:
+        if raised and raised[0] is error and not (disk and disk.error):
+            error.filename = raised[1]
+            raise
+        room = f"{disk.size} bytes and more" if disk else "new files"
         raise EdfkitError(
-            f"{path} was not written: there is not enough memory to build it; write it in parts."
+            f"{path} was not written ({error.strerror or error}); check that its folder takes {room}."
         ) from error
-    _replace(path, image)
 
 
-def _columns(where: str, given: Mapping[str, ArrayLike | Variable]) -> dict[str, Variable]:
+class Writer:
+    """Takes the populations of an archive, see `writing`."""
+
+    def __init__(self, path: Path, file: h5netcdf.File, disk: Disk) -> None:
+        self._path, self._file, self._disk = path, file, disk
+        self._names: set[str] = set()
+        self._begun: str | None = None  # a population that is not whole yet
+
+    def add(
+        self,
+        name: str,
+        columns: Mapping[str, ArrayLike | Variable],
+        group_attrs: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        """Write a population.
+
+        Parameters
+        ----------
+        name, columns, group_attrs
+            Its name, variables and attributes, see `write`.
+
+        Raises
+        ------
+        EdfkitError
+            If they break a rule of the format.
+        """
+        where = self._check(name, group_attrs)
+        try:
+            stored = _columns(where, columns)
+            sinks = self._begin(name, {variable: column for variable, (column, _) in stored.items()}, group_attrs)
+            for variable, (_, values) in stored.items():
+                sinks[variable].append(values)
+                self._disk.check()
+        except MemoryError as error:
+            raise EdfkitError(
+                f"{self._path} was not written: there is not enough memory to build it; write it in parts."
+            ) from error
+        self._finish(sinks)
+
+    def stream(
+        self,
+        name: str,
+        fields: Mapping[str, Field],
+        blocks: Iterable[Mapping[str, ArrayLike]],
+        group_attrs: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        """Write a population that comes in blocks of models, of which the whole need not fit in memory.
+
+        Of each id 8 bytes are kept, of each variable 1 MiB, and besides only the block at hand.
+
+        Parameters
+        ----------
+        name, group_attrs
+            Its name and attributes, see `write`.
+        fields : mapping of str to Field
+            Its variables; `Archive.field` gives those of another population.
+        blocks : iterable of mapping of str to array_like
+            The values of all variables for the next models, down to the last one. Variables that do not run along the
+            models are in the first block.
+
+        Raises
+        ------
+        EdfkitError
+            If the fields or values break a rule of the format, or do not fit each other.
+        """
+        where = self._check(name, group_attrs)
+        fields = _checked_fields(where, fields)
+        models = fields["id"].shape[0]
+        sinks = self._begin(name, fields, group_attrs)
+        ids, first = Ids(models), 0
+        for block in blocks:
+            taken = {v: f for v, f in fields.items() if first == 0 or f.dims[0] == "model"}
+            stored, count = _block(where, taken, block, first)
+            if first + count > models:
+                raise EdfkitError(
+                    f"{where}: blocks of {first + count} models came, expected {models}; count them again."
+                )
+            ids.add(stored["id"])
+            for variable, values in stored.items():
+                sinks[variable].append(values)
+                self._disk.check()
+            first += count
+        if first != models:
+            raise EdfkitError(f"{where}: blocks of {first} models came, expected {models}; count them again.")
+        self._finish(sinks)
+        ids.check(where, sinks["id"].pieces)
+
+    def _check(self, name: str, group_attrs: Mapping[str, object] | None) -> str:
+        where = _where(self._path, name)
+        check_name(str(self._path), "a population", name, r"[a-z0-9][a-z0-9._-]{0,99}")
+        if name in self._names:
+            raise EdfkitError(f"{where} has been written before, expected another name; join the two, or rename one.")
+        _check_attrs(where, group_attrs or {})
+        check_group(where, group_attrs or {})
+        return where
+
+    def _begin(
+        self, name: str, fields: Mapping[str, Field], group_attrs: Mapping[str, object] | None
+    ) -> dict[str, _Sink]:
+        self._names.add(name)
+        self._begun = name
+        group = self._file.create_group(name)
+        for key, value in sorted((group_attrs or {}).items()):
+            group.attrs[key] = _attribute(value)
+        on_disk = {variable: stored_dims(variable, column.dims, column.dtype) for variable, column in fields.items()}
+        shapes = [zip(on_disk[variable], column.shape, strict=True) for variable, column in fields.items()]
+        group.dimensions = {dim: size for shape in shapes for dim, size in shape}
+        return {v: _Sink(group, v, on_disk[v], column) for v, column in fields.items()}
+
+    def _finish(self, sinks: Mapping[str, _Sink]) -> None:
+        for sink in sinks.values():
+            sink.end()
+        self._disk.check()
+        self._begun = None
+
+    def end(self) -> None:
+        """Check that there is a population, and that each is whole."""
+        if not self._names:
+            raise EdfkitError(f"{self._path}: there are no populations to write, expected at least one; give it.")
+        if self._begun:
+            raise EdfkitError(f"{_where(self._path, self._begun)} was begun and not finished; write the archive again.")
+
+
+class _Sink:
+    """A variable in a file that takes its values piece by piece, and writes each chunk once."""
+
+    def __init__(self, group: h5netcdf.Group, name: str, dims: tuple[str, ...], column: Field) -> None:
+        rows = _power_of_two(_CHUNK_BYTES // (column.dtype.itemsize * math.prod(column.shape[1:])))
+        self._length, self._chunk = column.shape[0], rows
+        self._digest_rows = max(rows, 2 * _power_of_two(-(-self._length // _DIGESTS) - 1))
+        self._variable = group.create_variable(
+            name,
+            dims,
+            column.dtype,
+            chunks=(min(rows, self._length), *column.shape[1:]),
+            fillvalue=None if column.decimals is None else np.iinfo(column.dtype).min,
+            compression="gzip",
+            shuffle=True,
+            fletcher32=True,
+        )
+        for key, value in column.attrs.items():
+            self._variable.attrs[key] = _attribute(value)
+        if column.decimals is not None:
+            self._variable.attrs["scale_factor"] = _attribute(1 / 10**column.decimals)
+        if column.dtype == "S1":
+            self._variable.attrs["_Encoding"] = _attribute("utf-8")
+        self._dataset: h5py.Dataset = group._h5group[name]
+        self._held: list[NDArray[Any]] = []
+        self._written = self._count = 0
+        self._digests = _Digests(self._digest_rows)
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Take the next rows, and write those that fill chunks."""
+        self._held.append(values)
+        self._count += len(values)
+        stop = self._count if self._count == self._length else self._count // self._chunk * self._chunk
+        if stop > self._written:
+            held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+            ready, rest = np.split(held, [stop - self._written])
+            self._dataset[self._written : stop] = ready
+            self._digests.add(ready)
+            self._held, self._written = [rest.copy()], stop
+
+    def end(self) -> None:
+        """Write the digests, when all values are there."""
+        self._variable.attrs["crc32"] = np.array(self._digests.all(), "<u4")
+        self._variable.attrs["crc32_rows"] = _attribute(np.int64(self._digest_rows))
+
+    def pieces(self) -> Iterator[NDArray[Any]]:
+        """Read back what was written, as stored."""
+        for start in range(0, self._length, self._chunk):
+            yield self._dataset[start : start + self._chunk]
+
+
+class _Digests:
+    """The CRC-32 of every so many rows of what is added."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows, self._in_last = rows, 0
+        self._digests: list[int] = []
+
+    def add(self, values: NDArray[Any]) -> None:
+        start = 0
+        while start < len(values):
+            if self._in_last in (0, self._rows):
+                self._digests.append(0)
+                self._in_last = 0
+            stop = min(len(values), start + self._rows - self._in_last)
+            self._digests[-1] = zlib.crc32(np.ascontiguousarray(values[start:stop]).data, self._digests[-1])
+            self._in_last += stop - start
+            start = stop
+
+    def all(self) -> list[int]:
+        return self._digests
+
+
+def _power_of_two(number: int) -> int:
+    """Give the largest power of two that is not above a number, 1 at least."""
+    return 1 << (max(1, number).bit_length() - 1)
+
+
+def _checked_fields(where: str, fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Check what is to be streamed as far as can be without its values, and put it in order."""
+    known = specs(fields)
+    ordered = {v: fields[v] for v in [*(v for v in VARIABLES if v in fields), *sorted(set(fields) - set(VARIABLES))]}
+    for name, column in ordered.items():
+        check_name(where, "a variable", name)
+        spec = known.get(name)
+        attrs: dict[str, Any] = {"units": spec.units if spec else "1", "long_name": spec.long_name if spec else name}
+        attrs |= (flag_attrs(spec) if spec else {}) | dict(column.attrs)
+        _check_attrs(f"{where}: {name!r}", attrs, reserved=_STORAGE_ATTRS)
+        if spec:
+            check_dims(where, name, column.dims, spec)
+            check_flags(where, name, attrs, spec)
+        ordered[name] = replace(column, attrs=attrs)
+    sizes = check_structure(where, {v: Shape(f.type, f.shape, f.attrs["units"]) for v, f in ordered.items()})
+    _check_axes(where, ordered, sizes)
+    return ordered
+
+
+def _check_axes(where: str, fields: Mapping[str, Field], sizes: dict[str, int]) -> None:
+    for name, column in fields.items():
+        on_disk = stored_dims(name, column.dims, column.dtype)
+        for dim in column.dims:
+            check_name(f"{where}: {name!r}", "a dimension", dim)
+        check_shape(where, name, column.shape, on_disk, sizes)
+    for name, column in fields.items():
+        if name in sizes and stored_dims(name, column.dims, column.dtype) != (name,):
+            raise EdfkitError(f"{where}: {name!r} is a dimension and a variable not along it; rename one of them.")
+
+
+def _block(
+    where: str, fields: Mapping[str, Field], block: Mapping[str, ArrayLike], first: int
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """Bring a block of a stream into the form it is stored in, check it, and count its models."""
+    if odd := sorted(set(fields) ^ set(block) - (set(block) - set(fields) if first else set())):
+        raise EdfkitError(
+            f"{where}: the block from model {first} on has {listed(sorted(block))}, expected {listed(list(fields))}: "
+            f"correct {listed(odd)}."
+        )
+    stored: dict[str, NDArray[Any]] = {}
+    values_of: dict[str, NDArray[Any]] = {}
+    count = len(np.asarray(block["id"]))
+    for name, column in fields.items():
+        values = _stored(where, name, block[name], (column.type.str,))
+        if column.dtype == "S1":
+            if (missing := column.shape[-1] - values.shape[-1]) < 0:
+                raise EdfkitError(
+                    f"{where}: {name!r} has {values.shape[-1]} bytes, expected {column.shape[-1]} at most; widen it."
+                )
+            if missing:
+                values = np.concatenate([values, np.zeros((*values.shape[:-1], missing), "S1")], axis=-1)
+        expected = column.of(count).shape
+        if values.shape != expected:
+            raise EdfkitError(f"{where}: {name!r} has the shape {values.shape}, expected {expected}; write it as that.")
+        stored[name] = values
+        if column.dtype != "S1":
+            values_of[name] = values
+        if column.decimals is not None:
+            packed = _packed(values, column.decimals)
+            if packed is None or packed.dtype.itemsize > column.dtype.itemsize:
+                raise EdfkitError(
+                    f"{where}: {name!r} has values that {column.dtype} with {column.decimals} decimals does not hold; "
+                    "store it as <f8."
+                )
+            stored[name] = _widened(packed, column.dtype)
+    for name, values in values_of.items():
+        check_values(f"{where}, models from {first} on", name, values, lambda: values_of["status"])
+    check_relations(where, {v: a for v, a in values_of.items() if fields[v].dims[0] == "model"}, first)
+    return stored, count
+
+
+def _packing(array: NDArray[Any]) -> tuple[NDArray[Any], int | None]:
+    """Pack real numbers along two or more axes, if that loses nothing; give them with their decimals."""
+    if array.dtype != "<f8" or array.ndim < 2:
+        return array, None
+    for decimals in _DECIMALS:
+        # Some of them tell as a rule that it loses something.
+        if _packed(array[:: 1 + len(array) // 64], decimals) is not None:
+            packed = _packed(array, decimals)
+            if packed is not None:
+                return packed, decimals
+    return array, None
+
+
+def _packed(values: NDArray[Any], decimals: int) -> NDArray[Any] | None:
+    """Give the whole numbers that stand for real ones, None if they do not stand for every one exactly."""
+    unknown = np.isnan(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.rint(values * 10**decimals)
+    scaled[unknown] = 0
+    largest = np.abs(scaled).max(initial=0)
+    if largest > np.iinfo(np.int32).max:
+        return None
+    whole: NDArray[Any] = scaled.astype(np.int16 if largest <= np.iinfo(np.int16).max else np.int32)
+    again = whole / float(10**decimals)
+    same = (again == values) & (np.signbit(again) == np.signbit(values))  # -0.0 would come back as 0.0
+    if not (same | unknown).all():
+        return None
+    whole[unknown] = np.iinfo(whole.dtype).min
+    return whole
+
+
+def _widened(packed: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    wide = packed.astype(dtype)
+    wide[packed == np.iinfo(packed.dtype).min] = np.iinfo(dtype).min
+    return wide
+
+
+def _columns(where: str, given: Mapping[str, ArrayLike | Variable]) -> dict[str, tuple[Field, NDArray[Any]]]:
     """Bring a population's variables into the form they are stored in, and check them."""
     columns: dict[str, Variable] = {}
     known = specs(given)
@@ -151,31 +551,29 @@ def _columns(where: str, given: Mapping[str, ArrayLike | Variable]) -> dict[str,
         if spec:
             attrs |= flag_attrs(spec)
         attrs |= variable.attrs
-        _check_attrs(f"{where}: {name!r}", attrs)
+        _check_attrs(f"{where}: {name!r}", attrs, reserved=_STORAGE_ATTRS)
         if spec:
             check_flags(where, name, attrs, spec)
-        if values.dtype == "S1":
-            attrs["_Encoding"] = "utf-8"
         columns[name] = Variable(values, spec.dims if spec else variable.dims, attrs)
 
     arrays = {name: np.asarray(column.values) for name, column in columns.items()}
     sizes = check_structure(where, {n: Shape(a.dtype, a.shape, columns[n].attrs["units"]) for n, a in arrays.items()})
+    fields = {
+        name: Field(array.dtype, columns[name].dims or _deduced_dims(where, name, array, sizes), array.shape)
+        for name, array in arrays.items()
+    }
+    _check_axes(where, fields, sizes)
     for name, array in arrays.items():
-        dims = columns[name].dims or _deduced_dims(where, name, array, sizes)
-        on_disk = stored_dims(name, dims, array.dtype)
-        for dim in dims:
-            check_name(f"{where}: {name!r}", "a dimension", dim)
-        check_shape(where, name, array.shape, on_disk, sizes)
-        columns[name] = Variable(array, on_disk, columns[name].attrs)
-    for name, column in columns.items():
-        if name in sizes and column.dims != (name,):
-            raise EdfkitError(f"{where}: {name!r} is a dimension and a variable not along it; rename one of them.")
-
-    values_of = {name: _decoded(array) for name, array in arrays.items()}
-    for name, values in values_of.items():
-        check_values(where, name, values, lambda: values_of["status"])
-    check_relations(where, values_of)
-    return columns
+        check_values(where, name, array, lambda: arrays["status"])
+    ids = Ids(len(arrays["id"]))
+    ids.add(arrays["id"])
+    ids.check(where, lambda: [arrays["id"]])
+    check_relations(where, arrays)
+    packings = {name: _packing(array) for name, array in arrays.items()}
+    return {
+        name: (replace(fields[name], dtype=values.dtype, attrs=columns[name].attrs, decimals=decimals), values)
+        for name, (values, decimals) in packings.items()
+    }
 
 
 def _stored(where: str, name: str, values: ArrayLike, types: tuple[str, ...] | None) -> NDArray[Any]:
@@ -185,7 +583,10 @@ def _stored(where: str, name: str, values: ArrayLike, types: tuple[str, ...] | N
         if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
             array = array.astype(str)
         if array.dtype.kind == "U":
-            text = np.char.encode(array, "utf-8")
+            try:
+                text = array.astype(bytes)  # many times as fast, for ASCII
+            except UnicodeEncodeError:
+                text = np.char.encode(array, "utf-8")
             return _exact(np.ascontiguousarray(text).view("S1").reshape(*text.shape, text.itemsize), types or TEXT)
         kind, size = array.dtype.kind, array.dtype.itemsize
         own = {"b": "|i1", "i": f"<i{size}", "u": f"<u{size}", "f": "<f4" if size == 4 else "<f8"}
@@ -216,8 +617,12 @@ def _deduced_dims(where: str, name: str, array: NDArray[Any], sizes: Mapping[str
     return ("model", *second)
 
 
-def _check_attrs(where: str, attrs: Mapping[str, object], limit: int = _ATTR_BYTES) -> None:
+def _check_attrs(
+    where: str, attrs: Mapping[str, object], limit: int = _ATTR_BYTES, reserved: tuple[str, ...] = ()
+) -> None:
     for name, value in attrs.items():
+        if name in reserved:
+            raise EdfkitError(f"{where}: the attribute {name!r} says how values are stored; leave it out.")
         check_name(where, "an attribute", name, rf"(?!{'|'.join(_HIDDEN_ATTRS)})[A-Za-z][A-Za-z0-9_.-]{{0,99}}")
         try:
             size = _attribute(value).nbytes
@@ -245,17 +650,13 @@ def _attribute(value: object) -> NDArray[Any]:
     return numbers
 
 
-def _image(
-    root: Mapping[str, object],
-    groups: Mapping[str, Mapping[str, Variable]],
-    group_attrs: Mapping[str, Mapping[str, object]],
-) -> bytes:
-    """Build the file in memory, where a full disk cannot leave HDF5 with a file that it cannot close."""
+@contextmanager
+def _created(disk: Disk, root: Mapping[str, object]) -> Iterator[h5netcdf.File]:
+    """Begin a file, by way of an object that takes everything: HDF5 cannot close a file on a full disk."""
     import h5netcdf  # here because reading does without it
 
-    buffer = io.BytesIO()
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, buffer)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, disk)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
@@ -270,43 +671,7 @@ def _image(
     ):
         for key, value in root.items():
             file.attrs[key] = _attribute(value)
-        for name, columns in groups.items():
-            group = file.create_group(name)
-            for key, value in sorted(group_attrs.get(name, {}).items()):
-                group.attrs[key] = _attribute(value)
-            shapes = [zip(column.dims or (), np.shape(column.values), strict=True) for column in columns.values()]
-            group.dimensions = {dim: size for shape in shapes for dim, size in shape}
-            for variable, column in columns.items():
-                array = np.asarray(column.values)
-                rows = max(1, _CHUNK_BYTES // (array.nbytes // len(array)))
-                created = group.create_variable(
-                    variable,
-                    column.dims,
-                    array.dtype,
-                    array,
-                    chunks=(min(rows, len(array)), *array.shape[1:]),
-                    compression="gzip",
-                    shuffle=True,
-                    fletcher32=True,
-                )
-                for key, value in column.attrs.items():
-                    created.attrs[key] = _attribute(value)
-    return buffer.getvalue()
-
-
-def _replace(path: Path, image: bytes) -> None:
-    """Put the image under its final name once it has been read back without fault."""
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(image)
-            try:
-                validate(temporary)
-            except EdfkitError as error:
-                raise EdfkitError(f"{path} was not written: read back, it failed ({error}); check the disk.") from error
-    except OSError as error:
-        raise EdfkitError(
-            f"{path} was not written ({error.strerror or error}); check that its folder takes {len(image)} more bytes."
-        ) from error
+        yield file
 
 
 # --- Reading
@@ -316,10 +681,78 @@ def _decoded(values: NDArray[Any]) -> NDArray[Any]:
     """Text from its stored characters; numbers as they are."""
     if values.dtype != "S1":
         return values
-    return np.char.decode(np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0], "utf-8")
+    text = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0]
+    return text.astype(str) if _is_ascii(values) else np.char.decode(text, "utf-8")
 
 
-def _where(path: Path, name: str) -> str:
+def _is_ascii(characters: NDArray[Any]) -> bool:
+    return bool(np.ascontiguousarray(characters).view(np.uint8).max(initial=0) < 128)
+
+
+class _Stored:
+    """A variable in a file, with what it takes to read its values: how they are packed, and their digests."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset, self.decimals = dataset, _decimals(dataset)
+        self._fill = dataset.attrs.get("_FillValue") if self.decimals is not None else None
+        self._digests = dataset.attrs.get("crc32")
+        if self._digests is not None:
+            self._rows = int(np.ravel(dataset.attrs["crc32_rows"])[0])
+            if self._rows < 1 or np.shape(self._digests) != (-(-len(dataset) // self._rows),):
+                raise ValueError("there is not a digest for each part of it")
+        self._place, self._digest = 0, 0  # up to where the rows read last have which digest; -1 if it is not known
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Read some rows, text as characters, and check the digests that they complete.
+
+        A digest is of many rows: it is checked as far as all of them are read, in turn.
+        """
+        if not self.dataset.shape:
+            return np.asarray(self.dataset[()])
+        values: NDArray[Any] = self.dataset[rows]
+        if self._digests is not None:
+            self._check(values, rows.start)
+        if self.decimals is None:
+            return values
+        real = values / float(10**self.decimals)
+        if self._fill is not None:
+            real[values == self._fill] = np.nan
+        return real
+
+    def _check(self, values: NDArray[Any], start: int) -> None:
+        if start != self._place:
+            self._digest = -1
+        place, stop = start, start + len(values)
+        while place < stop:
+            block = place // self._rows
+            end = min(stop, (block + 1) * self._rows)
+            if place == block * self._rows:
+                self._digest = 0
+            if self._digest >= 0:
+                part = np.ascontiguousarray(values[place - start : end - start])
+                self._digest = zlib.crc32(part.data, self._digest)
+                whole = end == (block + 1) * self._rows or end == len(self.dataset)
+                if whole and self._digest != self._digests[block]:
+                    raise ValueError(f"rows {block * self._rows} to {end - 1} are not those that were written")
+            place = end
+        self._place = stop
+
+
+def _decimals(dataset: h5py.Dataset) -> int | None:
+    """Read with how many decimals a variable is packed; None if it is not."""
+    if dataset.dtype.kind != "i" or "scale_factor" not in dataset.attrs:
+        return None
+    scale = float(np.ravel(dataset.attrs["scale_factor"])[0])
+    for decimals in range(10):
+        if scale == 1 / 10**decimals and "add_offset" not in dataset.attrs:
+            return decimals
+    raise EdfkitError(
+        f"{dataset.file.filename}: {dataset.name!r} is packed by the scale_factor {scale:g}, expected 1, 0.1, 0.01, "
+        "... without an add_offset; write it as real numbers."
+    )
+
+
+def _where(path: Path | Address, name: str) -> str:
     return f"{path}: population {name!r}"
 
 
@@ -337,18 +770,10 @@ def _reading(what: str) -> Iterator[None]:
         ) from error
 
 
-def _open(path: Path) -> h5py.File:
+def _open(path: Path | Address) -> h5py.File:
+    file: Path | Blocks = path if isinstance(path, Path) else open_address(path)
     try:
-        if not path.exists():
-            raise EdfkitError(
-                f"{path} does not exist, expected an edfkit archive; correct the path or download the archive."
-            )
-        if path.is_dir():
-            raise EdfkitError(f"{path} is a folder, expected an edfkit archive; give the path of the file in it.")
-        if not path.is_file():
-            raise EdfkitError(f"{path} is not a regular file, expected an edfkit archive; save it to a file first.")
-        with open(path, "rb") as file:
-            head = file.read(len(_SIGNATURE))
+        head = _head(file) if isinstance(file, Path) else file.read(len(_SIGNATURE))
     except EdfkitError:
         raise
     except (OSError, ValueError) as error:
@@ -360,14 +785,29 @@ def _open(path: Path) -> h5py.File:
     if head != _SIGNATURE:
         raise EdfkitError(f"{path} is not an HDF5 file, expected an edfkit archive; import other data first.")
     with _reading(str(path)):
-        return h5py.File(path, "r")
+        return h5py.File(file, "r")
+
+
+def _head(path: Path) -> bytes:
+    """Read the first bytes of what may be no file."""
+    if not path.exists():
+        raise EdfkitError(
+            f"{path} does not exist, expected an edfkit archive; correct the path or download the archive."
+        )
+    if path.is_dir():
+        raise EdfkitError(f"{path} is a folder, expected an edfkit archive; give the path of the file in it.")
+    if not path.is_file():
+        raise EdfkitError(f"{path} is not a regular file, expected an edfkit archive; save it to a file first.")
+    with open(path, "rb") as file:
+        return file.read(len(_SIGNATURE))
 
 
 def _attrs(item: h5py.HLObject) -> dict[str, Any]:
-    """Read the attributes, text as str, without those that netCDF keeps for itself."""
+    """Read the attributes, text as str, without those that netCDF or the writer keeps for itself."""
     attrs: dict[str, Any] = {}
+    hidden = _HIDDEN_ATTRS + (_STORAGE_ATTRS if isinstance(item, h5py.Dataset) else ())
     for name in item.attrs:
-        if name.startswith("_") or name in _HIDDEN_ATTRS:
+        if name.startswith("_") or name in hidden:
             continue
         value = item.attrs[name]
         if isinstance(value, np.ndarray) and value.size == 1:
@@ -384,7 +824,8 @@ def _shapes(group: h5py.Group) -> dict[str, Shape]:
         item, known = group[name], name in VARIABLES
         if isinstance(item, h5py.Dataset) and (known or not item.attrs.get("NAME", b"").startswith(_BARE_DIMENSION)):
             units = item.attrs.get("units") if known else None
-            shapes[name] = Shape(item.dtype, item.shape, units.decode() if isinstance(units, bytes) else units)
+            dtype = item.dtype if _decimals(item) is None else np.dtype("<f8")
+            shapes[name] = Shape(dtype, item.shape, units.decode() if isinstance(units, bytes) else units)
     return shapes
 
 
@@ -424,12 +865,12 @@ class Archive:
 
     Parameters
     ----------
-    path : path-like
-        The file.
+    path : path-like, or str
+        The file; or its address, as "https://example.org/archive.h5", of which only what is asked for is fetched.
 
     Attributes
     ----------
-    path : Path
+    path : Path or Address
         The file.
     attrs : dict
         The root attributes.
@@ -443,7 +884,7 @@ class Archive:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path | Address = Address(path) if is_address(path) else Path(path)
         self._file = _open(self.path)
         try:
             self.attrs = self._root()
@@ -500,8 +941,11 @@ class Archive:
 
     def dataset(self, name: str) -> str:
         """Say which images the models of a population were trained on."""
-        self._name(name)
-        return str(self.attrs["dataset"])
+        return str(self.group_attrs(name).get("dataset", self.attrs["dataset"]))
+
+    def recipe(self, name: str) -> Any:
+        """Read, from its JSON, the recipe by which the models of a population were trained."""
+        return json.loads(str(self.group_attrs(name).get("recipe", self.attrs["recipe"])))
 
     def variables(self, name: str) -> list[str]:
         """List the variables of a population, those of the format first."""
@@ -512,7 +956,9 @@ class Archive:
         """Read the attributes of a population."""
         name = self._name(name)
         with _reading(_where(self.path, name)):
-            return _attrs(self._file[name])
+            attrs = _attrs(self._file[name])
+        check_group(_where(self.path, name), attrs)
+        return attrs
 
     def read(self, name: str, variable: str) -> NDArray[Any]:
         """Read one variable of a population and check its values.
@@ -533,29 +979,30 @@ class Archive:
             If there is no such population or variable, a checksum does not match, or a value is out of range.
         """
         name = self._name(name)
-        dataset = self._dataset(name, variable)
+        stored = self._stored(name, variable)
         with _reading(f"{_where(self.path, name)}: {variable!r}"):
-            values = _decoded(dataset[()])
+            values = _decoded(stored[0 : self._populations[name][variable].shape[0]])
         check_values(_where(self.path, name), variable, values, lambda: self.read(name, "status"))
         return values
 
     def chunks(
-        self, name: str, variables: Sequence[str], start: int = 0, stop: int | None = None, rows: int = 2**20
+        self, name: str, variables: Sequence[str], start: int = 0, stop: int | None = None, rows: int | None = None
     ) -> Iterator[dict[str, NDArray[Any]]]:
         """Read variables of a population piece by piece, with the checks of `read`, so that it need not fit in memory.
 
-        Pieces end where the chunks of the file do, so that from any multiple of `rows` on every chunk is read once.
+        Of the digests (CRC-32 of many models each) those are checked of which all models are read.
 
         Parameters
         ----------
         name : str
             The population.
         variables : sequence of str
-            Some of its `variables`.
+            Some of its `variables` along the models.
         start, stop : int
             The models to read, from the first to before the second; to the last by default.
-        rows : int
-            Models of a piece, at least; fewer where the models to read begin or end.
+        rows : int, optional
+            Models of a piece, at least: pieces end at multiples of it, made up to whole chunks of the file. By default
+            about 64 MB, and 2**20 models at most.
 
         Yields
         ------
@@ -567,26 +1014,48 @@ class Archive:
         EdfkitError
             See `read`.
         """
+        for _, piece in self._pieces(name, variables, start, stop, rows):
+            where = _where(self.path, self._name(name))
+            decoded: dict[str, NDArray[Any]] = {}
+            for variable, values in piece.items():
+                with _reading(f"{where}: {variable!r}"):
+                    decoded[variable] = _decoded(values)
+            yield decoded
+
+    def _pieces(
+        self, name: str, variables: Sequence[str], start: int = 0, stop: int | None = None, rows: int | None = None
+    ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+        """Read as `chunks` does, with the place of the first model of each piece, and text as characters."""
         name = self._name(name)
         stop = min(self.models(name), self.models(name) if stop is None else stop)
-        datasets = {variable: self._dataset(name, variable) for variable in (*variables, "status")}
-        longest = max(dataset.chunks[0] if dataset.chunks else 1 for dataset in datasets.values())
-        rows = -(-rows // longest) * longest
+        stored = {variable: self._stored(name, variable) for variable in (*variables, "status")}
+        if rows is None:
+            shapes = [self._populations[name][variable] for variable in variables]
+            # Text is read as characters and then decoded to 4 bytes each.
+            of_a_model = sum((5 if s.dtype == "S1" else s.dtype.itemsize) * math.prod(s.shape[1:]) for s in shapes)
+            rows = min(_PIECE_ROWS, _power_of_two(_PIECE_BYTES // max(1, of_a_model)))
+        else:
+            longest = max(s.dataset.chunks[0] if s.dataset.chunks else 1 for s in stored.values())
+            rows = -(-rows // longest) * longest
         where = _where(self.path, name)
 
         def part(variable: str, models: slice) -> NDArray[Any]:
             with _reading(f"{where}: {variable!r}"):
-                return _decoded(datasets[variable][models])
+                return stored[variable][models]
 
         while start < stop:
             models = slice(start, min(stop, (start // rows + 1) * rows))
             piece = {variable: part(variable, models) for variable in variables}
+
+            def status(piece: dict[str, NDArray[Any]] = piece, models: slice = models) -> NDArray[Any]:
+                return piece["status"] if "status" in piece else part("status", models)
+
             for variable, values in piece.items():
-                check_values(f"{where}, models from {start} on", variable, values, partial(part, "status", models))
-            yield piece
+                check_values(f"{where}, models from {start} on", variable, values, status)
+            yield start, piece
             start = models.stop
 
-    def _dataset(self, name: str, variable: str) -> h5py.Dataset:
+    def _stored(self, name: str, variable: str) -> _Stored:
         """Find a variable that is stored whole; the population's name is given as stored."""
         if variable not in self._populations[name]:
             raise EdfkitError(
@@ -596,7 +1065,35 @@ class Archive:
             dataset = self._file[name][variable]
             if not _is_whole(dataset):
                 raise ValueError("some values are not stored")
-            return dataset
+            return _Stored(dataset)
+
+    def field(self, name: str, variable: str) -> Field:
+        """Describe one variable of a population without reading its values.
+
+        Parameters
+        ----------
+        name, variable : str
+            The population and one of its `variables`.
+
+        Returns
+        -------
+        Field
+            Its type, dimensions, shape and attributes.
+        """
+        name = self._name(name)
+        where = _where(self.path, name)
+        stored = self._stored(name, variable)
+        with _reading(f"{where}: {variable!r}"):
+            if name not in self._dims:
+                self._dims[name] = _dims(self._file[name])
+            on_disk, attrs = self._dims[name].get(variable, ()), _attrs(stored.dataset)
+        shape = stored.dataset.shape
+        check_shape(where, variable, shape, on_disk, self._sizes[name])
+        dims = on_disk[:-1] if stored.dataset.dtype == "S1" else on_disk
+        if spec := specs(self._populations[name]).get(variable):
+            check_dims(where, variable, dims, spec)
+            check_flags(where, variable, attrs, spec)
+        return Field(stored.dataset.dtype, dims, shape, attrs, stored.decimals)
 
     def variable(self, name: str, variable: str) -> Variable:
         """Read one variable as `read` does, with its dimensions and attributes, as `write` takes it.
@@ -612,19 +1109,23 @@ class Archive:
             `dims` has a name for each axis of `values`.
         """
         values = self.read(name, variable)
-        name = self._name(name)
-        where = _where(self.path, name)
-        with _reading(f"{where}: {variable!r}"):
-            if name not in self._dims:
-                self._dims[name] = _dims(self._file[name])
-            dataset = self._file[name][variable]
-            stored_dims, attrs = self._dims[name].get(variable, ()), _attrs(dataset)
-        check_shape(where, variable, dataset.shape, stored_dims, self._sizes[name])
-        dims = stored_dims[: values.ndim]
-        if spec := specs(self._populations[name]).get(variable):
-            check_dims(where, variable, dims, spec)
-            check_flags(where, variable, attrs, spec)
-        return Variable(values, dims, attrs)
+        described = self.field(name, variable)
+        return Variable(values, described.dims, described.attrs)
+
+    def id_hashes(self, name: str) -> NDArray[np.uint64]:
+        """Compute a hash of each id of a population, 8 bytes a model, by which to look for equal ones.
+
+        Parameters
+        ----------
+        name : str
+            The population.
+
+        Returns
+        -------
+        ndarray of uint64, shape (models,)
+            Equal for equal ids, in any archive; different ids have equal ones by chance, once in 2**64 pairs.
+        """
+        return np.concatenate([hashed(piece["id"]) for _, piece in self._pieces(name, ["id"])])
 
     def to_xarray(self, name: str) -> xarray.Dataset:
         """Read a population as an `xarray.Dataset`, with the checks of `read`.
@@ -650,8 +1151,20 @@ class Archive:
         """Read everything and check it, see the function `validate`."""
         for name in self.names:
             self.group_attrs(name)
-            columns = {v: np.asarray(self.variable(name, v).values) for v in self.variables(name)}
-            check_relations(_where(self.path, name), columns)
+            where = _where(self.path, name)
+            fields = {v: self.field(name, v) for v in self.variables(name)}
+            along = [v for v, described in fields.items() if described.dims[0] == "model"]
+            for variable in fields.keys() - set(along):
+                self.read(name, variable)
+            ids = Ids(self.models(name))
+            for first, piece in self._pieces(name, along):
+                for variable, values in piece.items():
+                    if values.dtype == "S1" and not _is_ascii(values):
+                        with _reading(f"{where}: {variable!r}"):
+                            _decoded(values)
+                ids.add(piece["id"])
+                check_relations(where, piece, first)
+            ids.check(where, lambda name=name: (piece["id"] for _, piece in self._pieces(name, ["id"])))  # type: ignore[misc]
 
 
 def validate(path: str | os.PathLike[str]) -> None:

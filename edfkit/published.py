@@ -2,13 +2,16 @@
 
 Populations are named after their files, in lower case: `ResNeXt-A_in.json` is `resnext-a_in`. A file with several
 lists, as those of the reruns, holds a population for each: `resnet_reruns_top`.
+
+Test errors were stored in single precision, 4.65 as 4.650002, so that equal ones would not be ties. They are read
+without that noise: what lies within 1e-5 of 4 decimals, and has 6 decimals at most, is rounded to 4.
 """
 
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +19,11 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.schema import STATUS, VARIABLES, check_values
 
+if TYPE_CHECKING:
+    from edfkit.archive import Archive
+
 # Such errors were recorded for runs that broke down: guessing among the 1,000 classes of ImageNet gives 99.9.
-_DIVERGED = 99.9
+DIVERGED = 99.9
 
 _COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
     "error": lambda record: record["min_test_top1"],
@@ -30,9 +36,78 @@ _COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
     "lr": lambda record: record["optim"]["base_lr"],
     "wd": lambda record: record["optim"]["wd"],
 }
-_CURVES = {"test_error": "test_ep_top1", "train_error": "train_ep_top1", "train_loss": "train_ep_loss"}
-# Of a percent. Errors were stored in single precision, 4.65 also as 4.650002, so that equal ones would not be ties.
-_DECIMALS = 4
+CURVES = {"test_error": "test_ep_top1", "train_error": "train_ep_top1", "train_loss": "train_ep_loss"}
+NOISE = 1e-5  # percent, at most
+
+
+def denoised(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    """Take the noise of single precision from test errors.
+
+    Parameters
+    ----------
+    values : ndarray of float64
+        Percent; NaN stays.
+
+    Returns
+    -------
+    errors : ndarray of float64
+        Rounded to 4 decimals where that takes away at most 1e-5 and `noised` gives it back exactly, else as they were.
+    noise : ndarray of int8
+        What that took, in units of 1e-6 percent; 0 where nothing was.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        grid = np.rint(values * 1e4)
+        noise = np.rint(values * 1e6) - grid * 100
+        noisy = (np.abs(noise) <= NOISE * 1e6) & (noise != 0) & ((grid * 100 + noise) / 1e6 == values)
+    return np.where(noisy, grid / 1e4, values), np.where(noisy, noise, 0).astype(np.int8)
+
+
+def noised(errors: NDArray[np.float64], noise: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Give the values that `denoised` had, exactly."""
+    return np.where(noise != 0, (np.rint(errors * 1e4) * 100 + noise) / 1e6, errors)
+
+
+def dataset_of(file: str, record: object) -> str:
+    """Say what the models of a file were trained on, by its name or, if edfkit wrote it, a record."""
+    named = record.get("dataset") if isinstance(record, dict) else None
+    if isinstance(named, str):
+        return named
+    return "ImageNet" if Path(file).stem.lower().endswith("_in") else "CIFAR-10"
+
+
+def networks(source: "Archive | Published", name: str) -> list[Any]:
+    """Give the description of each network of a population, as published.
+
+    Parameters
+    ----------
+    source : Archive or Published
+        Published files, or an archive that they were imported to.
+    name : str
+        The population, in any case.
+
+    Returns
+    -------
+    list
+        The `net` of each record.
+
+    Raises
+    ------
+    EdfkitError
+        If there is no such population, or a record describes no network.
+    """
+    if isinstance(source, Published):
+        return source.networks(name)
+    nets = []
+    for piece in source.chunks(name, ["record"]):
+        for text in piece["record"].tolist():
+            try:
+                nets.append(json.loads(text)["net"])
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
+                raise EdfkitError(
+                    f"{source.path}: record {len(nets)} of {name} has no net ({type(error).__name__}: {error}); import "
+                    "published files that describe the networks."
+                ) from error
+    return nets
 
 
 class Published:
@@ -88,8 +163,9 @@ class Published:
         return len(self._population(name)[1])
 
     def dataset(self, name: str) -> str:
-        """Say what the models of a population were trained on: the names of the files tell."""
-        return "ImageNet" if name.lower().endswith("_in") else "CIFAR-10"
+        """Say what the models of a population were trained on: the names of the files tell, if the records do not."""
+        file, records = self._population(name)
+        return dataset_of(file.name, records[0])
 
     def read(self, name: str, variable: str) -> NDArray[Any]:
         """Read one variable of a population.
@@ -99,8 +175,8 @@ class Published:
         name : str
             The population, in any case.
         variable : str
-            Such as "error" (percent, rounded to 4 decimals), "params", "flops", or a curve, "test_error"; "macs" and
-            "acts" were not recorded and are NaN.
+            Such as "error" (percent, without the noise of single precision), "params", "flops", or a curve,
+            "test_error"; "macs" and "acts" were not recorded and are NaN.
 
         Returns
         -------
@@ -116,12 +192,12 @@ class Published:
             ids = [record.get("job_id", i) if isinstance(record, dict) else i for i, record in enumerate(records)]
             return np.array([str(name) for name in ids])
         if variable == "status":
-            broken = self.read(name, "error") >= _DIVERGED
+            broken = (self.read(name, "error") >= DIVERGED) | [_broke_down(record) for record in records]
             return np.where(broken, STATUS.index("diverged"), STATUS.index("finished")).astype(np.int8)
-        if variable in _CURVES:
+        if variable in CURVES:
             return self._read_curves(file, records, variable)
         if variable not in _COLUMNS:
-            known = ", ".join((*_COLUMNS, *_CURVES))
+            known = ", ".join((*_COLUMNS, *CURVES))
             raise EdfkitError(f"Published files have no {variable!r}; they have id, status, {known}.")
         spec = VARIABLES[variable]
         values = np.empty(len(records))
@@ -139,23 +215,23 @@ class Published:
                     f"Record {i} of {file} has the {variable} {value:g}, expected {expected}; "
                     "give a file in the published format."
                 )
-        return values.round(_DECIMALS) if spec.units == "percent" else values
+        return denoised(values)[0] if spec.units == "percent" else values
 
     def _read_curves(self, file: Path, records: list[Any], variable: str) -> NDArray[np.float64]:
         try:
-            values = np.array([record[_CURVES[variable]] for record in records], dtype=float)
+            values = np.array([record[CURVES[variable]] for record in records], dtype=float)
         except (LookupError, TypeError, ValueError) as error:
             raise EdfkitError(
                 f"The records of {file} have no usable {variable}, of as many epochs each ({type(error).__name__}: "
                 f"{error}); give a file in the published format."
             ) from error
         check_values(str(file), variable, values, lambda: self.read(file.stem, "status"))
-        return values.round(_DECIMALS) if VARIABLES[variable].units == "percent" else values
+        return denoised(values)[0] if variable == "test_error" else values
 
     def variables(self, name: str) -> list[str]:
         """List the variables of a population that are recorded; curves are, if the first record has them."""
         first = self._population(name)[1][0]
-        curves = [curve for curve, key in _CURVES.items() if isinstance(first, dict) and first.get(key)]
+        curves = [curve for curve, key in CURVES.items() if isinstance(first, dict) and first.get(key)]
         return ["id", "status", *_COLUMNS, *curves]
 
     def validate(self) -> None:
@@ -220,3 +296,13 @@ class Published:
             except (OSError, ValueError, RecursionError) as error:
                 raise EdfkitError(f"{file} cannot be read as JSON ({error}); fetch it again.") from error
         return self._records[file]
+
+
+def _broke_down(record: Any) -> bool:
+    """Tell whether a curve of a record has NaN, or its smallest test error is another than min_test_top1."""
+    curves = (record.get(key) for key in CURVES.values())
+    if any(value != value for curve in curves if isinstance(curve, list) for value in curve):
+        return True
+    test = record.get("test_ep_top1")
+    errors = [value for value in test if isinstance(value, int | float)] if isinstance(test, list) else []
+    return bool(errors) and abs(record["min_test_top1"] - min(errors)) > NOISE

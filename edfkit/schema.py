@@ -9,8 +9,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Container, Mapping
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,6 +110,9 @@ VARIABLES: dict[str, Spec] = {
     "test_error": Spec(_EPOCH, _REAL, "percent", "top-1 test error after each epoch", 0, 100, True),
     "train_error": Spec(_EPOCH, _REAL, "percent", "top-1 training error of each epoch", 0, 100, True),
     "train_loss": Spec(_EPOCH, _REAL, "nats", "training loss of each epoch", -math.inf, math.inf, True),
+    "step_seconds": Spec(_MODEL, _REAL, "s", "time of one training step", nan=True),
+    "memory": Spec(_MODEL, _REAL, "MB", "memory of activations, as the source measured it", nan=True),
+    "record": Spec(_MODEL, TEXT, "1", "record of the source, JSON, without what the other variables hold"),
 }
 _REQUIRED = [name for name, spec in VARIABLES.items() if spec.required]
 _CELLS = ("op", "input", "concat")
@@ -135,7 +138,7 @@ def specs(names: Container[str]) -> dict[str, Spec]:
     return VARIABLES | _WITH_CELLS if any(name in names for name in _CELLS) else VARIABLES
 
 
-def check_root(path: Path, attrs: Mapping[str, object]) -> None:
+def check_root(path: object, attrs: Mapping[str, object]) -> None:
     """Check the attributes of the file.
 
     Raises
@@ -149,11 +152,29 @@ def check_root(path: Path, attrs: Mapping[str, object]) -> None:
                 f"{path}: the attribute {name!r} is missing or no text, expected text in each of "
                 f"{', '.join(REQUIRED_ATTRS)}; write the archive with it."
             )
+    _check_recipe(str(path), attrs["recipe"])
+
+
+def check_group(where: str, attrs: Mapping[str, object]) -> None:
+    """Check the attributes of a population that take precedence over those of the file, if it has them.
+
+    Raises
+    ------
+    EdfkitError
+        If `dataset` is no text or `recipe` is not JSON.
+    """
+    if not isinstance(attrs.get("dataset", ""), str):
+        raise EdfkitError(f"{where}: the attribute 'dataset' is {attrs['dataset']!r}, expected text; write it as that.")
+    if "recipe" in attrs:
+        _check_recipe(where, attrs["recipe"])
+
+
+def _check_recipe(where: str, recipe: object) -> None:
     try:
-        json.loads(str(attrs["recipe"]))
+        json.loads(str(recipe))
     except ValueError as error:
         raise EdfkitError(
-            f"{path}: the attribute 'recipe' is not JSON ({error}); write the archive with a JSON text."
+            f"{where}: the attribute 'recipe' is not JSON ({error}); write the archive with a JSON text."
         ) from error
 
 
@@ -303,35 +324,109 @@ def check_values(where: str, name: str, values: NDArray[Any], status: Callable[[
         )
 
 
-def check_relations(where: str, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Check what holds between a population's variables.
+class Ids:
+    """The ids of a population, of which a hash of 8 bytes each is kept, to find those that stand for two models.
+
+    Parameters
+    ----------
+    models : int
+        How many ids there will be.
+    """
+
+    def __init__(self, models: int) -> None:
+        self._hashes = np.empty(models, np.uint64)
+        self._count = 0
+
+    def add(self, characters: NDArray[np.bytes_]) -> None:
+        """Take the ids of the next models.
+
+        Parameters
+        ----------
+        characters : ndarray of S1, shape (models, characters)
+            In UTF-8, padded with NUL.
+        """
+        self._hashes[self._count : self._count + len(characters)] = hashed(characters)
+        self._count += len(characters)
+
+    def check(self, where: str, again: Callable[[], Iterable[NDArray[np.bytes_]]]) -> None:
+        """Check that they differ.
+
+        Parameters
+        ----------
+        where : str
+            What they belong to, for the message.
+        again : callable
+            Gives what was added once more; it is called only if hashes are equal, to look at the ids themselves.
+
+        Raises
+        ------
+        EdfkitError
+            If an id stands for two models.
+        """
+        hashes = self._hashes
+        hashes.sort()
+        equal = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+        if not equal.size:
+            return
+        counts: Counter[bytes] = Counter()
+        for characters in again():
+            of_equal = np.ascontiguousarray(characters[np.isin(hashed(characters), equal)])
+            counts.update(of_equal.view(f"S{characters.shape[1]}")[:, 0].tolist())
+        [(twice, times)] = counts.most_common(1)
+        if times > 1:
+            raise EdfkitError(
+                f"{where}: the id {twice.decode()!r} stands for {times} models, expected one; give each its own id."
+            )
+
+
+def hashed(characters: NDArray[np.bytes_]) -> NDArray[np.uint64]:
+    """Give a hash of each row of characters, the same however many NUL pad it."""
+    words = -(-characters.shape[1] // 8)
+    padded = np.zeros((len(characters), words * 8), "S1")
+    padded[:, : characters.shape[1]] = characters
+    hashes = np.zeros(len(characters), np.uint64)
+    # From the last word to the first, by the finalizer of splitmix64, which keeps 0: padding changes nothing.
+    for word in padded.view("<u8").T[::-1]:
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + word
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            hashes ^= hashes >> np.uint64(shift)
+            hashes *= np.uint64(factor)
+        hashes ^= hashes >> np.uint64(31)
+    return hashes
+
+
+def check_relations(where: str, columns: Mapping[str, NDArray[Any]], first: int = 0) -> None:
+    """Check what holds between the variables of models, except that ids differ, for which there is `Ids`.
+
+    Parameters
+    ----------
+    where : str
+        What they belong to, for the message.
+    columns : mapping of str to ndarray
+        The variables, of some models of a population.
+    first : int
+        The place of the first of these models in the population, for the message.
 
     Raises
     ------
     EdfkitError
-        If an id stands for two models, a finished model's error is not the smallest of its curve, within 1e-9, or a
-        cell takes an input that does not come earlier or outputs no node.
+        If a finished model's error is not the smallest of its curve, within 1e-9, or a cell takes an input that does
+        not come earlier or outputs no node.
     """
-    names, counts = np.unique(columns["id"], return_counts=True)
-    if counts.max() > 1:
-        twice = str(names[counts.argmax()])
-        raise EdfkitError(
-            f"{where}: the id {twice!r} stands for {counts.max()} models, expected one; give each its own id."
-        )
     if "test_error" in columns:
         best = np.fmin.reduce(columns["test_error"], axis=1)  # NaN only where the whole curve is
         off = (columns["status"] == STATUS.index("finished")) & (np.abs(columns["error"] - best) > 1e-9)
         if off.any():
             model = int(off.argmax())
             raise EdfkitError(
-                f"{where}: 'error' of model {model} is {columns['error'][model]}, expected {best[model]}, the smallest "
-                "'test_error' of its curve; correct one of them and write the archive again."
+                f"{where}: 'error' of model {first + model} is {columns['error'][model]}, expected {best[model]}, the "
+                "smallest 'test_error' of its curve; correct one of them and write the archive again."
             )
     if "input" in columns:
-        _check_cells(where, columns["input"], columns["concat"])
+        _check_cells(where, columns["input"], columns["concat"], first)
 
 
-def _check_cells(where: str, inputs: NDArray[Any], concat: NDArray[Any]) -> None:
+def _check_cells(where: str, inputs: NDArray[Any], concat: NDArray[Any], first: int) -> None:
     """Check that every node takes what comes earlier, and that every cell outputs a node."""
     last = 1 + np.arange(inputs.shape[2])  # the largest input that each node may have
     later = np.argwhere(inputs > last[:, None])
@@ -339,15 +434,15 @@ def _check_cells(where: str, inputs: NDArray[Any], concat: NDArray[Any]) -> None
         model, cell, node, operand = later[0]
         value = inputs[model, cell, node, operand]
         raise EdfkitError(
-            f"{where}: 'input' of model {model} is {value} at operand {operand} of node {node} of its {KINDS[cell]} "
-            f"cell, expected 0..{last[node]}, what comes earlier; correct the source."
+            f"{where}: 'input' of model {first + model} is {value} at operand {operand} of node {node} of its "
+            f"{KINDS[cell]} cell, expected 0..{last[node]}, what comes earlier; correct the source."
         )
     empty = np.argwhere(~concat.any(axis=2))
     if empty.size:
         model, cell = empty[0]
         raise EdfkitError(
-            f"{where}: 'concat' of model {model} is 0 at every node of its {KINDS[cell]} cell, expected 1 at one or "
-            "more; correct the source."
+            f"{where}: 'concat' of model {first + model} is 0 at every node of its {KINDS[cell]} cell, expected 1 at "
+            "one or more; correct the source."
         )
 
 

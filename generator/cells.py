@@ -21,18 +21,16 @@ of zeros, right and below, before its second convolution looks at the map shifte
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.generator.complexity import MOST, Complexity, Counts
-from edfkit.schema import KINDS, OPS
-
-# Of a description; within this, no count overflows.
-MOST_NODES = 20
+from edfkit.generator.complexity import Complexity, Counts
+from edfkit.nets import genotypes, pruned, read_cells
+from edfkit.schema import OPS
 
 Integers = NDArray[np.integer[Any]]
 
@@ -87,65 +85,7 @@ def from_genotypes(nets: Sequence[Mapping[str, Any]]) -> Cells:
         that does not come earlier, concatenates nothing, what is no node or a node twice, or has another number of
         nodes than the first.
     """
-    if not nets:
-        raise EdfkitError("There are no networks to read; give at least one.")
-    ops, concats, width, depth = zip(*(_read(f"Network {i}", net) for i, net in enumerate(nets)), strict=True)
-    nodes = len(ops[0][0]) // 2
-    for i, cells in enumerate(ops):
-        for kind, pairs in zip(KINDS, cells, strict=True):
-            if len(pairs) != 2 * nodes:
-                raise EdfkitError(
-                    f"Network {i} has {len(pairs)} ops in its {kind} cell, expected {2 * nodes} as in the normal cell "
-                    "of network 0; read networks with other numbers of nodes apart."
-                )
-    codes = np.array(ops, np.int64).reshape(-1, len(KINDS), nodes, 2, 2)
-    concat = np.array([[[2 + node in chosen for node in range(nodes)] for chosen in cells] for cells in concats])
-    return Cells(codes[..., 0], codes[..., 1], concat, np.array(width, np.int64), np.array(depth, np.int64))
-
-
-def _read(name: str, net: Mapping[str, Any]) -> tuple[list[list[tuple[int, int]]], list[list[int]], int, int]:
-    """Check one network: of both cells the coded ops, each with its input, and what they concatenate; width; depth."""
-    try:
-        sizes = {"width": net["width"], "depth": net["depth"]}
-        aux = "aux" in net and net["aux"]
-        genotype = net["genotype"]
-        ops = [[(op, i) for op, i in genotype[kind]] for kind in KINDS]
-        concats = [list(genotype[f"{kind}_concat"]) for kind in KINDS]
-    except (LookupError, TypeError, ValueError) as error:
-        raise EdfkitError(
-            f"{name} is not described as in the published files ({type(error).__name__}: {error}); give width, depth "
-            "and a genotype of normal, normal_concat, reduce and reduce_concat."
-        ) from error
-    if aux:
-        raise EdfkitError(f"{name} has an auxiliary head, which is not counted here; describe it with aux false.")
-    for size, value in sizes.items():
-        if type(value) is not int or not 1 <= value <= MOST[size]:
-            raise EdfkitError(
-                f"{name} has the {size} {value!r}, expected a whole number from 1 to {MOST[size]:,}; correct it."
-            )
-
-    for kind, pairs, chosen in zip(KINDS, ops, concats, strict=True):
-        if not pairs or len(pairs) % 2 or len(pairs) > 2 * MOST_NODES:
-            raise EdfkitError(
-                f"{name} has {len(pairs)} ops in its {kind} cell, expected two for each node, of which there can be "
-                f"{MOST_NODES}; add or remove some."
-            )
-        for place, (op, i) in enumerate(pairs):
-            if op not in OPS:
-                raise EdfkitError(f"{name} has the op {op!r} in its {kind} cell; choose one of {', '.join(OPS)}.")
-            if type(i) is not int or not 0 <= i < 2 + place // 2:
-                raise EdfkitError(
-                    f"{name} has the input {i!r} at node {2 + place // 2} of its {kind} cell, expected 0 to "
-                    f"{1 + place // 2}; let a node take only what comes earlier."
-                )
-        last = 1 + len(pairs) // 2
-        nodes = all(type(i) is int and 2 <= i <= last for i in chosen)
-        if not chosen or not nodes or len(set(chosen)) < len(chosen):
-            raise EdfkitError(
-                f"{name} concatenates {chosen} in its {kind} cell, expected one or more of the nodes 2 to {last}, each "
-                "once; correct the list."
-            )
-    return [[(OPS.index(op), i) for op, i in pairs] for pairs in ops], concats, sizes["width"], sizes["depth"]
+    return Cells(**read_cells(nets))
 
 
 def to_genotypes(cells: Cells) -> list[dict[str, Any]]:
@@ -161,15 +101,7 @@ def to_genotypes(cells: Cells) -> list[dict[str, Any]]:
     list of dict
         One per network, with width, depth and genotype.
     """
-    described = []
-    for i in range(len(cells)):
-        genotype: dict[str, Any] = {}
-        for k, kind in enumerate(KINDS):
-            pairs = zip(cells.op[i, k].flat, cells.input[i, k].flat, strict=True)
-            genotype[kind] = [[OPS[op], int(taken)] for op, taken in pairs]
-            genotype[f"{kind}_concat"] = (2 + np.flatnonzero(cells.concat[i, k])).tolist()
-        described.append({"width": int(cells.width[i]), "depth": int(cells.depth[i]), "genotype": genotype})
-    return described
+    return genotypes(vars(cells))
 
 
 def prune(cells: Cells) -> Cells:
@@ -185,13 +117,7 @@ def prune(cells: Cells) -> Cells:
     Cells
         They compute the same.
     """
-    used = cells.concat.astype(bool)
-    for node in reversed(range(used.shape[2])):
-        # A node that is used makes those used that it takes; they all come before it.
-        for operand in range(2):
-            taken = cells.input[:, :, node, operand, None] == 2 + np.arange(used.shape[2])
-            used = used | (taken & used[:, :, node, None])
-    return replace(cells, op=np.where(used[..., None], cells.op, OPS.index("none")))
+    return Cells(**pruned(vars(cells)))
 
 
 def measure_cells(

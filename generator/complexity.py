@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+from edfkit.nets import STEM_WIDTH
 
 Counts = NDArray[np.int64]
 Count = Counts | int  # of each model, or the same for all
 
 BLOCKS = ("double_plain_block", "res_basic_block", "res_bottleneck_block")
-STEM_WIDTH = 16
-# What descriptions of networks may hold at most: within these, no count overflows.
-MOST = {"depth": 1000, "width": 16_384, "groups": 16_384, "bot_mul": 4.0}
 # By their stride: the layers, as kernel (0: a pool, which has no weights), stride and share of the stem's channels.
 STEMS = {1: ((3, 1, 1),), 4: ((7, 2, 1), (0, 2, 1)), 8: ((3, 2, 2), (3, 2, 1), (3, 2, 1))}
 

@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.generator.cells import Cells, measure_cells, prune
-from edfkit.generator.complexity import BLOCKS, MOST, STEM_WIDTH, STEMS, Complexity, measure
+from edfkit.generator.complexity import BLOCKS, STEMS, Complexity, measure
+from edfkit.nets import CELLS, MOST, STEM_WIDTH, Columns
 from edfkit.schema import KINDS, OPS
-
-CELLS = "cells"
-
-Columns = dict[str, NDArray[Any]]
 
 
 def wrong(name: str, value: object, expected: str) -> EdfkitError:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from edfkit import EdfkitError
 from edfkit.generator.cell_models import build_cells
-from edfkit.generator.complexity import STEM_WIDTH, STEMS
-from edfkit.generator.kinds import CELLS, Architecture
+from edfkit.generator.complexity import STEMS
+from edfkit.generator.kinds import Architecture
 from edfkit.generator.layers import AuxiliaryHead, DeepSupervision, DropPath, normed_convolution
+from edfkit.nets import CELLS, STEM_WIDTH
 
 
 class PlainBlock(nn.Sequential):

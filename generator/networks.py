@@ -2,22 +2,17 @@
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edfkit import EdfkitError
+from edfkit import EdfkitError, nets
 from edfkit.archive import Archive
-from edfkit.generator.cells import from_genotypes
-from edfkit.generator.kinds import CELLS, Architecture, Columns, Network
-from edfkit.published import Published
+from edfkit.generator.kinds import Architecture, Network
+from edfkit.nets import CELLS, Columns
+from edfkit.published import Published, networks
 from edfkit.schema import STATUS
-
-# What a published description calls the columns; its index 0 is the stem. Lists of no use are empty or missing.
-_PUBLISHED = {"depth": "ds", "width": "ws", "bot_mul": "bot_muls", "groups": "num_gs"}
 
 
 def describe(source: Archive | Published, name: str) -> Iterator[tuple[NDArray[np.intp], Architecture, Columns]]:
@@ -40,8 +35,8 @@ def describe(source: Archive | Published, name: str) -> Iterator[tuple[NDArray[n
     EdfkitError
         If the networks are not described, or not in a way that is known.
     """
-    if isinstance(source, Published):
-        yield from _of_published(source, name)
+    if isinstance(source, Published) or "record" in source.variables(name):
+        yield from _of_nets(source, name)
     else:
         yield _of_archive(source, name)
 
@@ -101,45 +96,17 @@ def _of_archive(archive: Archive, name: str) -> tuple[NDArray[np.intp], Architec
     return np.arange(archive.models(name)), architecture, described
 
 
-def _of_published(published: Published, name: str) -> Iterator[tuple[NDArray[np.intp], Architecture, Columns]]:
-    nets = published.networks(name)
-    imagenet = published.dataset(name) == "ImageNet"
-    # Networks that go together have the same number of nodes, or the same block, stem and number of stages.
-    kinds: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
+def _of_nets(source: Archive | Published, name: str) -> Iterator[tuple[NDArray[np.intp], Architecture, Columns]]:
+    described = networks(source, name)
     try:
-        for i, net in enumerate(nets):
-            kinds[_kind(net)].append(i)
-        for places in kinds.values():
-            yield np.array(places), *_columns([nets[i] for i in places], imagenet)
+        for places, data, columns in nets.read(described, imagenet=source.dataset(name) == "ImageNet"):
+            architecture = Architecture(**data)
+            architecture.check(columns)
+            yield places, architecture, columns
     except EdfkitError as error:
-        raise EdfkitError(f"{published.path}: a network of {name} cannot be: {error}") from error
+        raise EdfkitError(f"{source.path}: a network of {name} cannot be: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise EdfkitError(
             f"A network of {name} is not described as published ({type(error).__name__}: {error}); "
             "give a file in the published format."
         ) from error
-
-
-def _kind(net: Mapping[str, Any]) -> tuple[Any, ...]:
-    if "genotype" in net:
-        return (len(net["genotype"]["normal"]),)
-    if net["ss"][1:] != [1] + [2] * (len(net["ss"]) - 2):
-        raise EdfkitError(f"The strides {net['ss']} are not known; those of the stages can be 1, then 2 each.")
-    lengths = [len(net.get(key) or ()) for key in (*_PUBLISHED.values(), "ss")]
-    if set(lengths) - {0, len(net["ss"])}:
-        raise ValueError(f"the lists have the lengths {lengths}")
-    return (net["block_type"], net["ss"][0], net["ws"][0], *lengths)
-
-
-def _columns(nets: Sequence[Mapping[str, Any]], imagenet: bool) -> tuple[Architecture, Columns]:
-    first = nets[0]
-    if "genotype" in first:
-        architecture, columns = Architecture(CELLS, 8 if imagenet else 1, unused_nodes=True), vars(from_genotypes(nets))
-    else:
-        architecture = Architecture(first["block_type"], first["ss"][0], first["ws"][0])
-        used = {name: key for name, key in _PUBLISHED.items() if first.get(key)}
-        columns = {name: np.array([net[key][1:] for net in nets]) for name, key in used.items()}
-        if any(values.ndim != 2 for values in columns.values()):
-            raise ValueError("a list holds lists")
-    architecture.check(columns)
-    return architecture, columns

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.generator.complexity import Complexity
-from edfkit.generator.kinds import Columns, Space
+from edfkit.generator.kinds import Space
+from edfkit.nets import Columns
 
 BOUNDED = ("params", "macs", "flops")
 RULES = ("and", "or", "none")

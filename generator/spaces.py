@@ -20,13 +20,11 @@ from typing import Any
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.generator.cells import MOST_NODES, Cells, from_genotypes, to_genotypes
-from edfkit.generator.complexity import BLOCKS, MOST
+from edfkit.generator.cells import Cells, from_genotypes, to_genotypes
+from edfkit.generator.complexity import BLOCKS
 from edfkit.generator.kinds import (
-    CELLS,
     Architecture,
     CellSpace,
-    Columns,
     Network,
     Space,
     StageSpace,
@@ -34,6 +32,7 @@ from edfkit.generator.kinds import (
     check_integer,
     wrong,
 )
+from edfkit.nets import CELLS, MOST, MOST_NODES, Columns
 from edfkit.schema import OPS
 
 _BOTTLENECK = "res_bottleneck_block"

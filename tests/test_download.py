@@ -18,7 +18,8 @@ import pytest
 from server import Fault, Request, Server, serve
 
 from edfkit import EdfkitError
-from edfkit.datasets.download import copy_in, data_folder, download
+from edfkit.datasets import data_folder
+from edfkit.datasets.download import copy_in, download
 
 BODY = random.Random(0).randbytes(300_000)
 OTHER = random.Random(1).randbytes(300_000)
@@ -693,7 +694,7 @@ def test_the_data_folder_is_the_platforms(cache: str | None, monkeypatch: pytest
 
 
 def test_nothing_heavy_is_loaded_to_find_the_data_folder() -> None:
-    program = "import sys; from edfkit.datasets.download import data_folder; data_folder(); print(*sys.modules)"
+    program = "import sys; from edfkit.datasets import data_folder; data_folder(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True).stdout
     heavy = {"pooch", "requests", "urllib3", "filelock", "rich", "ssl", "numpy"}
     if sys.platform == "linux":

@@ -85,8 +85,11 @@ WITH_STATS = [["plan", "--eps", "0.1"], ["noise", "resnet"]]
 
 def test_help_and_tables_load_nothing_heavy() -> None:
     names = ["compare", "describe", "point", "search", "samples", "plan", "complexity", "noise", "verify", "generate"]
-    helps = [[*command, "--help"] for command in ([], *([name] for name in (*names, "status", "pack", "spaces")))]
+    names += ["status", "pack", "merge", "subset", "spaces", "datasets", "import", "export"]
+    helps = [[*command, "--help"] for command in ([], *([name] for name in names))]
     helps += [["spaces", command, "--help"] for command in ("list", "count", "show", "sample")]
+    helps += [["import", command, "--help"] for command in ("nds", "table", "pycls", "optuna")]
+    helps += [["datasets", "list"], ["datasets", "info", "digits"], ["datasets", "path", "digits"]]
     looks = [["list"], ["count", "darts"], ["show", "resnet-56"], ["sample", "darts", "--models", "2"]]
     helps += [["spaces", *command] for command in looks]
     commands = [*helps, COMPARE, [*COMPARE, "--json"], ["describe"], ["verify", "digits", "--complexity"], *STUDIES]

@@ -74,7 +74,9 @@ def test_values_are_those_of_the_real_records(published: Path, name: str) -> Non
         for variable in ("macs", "acts"):
             assert np.isnan(source.read(name, variable)).all()
         status = source.read(name, "status")
-        broken = [record["min_test_top1"] in (99.9, 100) for record in plain]
+        # Of one run, which guesses to the end, the smallest error is not the one that its record states.
+        broken = [r["min_test_top1"] in (99.9, 100) or min(r["test_ep_top1"]) != r["min_test_top1"] for r in plain]
+        assert sum(broken) - sum(r["min_test_top1"] in (99.9, 100) for r in plain) == (name == "ResNet_lr-wd_in")
         assert (status == STATUS.index("diverged")).tolist() == broken
         assert (status == STATUS.index("finished")).tolist() == [not is_broken for is_broken in broken]
 
@@ -161,7 +163,7 @@ def test_curves_are_read_after_each_epoch(tmp_path: Path) -> None:
     more = {"train_ep_top1": [50.0, 40.00002, 30.0], "train_ep_loss": [2.0, 1.5, 1.000001]}
     source = Published(folder_with(tmp_path, x=[RECORD | more, RECORD | more], bare=[RECORD]))
     assert source.read("x", "test_error").tolist() == [[7.5, 5.5, 6.0]] * 2
-    assert source.read("x", "train_error").tolist() == [[50.0, 40.0, 30.0]] * 2
+    assert source.read("x", "train_error").tolist() == [[50.0, 40.00002, 30.0]] * 2
     assert source.read("x", "train_loss").tolist() == [[2.0, 1.5, 1.000001]] * 2  # a loss is no percentage
     with pytest.raises(EdfkitError, match=r"bare\.json have no usable train_error, .*KeyError: 'train_ep_top1'"):
         source.read("bare", "train_error")

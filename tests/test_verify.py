@@ -1,6 +1,7 @@
-"""Recomputed complexities against real records, and against records with a fault put in."""
+"""Recomputed complexities, and all other findings, on real data and on data with faults put in."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from edfkit.generator.kinds import Architecture, CellSpace, Columns, Space, Stag
 from edfkit.generator.verify import check_complexity
 from edfkit.published import Published
 from edfkit.schema import REQUIRED_ATTRS
+from edfkit.source import open_source
+from edfkit.verify import SHOWN, Finding, verify
 
 RECORD: dict[str, Any] = {
     "job_id": "7",
@@ -198,6 +201,7 @@ def test_an_archive_with_a_wrong_count_is_found(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         counts = file["vanilla"]["acts"]
         counts[3] = np.int64(counts[3]) + 1
+        del counts.attrs["crc32"]  # which would tell
     with Archive(path) as archive:
         assert check_complexity(archive, "vanilla").agreeing == 499
         assert check_complexity(archive, "resnet").agreeing == 500
@@ -263,3 +267,208 @@ def test_an_archive_of_images_that_are_not_known_is_refused(tmp_path: Path) -> N
         pytest.raises(EdfkitError, match=message),
     ):
         check_complexity(archive, "enas")
+
+
+# --- Everything that is wrong
+
+
+def sound(models: int = 40, epochs: int = 6) -> dict[str, Any]:
+    rng = np.random.default_rng(5)
+    curve = rng.uniform(5, 90, (models, epochs))
+    unknown = np.full(models, np.nan)
+    return {
+        "id": [f"modèle-{i}" for i in range(models)],
+        "error": curve.min(axis=1),
+        "error_final": curve[:, -1].copy(),
+        **dict.fromkeys(("params", "macs", "flops", "acts", "seconds"), unknown),
+        "seed": np.arange(models),
+        "lr": np.full(models, 0.1),
+        "wd": np.full(models, 5e-4),
+        "status": np.zeros(models, np.int8),
+        "depth": rng.integers(1, 9, (models, 3)),
+        "test_error": curve,
+    }
+
+
+def of_cells(models: int = 9, nodes: int = 3) -> dict[str, Any]:
+    concat = np.zeros((models, 2, nodes), np.int8)
+    concat[..., -1] = 1
+    cells = {"op": np.ones((models, 2, nodes, 2), np.int8), "input": np.zeros((models, 2, nodes, 2), np.int8)}
+    columns = {name: column for name, column in sound(models).items() if name not in ("depth", "test_error")}
+    return columns | cells | {"concat": concat}
+
+
+def findings(path: Path, columns: dict[str, Any], edit: Callable[[h5py.Group], object]) -> list[Finding]:
+    """Write a sound population, put a fault in without leaving the digests wrong, and verify it."""
+    attrs = dict.fromkeys(REQUIRED_ATTRS, "x") | {"recipe": "{}"}
+    write(path, {"some": columns}, attrs)
+    with h5py.File(path, "r+") as file:
+        for dataset in file["some"].values():
+            dataset.attrs.pop("crc32", None)
+        edit(file["some"])
+    with Archive(path) as archive:
+        return verify(archive)
+
+
+def put(name: str, *values: tuple[Any, Any]) -> Callable[[h5py.Group], None]:
+    """Replace values of a variable; packed ones as they are read."""
+
+    def edit(group: h5py.Group) -> None:
+        scale = group[name].attrs.get("scale_factor", 1)
+        for place, value in values:
+            group[name][place] = value if group[name].dtype.kind == "f" else np.rint(np.divide(value, scale))
+
+    return edit
+
+
+def test_what_is_sound_has_no_findings(tmp_path: Path) -> None:
+    assert findings(tmp_path / "a.h5", sound(), lambda group: None) == []
+    assert findings(tmp_path / "b.h5", of_cells(), lambda group: None) == []
+    with open_source(locate("digits")) as source:
+        assert verify(source) == []
+
+
+def test_real_published_files_have_one_note(published: Path) -> None:
+    with open_source(published) as source:
+        [finding] = verify(source)
+    assert (finding.population, finding.kind, finding.severity) == ("resnet_lr-wd_in", "guessing", "note")
+    assert finding.examples == ("'error' of model 127 is 99.822, the curve gives 99.718",)
+
+
+FAULTS: list[tuple[str, Callable[[h5py.Group], object], tuple[str, int, str]]] = [
+    ("range", put("lr", (3, -1.0), (5, np.inf)), ("range", 2, "'lr' of model 3 is -1.0, expected 0..")),
+    ("NaN", put("error", (2, np.nan)), ("range", 1, "'error' of model 2 is nan, expected 0..100 (NaN only for")),
+    ("curve out of range", put("test_error", ((7, 2), 100.5)), ("range", 1, "'test_error' of model 7 is 100.5")),
+    (
+        "minimum",
+        put("error", *((i, 1.0) for i in range(9))),
+        ("error", 9, "'error' of model 0 is 1.0, the curve gives"),
+    ),
+    (
+        "final",
+        put("error_final", (6, 77.0)),
+        ("error_final", 1, "'error_final' of model 6 is 77.0, the curve ends with"),
+    ),
+    (
+        "ids",
+        lambda group: group["id"].write_direct(group["id"][()][[0, 0, 0, *range(3, 39), 3]]),
+        ("ids", 2, "'modèle-0' stands for 3 models"),
+    ),
+    (
+        "repeated",
+        lambda group: [group[n].write_direct(group[n][()][[*range(38), 4, 4]]) for n in ("depth", "seed")],
+        ("repeated", 2, "model 38 is as model 4"),
+    ),
+    (
+        "dims",
+        lambda group: group["lr"].dims[0].detach_scale(group["model"]),
+        ("unreadable", 1, "one axis for each of ()"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "expected"), [pytest.param(e, x, id=i) for i, e, x in FAULTS])
+def test_a_fault_is_found(tmp_path: Path, edit: Callable[[h5py.Group], object], expected: tuple[str, int, str]) -> None:
+    [finding] = findings(tmp_path / "a.h5", sound(), edit)
+    kind, count, example = expected
+    assert (finding.population, finding.kind, finding.count) == ("some", kind, count)
+    assert example in finding.examples[0]
+    assert finding.severity == ("note" if kind == "repeated" else "error")
+    assert len(finding.examples) == min(count, SHOWN)
+    assert ("; and 6 more." in finding.message) == (count == 9)
+    assert finding.message.startswith(f"some: {count} ")
+    assert finding.to_dict()["examples"] == list(finding.examples)
+
+
+def test_cells_that_cannot_be_are_found(tmp_path: Path) -> None:
+    def edit(group: h5py.Group) -> None:
+        group["input"][4, 1, 2, 0] = 4
+        group["concat"][6, 0] = 0
+
+    [finding] = findings(tmp_path / "a.h5", of_cells(), edit)
+    assert (finding.kind, finding.count) == ("cells", 2)
+    assert finding.examples[0].startswith("'input' of model 4 is 4 at operand 0 of node 2 of its reduce cell")
+    assert finding.examples[1] == "'concat' of model 6 is 0 at every node of its normal cell"
+
+
+def test_everything_wrong_is_found_at_once(tmp_path: Path) -> None:
+    def edit(group: h5py.Group) -> None:
+        for _, fault, _ in FAULTS:
+            fault(group)
+
+    found = findings(tmp_path / "a.h5", sound(), edit)
+    assert [f.kind for f in found] == ["unreadable", "range", "error", "error_final", "ids"]
+    assert {f.severity for f in found} == {"error"}
+
+
+def test_diverged_models_and_unknown_ends_are_no_findings(tmp_path: Path) -> None:
+    columns = sound()
+    columns["status"][2] = 1
+    columns["error"][2] = columns["error_final"][2] = 100.0
+    columns["test_error"][3, -2:] = np.nan  # the last known value is the final error
+    columns["error"][3] = np.nanmin(columns["test_error"][3])
+    columns["error_final"][3] = columns["test_error"][3, -3]
+    columns["error_final"][4] = np.nan
+    columns["test_error"][5] = np.nan
+    columns["seed"] = np.full(40, np.nan)  # unknown seeds are not the same
+    columns["depth"][:] = 1
+    assert findings(tmp_path / "a.h5", columns, lambda group: None) == []
+
+
+def test_damage_is_found_variable_by_variable(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write(path, {"some": sound()}, dict.fromkeys(REQUIRED_ATTRS, "x") | {"recipe": "{}"})
+    with h5py.File(path) as file:
+        chunks = [file["some"][name].id.get_chunk_info(0) for name in ("lr", "test_error")]
+    data = bytearray(path.read_bytes())
+    for chunk in chunks:
+        data[chunk.byte_offset + chunk.size // 2] ^= 255
+    path.write_bytes(data)
+    with Archive(path) as archive:
+        [finding] = verify(archive)
+    assert (finding.kind, finding.count) == ("unreadable", 2)
+    assert "'lr' cannot be read" in finding.examples[0]
+    assert "'test_error' cannot be read" in finding.examples[1]
+
+
+def test_pieces_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = sound(3000, 100)
+    columns["depth"][:] = columns["seed"][:] = 1
+
+    def edit(group: h5py.Group) -> None:
+        put("error", *((i, 1.0) for i in (7, 1000, 2999)))(group)
+        group["id"][2998] = group["id"][1]
+
+    whole = findings(tmp_path / "a.h5", columns, edit)
+    monkeypatch.setattr("edfkit.verify._PIECE_ROWS", 64)
+    with Archive(tmp_path / "a.h5") as archive:
+        assert verify(archive) == whole
+    assert [(f.kind, f.count) for f in whole] == [("error", 3), ("ids", 1), ("repeated", 2999)]
+
+
+def test_faults_of_published_files_are_found(tmp_path: Path) -> None:
+    good = {**RECORD, "test_ep_top1": [6.42, 7.0], "train_ep_top1": [1.0, 1.0], "train_ep_loss": [1.0, float("nan")]}
+    curves = {"test_ep_top1": [4.0, 7.0]}
+    records = [
+        {**good, "job_id": "1"},
+        {**good, "job_id": "2", "rng_seed": 2, **curves},
+        {**good, "job_id": "2", "rng_seed": 3},
+        {**good, "job_id": "4", "rng_seed": 4, "min_test_top1": 90.0, **curves},
+        {**good, "job_id": "5", "rng_seed": 3},
+    ]
+    for record in records[1:]:
+        record["train_ep_loss"] = [1.0, 1.0]
+    found = {finding.kind: finding for finding in verify(published_file(tmp_path, *records))}
+    assert {kind: (f.count, f.severity) for kind, f in found.items()} == {
+        "error": (1, "error"),
+        "ids": (1, "error"),
+        "guessing": (1, "note"),
+        "repeated": (1, "note"),
+    }
+    assert found["error"].examples == ("'error' of model 1 is 6.42, the curve gives 4.0",)
+    assert found["repeated"].examples == ("model 4 is as model 2",)
+    records[0]["params"] = -1
+    del records[1]["optim"]
+    kinds = {finding.kind: finding for finding in verify(published_file(tmp_path, *records))}
+    assert kinds["unreadable"].count == 3  # params, lr, wd
+    assert "repeated" not in kinds

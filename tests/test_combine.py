@@ -1,0 +1,431 @@
+"""Archives joined and cut: what comes out is what went in, and what does not go together is refused."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edfkit import EdfkitError, archive
+from edfkit.archive import Archive, Field, Variable, validate, write, writing
+from edfkit.combine import merge, subset
+from edfkit.schema import REQUIRED_ATTRS, STATUS
+
+ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": '{"epochs": 12}', "created": "2024-01-02"}
+
+Population = dict[str, Any]
+
+
+def population(models: int, seed: int = 0, prefix: str = "m", epochs: int = 4) -> Population:
+    rng = np.random.default_rng(seed)
+    curve = rng.integers(500, 9_000, (models, epochs)) / 100
+    status = rng.choice(3, models, p=(0.8, 0.1, 0.1))
+    return {
+        "id": [f"{prefix}{i}" for i in range(models)],
+        "error": curve.min(axis=1),
+        "error_final": curve[:, -1],
+        "params": rng.integers(1_000, 100_000, models),
+        "macs": rng.integers(10**6, 10**9, models),
+        "flops": rng.uniform(1e6, 1e9, models),
+        "acts": np.full(models, np.nan),
+        "seed": np.arange(models),
+        "lr": np.full(models, 0.1),
+        "wd": np.full(models, 5e-4),
+        "status": status,
+        "seconds": rng.uniform(1, 100, models),
+        "test_error": curve,
+        "depth": rng.integers(1, 9, (models, 3)),
+    }
+
+
+def part(whole: Population, models: slice) -> Population:
+    return {name: np.asarray(values)[models] for name, values in whole.items()}
+
+
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    with Archive(path) as opened:
+        return {name: {v: opened.read(name, v) for v in opened.variables(name)} for name in opened.names}
+
+
+def same(a: dict[str, dict[str, Any]], b: dict[str, dict[str, Any]], variables: set[str] | None = None) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert a[name].keys() == b[name].keys()
+        for variable in a[name]:
+            np.testing.assert_array_equal(np.asarray(a[name][variable]), np.asarray(b[name][variable]))
+
+
+def refused(action: Callable[[], object]) -> str:
+    with pytest.raises(EdfkitError) as caught:
+        action()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    return message
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an archive of some models be read and written in many pieces."""
+    monkeypatch.setattr(archive, "_PIECE_BYTES", 2_000)
+    monkeypatch.setattr(archive, "_CHUNK_BYTES", 512)
+
+
+# --- Merge
+
+
+def test_populations_of_other_names_stand_side_by_side(tmp_path: Path) -> None:
+    a, b, c = population(7, 1), population(5, 2), population(3, 3)
+    write(tmp_path / "a.h5", {"x": a, "z": c}, ATTRS, {"x": {"space": "X"}})
+    write(tmp_path / "b.h5", {"y": b}, ATTRS | {"created": "2025-01-01", "software": "torch; numpy"})
+    assert merge([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "c.h5") == {"x": 7, "y": 5, "z": 3}
+    same(read(tmp_path / "c.h5"), {"x": read_of(a, tmp_path), "y": read_of(b, tmp_path), "z": read_of(c, tmp_path)})
+    with Archive(tmp_path / "c.h5") as opened:
+        assert opened.attrs["created"] == "2025-01-01"
+        assert opened.attrs["software"] == "numpy; the software; torch"
+        assert opened.attrs["license"] == "the license"
+        assert "forced" not in opened.attrs
+        assert opened.group_attrs("x") == {"space": "X"}
+        assert opened.group_attrs("y") == {}
+
+
+def read_of(columns: Population, folder: Path) -> dict[str, Any]:
+    write(folder / "one.h5", {"x": columns}, ATTRS)
+    return read(folder / "one.h5")["x"]
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_parts_of_one_name_are_joined_as_if_written_whole(tmp_path: Path) -> None:
+    whole = population(700)
+    cuts = [slice(0, 100), slice(100, 101), slice(101, 700)]
+    for i, cut in enumerate(cuts):
+        attrs: dict[str, Any] = {"space": "S", "run_seeds": f"[{i}]", "models_planned": 10 + i}
+        write(tmp_path / f"{i}.h5", {"x": part(whole, cut)}, ATTRS, {"x": attrs})
+    assert merge([tmp_path / f"{i}.h5" for i in range(3)], tmp_path / "m.h5") == {"x": 700}
+    joined: dict[str, str | int | float] = {"space": "S", "run_seeds": "[0, 1, 2]", "models_planned": 33}
+    write(tmp_path / "whole.h5", {"x": whole}, ATTRS, {"x": joined})
+    same(read(tmp_path / "m.h5"), read(tmp_path / "whole.h5"))
+    with Archive(tmp_path / "m.h5") as found, Archive(tmp_path / "whole.h5") as expected:
+        assert found.attrs == expected.attrs
+        assert found.group_attrs("x") == expected.group_attrs("x")
+        for variable in expected.variables("x"):
+            assert repr(found.field("x", variable)) == repr(expected.field("x", variable))
+    before = (tmp_path / "m.h5").read_bytes()
+    merge([tmp_path / f"{i}.h5" for i in range(3)], tmp_path / "m.h5")
+    assert (tmp_path / "m.h5").read_bytes() == before
+
+
+def test_what_is_not_known_is_nan(tmp_path: Path) -> None:
+    a, b = population(3, 1, "a", epochs=2), population(2, 2, "b", epochs=4)
+    a |= {"train_loss": np.ones((3, 2)), "memory": np.arange(3.0), "heat": Variable(np.arange(3.0))}
+    a["seed"] = np.array([1.5, 2, 3])
+    b |= {"epoch": Variable(np.arange(1, 5), ("epoch",)), "bot_mul": np.ones((2, 3))}
+    a |= {"epoch": Variable(np.arange(1, 3), ("epoch",))}
+    write(tmp_path / "a.h5", {"x": a}, ATTRS)
+    write(tmp_path / "b.h5", {"x": b}, ATTRS)
+    merge([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "c.h5")
+    found = read(tmp_path / "c.h5")["x"]
+    nan = np.nan
+    np.testing.assert_array_equal(found["memory"], [0, 1, 2, nan, nan])
+    np.testing.assert_array_equal(found["heat"], [0, 1, 2, nan, nan])
+    np.testing.assert_array_equal(found["seed"], [1.5, 2, 3, 0, 1])
+    np.testing.assert_array_equal(found["epoch"], [1, 2, 3, 4])
+    np.testing.assert_array_equal(found["train_loss"], [[1, 1, nan, nan]] * 3 + [[nan] * 4] * 2)
+    np.testing.assert_array_equal(found["bot_mul"], [[nan] * 3] * 3 + [[1] * 3] * 2)
+    np.testing.assert_array_equal(found["test_error"][:3, :2], a["test_error"])
+    assert np.isnan(found["test_error"][:3, 2:]).all()
+
+
+def test_packings_are_joined_where_they_can_be(tmp_path: Path) -> None:
+    """Curves of 2 and 6 decimals become such of 6, unless their numbers are too large for that."""
+    a, b, c = population(3, 1, "a"), population(3, 2, "b"), population(3, 3, "c")
+    a["train_loss"], b["train_loss"] = np.full((3, 4), 1.25), np.full((3, 4), 0.123456)
+    c["train_loss"] = np.full((3, 4), 1e5 + 0.25)
+    for name, columns in (("a", a), ("b", b), ("c", c)):
+        write(tmp_path / f"{name}.h5", {"x": columns}, ATTRS)
+    for names, dtype, decimals in (("ab", "<i4", 6), ("bc", "<f8", None), ("ac", "<i4", 2)):
+        merge([tmp_path / f"{name}.h5" for name in names], tmp_path / "m.h5")
+        with Archive(tmp_path / "m.h5") as opened:
+            described = opened.field("x", "train_loss")
+            assert (described.dtype, described.decimals) == (np.dtype(dtype), decimals)
+            expected = np.concatenate([{"a": a, "b": b, "c": c}[name]["train_loss"] for name in names])
+            np.testing.assert_array_equal(opened.read("x", "train_loss"), expected)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_model_that_comes_twice_is_taken_once(tmp_path: Path) -> None:
+    whole = population(300)
+    write(tmp_path / "a.h5", {"x": part(whole, slice(0, 200))}, ATTRS)
+    write(tmp_path / "b.h5", {"x": part(whole, slice(100, 300))}, ATTRS)
+    write(tmp_path / "w.h5", {"x": whole}, ATTRS)
+    assert merge([tmp_path / "a.h5", tmp_path / "b.h5", tmp_path / "a.h5"], tmp_path / "c.h5") == {"x": 300}
+    same(read(tmp_path / "c.h5"), read(tmp_path / "w.h5"))
+    other = part(whole, slice(150, 160))
+    other["seconds"][3] += 1
+    write(tmp_path / "b.h5", {"x": other}, ATTRS)
+    message = refused(lambda: merge([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "d.h5", force=True))
+    assert "The id 'm153' stands for two models that differ" in message
+    assert not (tmp_path / "d.h5").exists()
+
+
+def test_ids_whose_hashes_are_equal_by_chance_stay_two_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.h5", {"x": population(5, 1, "a")}, ATTRS)
+    write(tmp_path / "b.h5", {"x": population(5, 2, "b")}, ATTRS)
+    same_hash = Archive.id_hashes
+    monkeypatch.setattr(Archive, "id_hashes", lambda *arguments: same_hash(*arguments) % 3)
+    assert merge([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "c.h5") == {"x": 10}
+
+
+def test_the_target_may_be_a_source(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.h5", tmp_path / "b.h5"
+    write(a, {"x": population(5, 1, "a")}, ATTRS)
+    write(b, {"x": population(4, 2, "b")}, ATTRS)
+    merge([a, b], tmp_path / "c.h5")
+    merge([a, b], a)
+    assert a.read_bytes() == (tmp_path / "c.h5").read_bytes()
+    assert subset(a, a, models=3) == {"x": 3}
+    validate(a)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "b.h5", "c.h5"]
+
+
+def test_other_data_sets_and_recipes_are_refused_unless_forced(tmp_path: Path) -> None:
+    a, b, c = (tmp_path / f"{name}.h5" for name in "abc")
+    write(a, {"x": population(5, 1, "a")}, ATTRS, {"x": {"space": "S"}})
+    other = ATTRS | {"dataset": "cifar10", "recipe": '{"epochs": 3}', "title": "b"}
+    write(b, {"x": population(4, 2, "b"), "y": population(3, 3)}, other, {"x": {"space": "T"}})
+    assert "The dataset of what is to be merged is not one: the dataset and cifar10" in refused(
+        lambda: merge([a, b], c)
+    )
+    assert not c.exists()
+    assert merge([a, b], c, force=True) == {"x": 9, "y": 3}
+    with Archive(c) as opened:
+        assert opened.attrs["title"] == "the title; b"
+        assert opened.dataset("x") == "the dataset; cifar10"
+        assert opened.recipe("x") == [{"epochs": 12}, {"epochs": 3}]
+        assert (opened.dataset("y"), opened.recipe("y")) == ("cifar10", {"epochs": 3})
+        assert json.loads(opened.attrs["forced"]) == [
+            {"what": "dataset", "values": ["the dataset", "cifar10"]},
+            {"what": "recipe", "values": [{"epochs": 12}, {"epochs": 3}]},
+            {"what": "space of x", "values": ["S", "T"]},
+        ]
+    # What differs within an archive differs when it is merged again, unless it is cut out.
+    assert "The dataset" in refused(lambda: merge([c], tmp_path / "d.h5"))
+    subset(c, tmp_path / "y.h5", spaces=["Y"])
+    merge([tmp_path / "y.h5"], tmp_path / "d.h5")
+    with Archive(tmp_path / "d.h5") as opened:
+        assert opened.attrs["dataset"] == "cifar10"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"depth": np.ones((3, 2), int), "stage": None}, "'depth' has length 3 along 'stage'"),
+        ({"depth": None}, "lacks 'depth', which x of"),
+        ({"heat": ["a", "b", "c"]}, "lacks 'heat'"),
+        ({"kind": np.arange(3.0)}, "'kind' is text along ('model',) in"),
+        ({"kind": Variable(["a"] * 3, attrs={"units": "m"})}, "'kind' has the units '1' in"),
+        ({"kind": Variable(["a"] * 3, attrs={"long_name": "sort"})}, "The long_name of kind of x of what"),
+        ({"stage": Variable([1, 2, 4], ("stage",))}, "'stage' of x of"),
+    ],
+)
+def test_variables_that_do_not_go_together_are_refused(tmp_path: Path, change: Population, expected: str) -> None:
+    more: Population = {"kind": ["a", "b", "c"], "stage": Variable([1, 2, 3], ("stage",))}
+    write(tmp_path / "a.h5", {"x": population(3, 1, "a") | more}, ATTRS)
+    changed = {k: v for k, v in (population(3, 2, "b") | more | change).items() if v is not None}
+    write(tmp_path / "b.h5", {"x": changed}, ATTRS)
+    assert expected in refused(lambda: merge([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "c.h5"))
+    assert not (tmp_path / "c.h5").exists()
+
+
+def test_no_source_is_refused(tmp_path: Path) -> None:
+    assert "No archive to merge was given" in refused(lambda: merge([], tmp_path / "c.h5"))
+    assert "does not exist" in refused(lambda: merge([tmp_path / "absent.h5"], tmp_path / "c.h5"))
+
+
+# --- Subset
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    path = tmp_path / "two.h5"
+    write(path, {"a": population(200, 1), "b": population(100, 2)}, ATTRS, {"a": {"space": "A"}})
+    return path
+
+
+def test_models_are_chosen_by_space_range_and_status(two: Path, tmp_path: Path) -> None:
+    whole = read(two)["a"]
+    low, high = np.sort(whole["params"])[[50, 150]].tolist()
+    options: dict[str, Any] = {"spaces": ["A"], "range": (low, high), "status": ["failed", "finished"]}
+    mask = (whole["params"] >= low) & (whole["params"] <= high) & (whole["status"] != 1)
+    assert subset(two, tmp_path / "s.h5", **options) == {"a": mask.sum()}
+    same(read(tmp_path / "s.h5"), {"a": {name: values[mask] for name, values in whole.items()}})
+    with Archive(tmp_path / "s.h5") as opened:
+        assert json.loads(opened.attrs["subset"]) == {
+            "spaces": ["a"],
+            "given": "params",
+            "range": [low, high],
+            "status": ["finished", "failed"],
+        }
+        assert opened.group_attrs("a") == {"space": "A"}
+    subset(tmp_path / "s.h5", tmp_path / "t.h5", models=5, seed=3)
+    with Archive(tmp_path / "t.h5") as opened:
+        record = json.loads(opened.attrs["subset"])
+        assert (record["models"], record["seed"], record["of"]["range"]) == (5, 3, [low, high])
+
+
+def test_a_draw_is_the_same_for_the_same_seed_whatever_the_pieces(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subset(two, tmp_path / "a.h5", models=20, seed=1)
+    monkeypatch.setattr(archive, "_PIECE_BYTES", 500)
+    subset(two, tmp_path / "b.h5", models=20, seed=1)
+    subset(two, tmp_path / "c.h5", models=20, seed=2)
+    subset(two, tmp_path / "d.h5", models=20, seed=1, spaces=["b"])
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    drawn = {name: read(tmp_path / f"{name}.h5")["b"]["seed"].tolist() for name in "acd"}
+    assert drawn["a"] == drawn["d"] == sorted(drawn["a"])
+    assert drawn["a"] != drawn["c"]
+    assert len(set(drawn["a"])) == 20
+
+
+def test_every_model_is_drawn_as_often_as_the_others(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", {"x": population(10)}, ATTRS)
+    counts = np.zeros(10)
+    for seed in range(40):
+        subset(tmp_path / "a.h5", tmp_path / "s.h5", models=5, seed=seed)
+        counts[read(tmp_path / "s.h5")["x"]["seed"]] += 1
+    assert counts.sum() == 200
+    assert (np.abs(counts - 20) < 4.5 * np.sqrt(40 / 4)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"spaces": ["c"]}, "has no population 'c'; choose from 'a', 'b'"),
+        ({"spaces": []}, "No space was given"),
+        ({"range": (1e9, 2e9)}, "0 of 200 models of a are left"),
+        ({"models": 150}, "100 of 100 models of b are left, expected 150 or more"),
+        ({"given": "acts", "range": (0, 1e12)}, "0 of 200 models of a are left"),
+        ({"given": "depth"}, "The complexity 'depth' was given"),
+        ({"range": (2, 1)}, "The range 2 to 1 was given"),
+        ({"range": (float("nan"), 1)}, "The range nan to 1 was given"),
+        ({"status": ["done"]}, "The status ['done'] was given"),
+        ({"status": []}, "The status [] was given"),
+        ({"models": 0}, "0 models were asked for"),
+        ({"seed": -1}, "The seed -1 was given"),
+    ],
+)
+def test_a_choice_of_nothing_is_refused(two: Path, tmp_path: Path, options: dict[str, Any], expected: str) -> None:
+    assert expected in refused(lambda: subset(two, tmp_path / "s.h5", **options))
+    assert not (tmp_path / "s.h5").exists()
+
+
+def test_a_full_disk_leaves_nothing(two: Path, small_disk: Path, tmp_path: Path) -> None:
+    write(tmp_path / "more.h5", {"c": population(9_000, 3)}, ATTRS)
+    message = refused(lambda: merge([two, tmp_path / "more.h5"], small_disk / "m.h5"))
+    assert "was not written (No space left on device)" in message
+    assert list(small_disk.iterdir()) == []
+    assert "No space left" in refused(lambda: subset(tmp_path / "more.h5", small_disk / "m.h5", range=(0, 1e9)))
+    assert list(small_disk.iterdir()) == []
+
+
+# --- Laws
+
+_slow_fixture = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@_slow_fixture
+@given(sizes=st.lists(st.integers(1, 20), min_size=1, max_size=4), pieces=st.integers(200, 5_000))
+def test_subsets_of_a_merge_give_back_the_parts(sizes: list[int], pieces: int, tmp_path: Path) -> None:
+    paths = []
+    for i, models in enumerate(sizes):
+        paths.append(tmp_path / f"{i}.h5")
+        write(paths[-1], {f"p{i}": population(models, i)}, ATTRS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "_PIECE_BYTES", pieces)
+        assert merge(paths, tmp_path / "m.h5") == {f"p{i}": models for i, models in enumerate(sizes)}
+        for i, path in enumerate(paths):
+            subset(tmp_path / "m.h5", tmp_path / "s.h5", spaces=[f"P{i}"])
+            same(read(tmp_path / "s.h5"), read(path))
+
+
+@_slow_fixture
+@given(
+    sizes=st.tuples(*[st.integers(1, 12)] * 3),
+    epochs=st.tuples(*[st.integers(1, 4)] * 3),
+    overlap=st.booleans(),
+)
+def test_merging_is_associative_and_its_order_only_that_of_models(
+    sizes: tuple[int, ...], epochs: tuple[int, ...], overlap: bool, tmp_path: Path
+) -> None:
+    a, b, c = (tmp_path / f"{name}.h5" for name in "abc")
+    for i, path in enumerate((a, b, c)):
+        write(path, {"x": population(sizes[i], i, prefix=str(i), epochs=epochs[i])}, ATTRS)
+    if overlap:
+        merge([b, a], b)
+    left, right, other = (tmp_path / f"{name}.h5" for name in ("left", "right", "other"))
+    merge([a, b], left)
+    merge([left, c], left)
+    merge([b, c], right)
+    merge([a, right], right)
+    same(read(left), read(right))
+    merge([c, b, a], other)
+    found, expected = read(other)["x"], read(left)["x"]
+    order, place = np.argsort(found["id"]), np.argsort(expected["id"])
+    for variable in expected:
+        np.testing.assert_array_equal(found[variable][order], expected[variable][place])
+
+
+# --- Memory
+
+_MANY = 20_000_000
+_MEASURED = """
+import resource, sys
+from edfkit.combine import merge, subset
+from edfkit.archive import validate
+{call}
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_bounded_for_20_million_models(tmp_path: Path) -> None:
+    """Per model 17 bytes are kept to merge, and besides some hundred megabytes; whole columns take over 3 GB."""
+
+    def blocks() -> Any:
+        for start in range(0, _MANY, 2**20):
+            count = min(2**20, _MANY - start)
+            rng = np.random.default_rng(start)
+            error = rng.integers(500, 9_000, count) / 100
+            numbers = {name: rng.integers(1, 10**6, count) for name in ("params", "macs", "flops", "acts", "seed")}
+            real = {name: np.full(count, 0.1) for name in ("lr", "wd", "seconds")}
+            ids = np.char.add("model", np.arange(start, start + count).astype("S8")).astype(str)
+            yield {"id": ids, "error": error, "error_final": error, "status": np.zeros(count, int)} | numbers | real
+
+    fields = {name: Field(np.dtype("<f8"), ("model",), (_MANY,)) for name in next(blocks())}
+    for name in ("params", "macs", "flops", "acts", "seed"):
+        fields[name] = Field(np.dtype("<i8"), ("model",), (_MANY,))
+    fields["status"] = Field(np.dtype("i1"), ("model",), (_MANY,))
+    fields["id"] = Field(np.dtype("S1"), ("model",), (_MANY, 13))
+    with writing(tmp_path / "many.h5", ATTRS) as writer:
+        writer.stream("x", fields, blocks())
+    write(tmp_path / "few.h5", {"x": {k: v for k, v in population(9, 1, "few").items() if k in fields}}, ATTRS)
+    calls = {
+        f"validate({str(tmp_path / 'many.h5')!r})": 700,
+        f"merge([{str(tmp_path / 'many.h5')!r}, {str(tmp_path / 'few.h5')!r}], {str(tmp_path / 'm.h5')!r})": 1_200,
+        f"subset({str(tmp_path / 'many.h5')!r}, {str(tmp_path / 's.h5')!r}, range=(0, 500_000))": 1_000,
+    }
+    for call, megabytes in calls.items():
+        code = [sys.executable, "-P", "-c", _MEASURED.format(call=call)]
+        used = float(subprocess.run(code, check=True, capture_output=True, text=True).stdout)
+        print(f"{call}: {used:.0f} MB")
+        assert used < megabytes
+    with Archive(tmp_path / "m.h5") as opened:
+        assert opened.models("x") == _MANY + 9
+        assert STATUS[0] == "finished"

@@ -1,0 +1,490 @@
+"""Archives at an address, on a real web server: what is read, how much is sent, and every way in which it fails."""
+
+import json
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fsspec
+import h5py
+import numpy as np
+import pytest
+from server import Fault, Server, serve
+from test_archive import ATTRS, refusal, with_curves
+
+from edfkit import EdfkitError, remote
+from edfkit.archive import Archive, validate, write
+from edfkit.published import Published
+from edfkit.remote import Address, is_address
+from edfkit.source import open_source
+from edfkit.study.selection import select
+from edfkit.table import tabulate_archive, tabulate_populations
+
+pytest.importorskip("aiohttp")
+BLOCK = 2**16
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EDFKIT_OFFLINE", raising=False)
+    monkeypatch.setattr(remote, "_PAUSE", 0.01)
+    monkeypatch.setattr(remote, "_SILENCE", 0.5)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of several blocks."""
+    path = tmp_path_factory.mktemp("remote") / "archive.h5"
+    rng = np.random.default_rng(1)
+    write(path, {"a": with_curves(400, 50, rng), "b": with_curves(300, 50, rng)}, ATTRS, {"a": {"space": "resnet"}})
+    assert path.stat().st_size > 8 * BLOCK
+    return path
+
+
+@pytest.fixture
+def content(small: Path) -> dict[str, bytes]:
+    return {"a.h5": small.read_bytes()}
+
+
+@pytest.fixture
+def server(content: dict[str, bytes]) -> Iterator[Server]:
+    with serve(content) as running:
+        yield running
+
+
+# --- What is read
+
+
+def test_reads_what_is_in_the_file(small: Path, server: Server) -> None:
+    with Archive(small) as here, open_source(f"{server.url}/a.h5") as there:
+        assert isinstance(there, Archive)
+        assert (there.names, there.attrs) == (here.names, here.attrs)
+        for name in here.names:
+            assert there.group_attrs(name) == here.group_attrs(name)
+            assert there.variables(name) == here.variables(name)
+            for variable in here.variables(name):
+                np.testing.assert_array_equal(there.read(name, variable), here.read(name, variable))
+        there.validate()
+        assert str(there.path) == f"{server.url}/a.h5"
+    validate(f"{server.url}/a.h5")
+
+
+def test_nothing_is_sent_twice_and_columns_alone(small: Path, server: Server) -> None:
+    with Archive(f"{server.url}/a.h5") as archive:
+        for _ in range(2):
+            archive.read("a", "error")
+            archive.read("b", "params")
+    ranges = [request.range for request in server.requests]
+    assert len(set(ranges)) == len(ranges)
+    assert {request.status for request in server.requests} == {206}
+    assert {request.method for request in server.requests} == {"GET"}  # presigned addresses allow nothing else
+    assert server.sent < small.stat().st_size
+    with h5py.File(small) as file:
+        middle = file["a/test_error"].id.get_chunk_info(0)
+    at = middle.byte_offset + middle.size // 2
+    assert not any(int(r[6:].split("-")[0]) <= at <= int(r[6:].split("-")[1]) for r in ranges if r)  # no curve
+
+
+def test_what_is_kept_is_bounded(small: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_KEPT", 2)
+    monkeypatch.setattr(remote, "_BLOCK", 2**10)
+    with remote.open_address(Address(f"{server.url}/a.h5")) as blocks:
+        data = small.read_bytes()
+        assert blocks.size == len(data)
+        rng = np.random.default_rng(2)
+        for start, length in zip(rng.integers(0, len(data) + 10, 60), rng.integers(0, 9_000, 60), strict=True):
+            assert blocks.seek(int(start)) == blocks.tell() == start
+            assert blocks.read(int(length)) == data[start : start + length]
+            assert len(blocks._blocks) <= 2
+        blocks.seek(-5, os.SEEK_END)
+        assert blocks.read() == data[-5:]
+
+
+def test_a_row_of_blocks_is_one_request(content: dict[str, bytes], server: Server) -> None:
+    with remote.open_address(Address(f"{server.url}/a.h5")) as blocks:
+        blocks.seek(3 * BLOCK + 5)
+        blocks.read(1)
+        blocks.seek(10)
+        assert blocks.read(6 * BLOCK) == content["a.h5"][10 : 10 + 6 * BLOCK]
+    numbers = [request.range for request in server.requests]
+    spans = [(0, 1), (3, 4), (1, 3), (4, 7)]
+    assert numbers == [f"bytes={first * BLOCK}-{last * BLOCK - 1}" for first, last in spans]
+
+
+def test_any_file_system_of_fsspec_will_do(small: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/folder/a.h5", small.read_bytes())
+    try:
+        with Archive("memory://folder/a.h5") as there, Archive(small) as here:
+            np.testing.assert_array_equal(there.read("a", "test_error"), here.read("a", "test_error"))
+            assert str(there.path) == "memory://folder/a.h5"
+        assert "does not exist" in refusal(lambda: Archive("memory://folder/b.h5"))
+        assert "is a folder" in refusal(lambda: Archive("memory://folder"))
+        memory.pipe_file("/folder/a.h5", b"")
+        assert "is empty" in refusal(lambda: Archive("memory://folder/a.h5"))
+    finally:
+        memory.rm("/folder", recursive=True)
+
+
+def test_streaming_takes_addresses(small: Path, server: Server) -> None:
+    address = f"{server.url}/a.h5"
+    assert str(tabulate_archive(address, "a")) == str(tabulate_archive(small, "a"))
+    there, here = (tabulate_populations(where, ["a", "b"]) for where in (Address(address), small))
+    for name in here:
+        np.testing.assert_array_equal(there[name].counts, here[name].counts)
+
+
+def test_streaming_on_a_cluster_takes_addresses(small: Path, server: Server) -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        address = Address(f"{server.url}/a.h5?key=secret")
+        there = tabulate_archive(address, "a", scheduler=cluster.scheduler_address)
+        np.testing.assert_array_equal(there.counts, tabulate_archive(small, "a").counts)
+        server.content = {}
+        message = refusal(lambda: tabulate_archive(address, "a", scheduler=cluster.scheduler_address))
+        assert "does not exist" in message
+        assert "secret" not in message
+
+
+# --- How much is sent
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("big") / "big.h5"
+    rng = np.random.default_rng(3)
+    write(path, {name: with_curves(25_000, 100, rng) for name in ("resnet", "vanilla")}, ATTRS)
+    return path
+
+
+@pytest.mark.slow
+def test_a_comparison_of_25000_models_is_sent_little(big: Path) -> None:
+    size = big.stat().st_size
+    assert size >= 60_000_000
+    with serve({"big.h5": big.read_bytes()}) as server, Archive(f"{server.url}/big.h5") as there:
+        opened = len(server.requests)
+        found = select(there, ["resnet", "vanilla"], given="params")
+        print(f"\n{size:,} bytes: {server.wire:,} sent in {len(server.requests)} requests, {opened} of them to open it")
+        assert server.wire <= 3_000_000
+        assert len(server.requests) <= 40
+    with Archive(big) as here:
+        expected = select(here, ["resnet", "vanilla"], given="params")
+        assert found.to_dict() == expected.to_dict()
+
+
+# --- What an address is, and what of it is shown
+
+
+@pytest.mark.parametrize(
+    ("where", "address"),
+    [
+        ("https://host/a.h5", True),
+        ("s3://bucket/a.h5", True),
+        ("HTTP://host/a.h5", True),
+        ("a.h5", False),
+        ("/data/a.h5", False),
+        ("C://a.h5", False),
+        ("C:\\a.h5", False),
+        (Path("https://host/a.h5"), False),
+        (None, False),
+    ],
+)
+def test_tells_addresses_from_paths(where: object, address: bool) -> None:
+    assert is_address(where) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://host/a.h5", "https://host/a.h5"),
+        ("HTTPS://Host:81/a%20b.h5", "https://Host:81/a%20b.h5"),
+        ("https://me:secret@host/a.h5", "https://host/a.h5"),
+        ("https://me:sec@ret@host/a.h5", "https://host/a.h5"),
+        ("https://secret@host/a@b.h5?token=secret#secret", "https://host/a@b.h5?..."),
+        ("https://host/a.h5#secret", "https://host/a.h5"),
+        ("s3://key:secret@bucket/a.h5", "s3://bucket/a.h5"),
+        ("http://[::1]:80/a.h5", "http://[::1]:80/a.h5"),
+    ],
+)
+def test_shows_addresses_without_secrets(url: str, shown: str) -> None:
+    address = Address(url)
+    assert str(address) == f"{address}" == os.fspath(address) == shown
+    assert "secret" not in repr(address)
+    assert address.url.lower() == url.lower()
+    again = pickle.loads(pickle.dumps(address))
+    assert (again, again.url, Address(address).url) == (shown, address.url, address.url)
+    assert json.dumps(address) == f'"{shown}"'
+
+
+@pytest.mark.parametrize("url", ["https://", "https:///a.h5", "http://host:port/a.h5", "https://[::1/a.h5", "s3://"])
+def test_refuses_what_is_no_address(url: str) -> None:
+    assert "is no address of an archive" in refusal(lambda: open_source(url))
+
+
+def test_refuses_joined_addresses() -> None:
+    assert "joins several addresses" in refusal(lambda: open_source("zip://a.h5::https://host/a.zip"))
+
+
+def test_no_failure_tells_a_secret(content: dict[str, bytes], server: Server) -> None:
+    host = server.url.removeprefix("http://")
+    address = f"http://me:secret@{host}/a.h5?token=secret"
+    with Archive(address) as archive:
+        assert "authorization" in server.requests[-1].headers
+        assert "secret" not in str(archive.path) + repr(archive.path) + repr(archive._file) + archive._file.filename
+        assert "secret" not in refusal(lambda: archive.read("a", "no"))
+    for status in (401, 404, 500):
+        server.always(Fault(status=status))
+        assert "secret" not in refusal(lambda: Archive(address))
+    content["a.h5"] = b"<html>"
+    server.fault = lambda request: None
+    assert "secret" not in refusal(lambda: Archive(address))
+    assert "secret" not in refusal(lambda: Archive(f"http://me:secret@127.0.0.1:{free_port()}/a.h5?secret"))
+    with pytest.raises(EdfkitError) as caught:
+        Archive(f"http://me:secret@127.0.0.1:{free_port()}/a.h5?secret")
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+# --- Refused
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+FAULTS: list[tuple[str, Fault, str]] = [
+    ("no ranges", Fault(ranges=False), "sends only whole files"),
+    ("no ranges nor length", Fault(ranges=False, length=False), "sends only whole files"),
+    ("no ranges, in chunks", Fault(ranges=False, chunked=True), "sends only whole files"),
+    ("no length of the file", Fault(headers={"Content-Range": "bytes 0-65535/*"}), "does not say how long the file is"),
+    ("no Content-Range", Fault(headers={"Content-Range": None}), "does not say how long the file is"),
+    ("gone", Fault(status=410), "does not exist (HTTP status 410)"),
+    ("no right", Fault(status=403), "may not be read (HTTP status 403)"),
+    ("no password", Fault(status=401), "may not be read (HTTP status 401)"),
+    ("odd status", Fault(status=400), "cannot be read (HTTP status 400)"),
+    ("broken server", Fault(status=500), "cannot be read (HTTP status 500)"),
+    ("too many requests", Fault(status=429), "cannot be read (HTTP status 429)"),
+    ("silence", Fault(silence=30), "did not answer in time"),
+    ("silence in the middle", Fault(step=1000, pause=30), "did not answer in time"),
+    ("broken off", Fault(cut=1000), "broke off the connection 3 times"),
+    ("broken off at once", Fault(cut=0, reset=True), "broke off the connection 3 times"),
+    ("reset", Fault(cut=1000, reset=True), "broke off the connection 3 times"),
+    (
+        "short",
+        Fault(body=b"\x89HDF\r\n\x1a\n", headers={"Content-Range": "bytes 0-7/9000"}),
+        "gave 8 bytes where 9,000",
+    ),
+    ("circle", Fault(status=302, headers={"Location": "/a.h5"}), "too many redirects"),
+    ("to a file", Fault(status=302, headers={"Location": "file:///etc/passwd"}), "from http:// to file://"),
+    ("to ftp", Fault(status=302, headers={"Location": "ftp://host/a.h5"}), "from http:// to ftp://"),
+    ("page", Fault(body=b"<!DOCTYPE html>"), "is not an HDF5 file"),
+    ("empty", Fault(body=b""), "is empty"),
+]
+
+
+@pytest.mark.parametrize(("fault", "expected"), [pytest.param(f, x, id=i) for i, f, x in FAULTS])
+def test_refuses_to_open(server: Server, fault: Fault, expected: str) -> None:
+    server.always(fault)
+    message = refusal(lambda: open_source(f"{server.url}/a.h5"))
+    assert expected in message
+    assert message.startswith(f"{server.url}/a.h5 ")
+    assert server.wire < 2_000_000  # and nothing is taken as a whole
+
+
+LATER = [case for case in FAULTS if case[0] not in ("page", "empty", "short")]
+
+
+@pytest.mark.parametrize(("fault", "expected"), [pytest.param(f, x, id=i) for i, f, x in LATER])
+def test_refuses_to_read_on(server: Server, fault: Fault, expected: str) -> None:
+    with Archive(f"{server.url}/a.h5") as archive:
+        server.always(fault)
+        for _ in range(2):
+            message = refusal_of_open_file(lambda: archive.read("b", "test_error"))
+            assert expected in message
+        asked = len(server.requests)
+        refusal_of_open_file(lambda: archive.read("b", "train_error"))
+        assert len(server.requests) == asked  # one failure is enough
+    assert "closed" in refusal(lambda: archive.read("a", "error"))
+
+
+def refusal_of_open_file(action: Callable[[], object]) -> str:
+    with pytest.raises(EdfkitError) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_server_without_ranges_does_not_send_the_whole(tmp_path: Path) -> None:
+    large = b"\x89HDF\r\n\x1a\n" + bytes(50_000_000)
+    for length in (True, False):
+        with serve({"a.h5": large}) as server:
+            server.always(Fault(ranges=False, length=length))
+            message = refusal(lambda: Archive(f"{server.url}/a.h5"))
+            assert "download the file first, with edfkit datasets download or curl" in message
+            assert server.sent < 10_000_000  # what the buffers of both sides take
+
+
+def test_refuses_what_is_not_there(server: Server) -> None:
+    assert "does not exist (HTTP status 404)" in refusal(lambda: Archive(f"{server.url}/b.h5"))
+    assert "cannot be reached" in refusal(lambda: Archive(f"http://127.0.0.1:{free_port()}/a.h5"))
+    assert "cannot be reached" in refusal(lambda: Archive("https://host.invalid/a.h5"))
+
+
+@pytest.mark.parametrize("change", ["content", "length", "tag only"])
+def test_refuses_a_file_that_changes(content: dict[str, bytes], server: Server, change: str) -> None:
+    server.etag = change != "length"
+    with Archive(f"{server.url}/a.h5") as archive:
+        data = content["a.h5"]
+        content["a.h5"] = {"content": data[:-1] + b"x", "length": data + b"x", "tag only": data}[change]
+        if change == "tag only":
+            server.always(Fault(headers={"ETag": '"other"'}))
+        assert "is another file than before" in refusal_of_open_file(lambda: archive.read("b", "test_error"))
+
+
+def test_refuses_a_file_that_shrinks(content: dict[str, bytes], server: Server) -> None:
+    with Archive(f"{server.url}/a.h5") as archive:
+        content["a.h5"] = content["a.h5"][:BLOCK]
+        assert "it has changed while it was read" in refusal_of_open_file(lambda: archive.read("b", "test_error"))
+
+
+def test_goes_on_after_a_break(small: Path, server: Server) -> None:
+    faults = [None, Fault(cut=100), Fault(status=503), None, Fault(cut=0, reset=True)]
+    server.first(*faults)
+    with Archive(f"{server.url}/a.h5") as there, Archive(small) as here:
+        for variable in ("error", "test_error"):
+            np.testing.assert_array_equal(there.read("b", variable), here.read("b", variable))
+    assert [request.status for request in server.requests].count(503) == 1
+
+
+def test_follows_a_redirect(small: Path, server: Server) -> None:
+    server.fault = lambda request: (
+        Fault(status=302, headers={"Location": "/a.h5"}) if request.path == "/latest" else None
+    )
+    with Archive(f"{server.url}/latest") as archive:
+        assert len(archive.read("a", "error")) == 400
+        assert str(archive.path).endswith("/latest")
+
+
+def test_offline_nothing_is_asked_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDFKIT_OFFLINE", "1")
+    assert "EDFKIT_OFFLINE is set" in refusal(lambda: open_source(f"{server.url}/a.h5"))
+    assert server.requests == []
+    monkeypatch.setenv("EDFKIT_OFFLINE", "0")
+    with open_source(f"{server.url}/a.h5") as source:
+        assert source.names == ["a", "b"]
+
+
+def test_published_files_are_not_read_there(server: Server) -> None:
+    assert "is a JSON file" in refusal(lambda: open_source(f"{server.url}/ResNet.json?x=y"))
+    assert server.requests == []
+
+
+def test_open_source_takes_text(published: Path, small: Path) -> None:
+    with open_source(str(published)) as source:
+        assert isinstance(source, Published)
+    with open_source(str(small)) as source:
+        assert isinstance(source, Archive)
+
+
+def test_damage_is_seen_there_too(content: dict[str, bytes], server: Server, small: Path) -> None:
+    with h5py.File(small) as file:
+        chunk = file["b/test_error"].id.get_chunk_info(0)
+    at = chunk.byte_offset + chunk.size // 2
+    content["a.h5"] = content["a.h5"][:at] + b"damage" + content["a.h5"][at + 6 :]
+    with Archive(f"{server.url}/a.h5") as archive:
+        assert len(archive.read("a", "test_error")) == 400
+        assert "fails a checksum" in refusal_of_open_file(lambda: archive.read("b", "test_error"))
+    content["a.h5"] = content["a.h5"][:-9]
+    assert "incomplete" in refusal(lambda: Archive(f"{server.url}/a.h5"))
+
+
+# --- What it takes
+
+
+@pytest.mark.parametrize(
+    ("module", "address", "install"),
+    [
+        ("fsspec", "https://host/a.h5", "pip install 'edfkit[remote]'."),
+        ("aiohttp", "https://host/a.h5", "pip install 'edfkit[remote]'."),
+        ("s3fs", "s3://bucket/a.h5", "pip install 'edfkit[remote]' s3fs."),
+        ("gcsfs", "gs://bucket/a.h5", "pip install 'edfkit[remote]' gcsfs."),
+    ],
+)
+def test_says_what_to_install(module: str, address: str, install: str) -> None:
+    code = f"""
+import sys
+sys.modules[{module!r}] = None
+from edfkit import EdfkitError
+from edfkit.source import open_source
+try:
+    open_source({address!r})
+except EdfkitError as error:
+    print(error)
+"""
+    done = child(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith(install)
+
+
+def child(code: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "EDFKIT_OFFLINE"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    command = [sys.executable, "-P", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+
+def test_refuses_unknown_schemes() -> None:
+    assert "fsspec does not know" in refusal(lambda: open_source("htps://host/a.h5"))
+
+
+def test_paths_load_nothing_more(small: Path) -> None:
+    code = f"""
+import sys
+from edfkit.source import open_source
+open_source({str(small)!r}).close()
+print({{"fsspec", "aiohttp", "asyncio"}} & set(sys.modules))
+"""
+    assert child(code).stdout.strip() == "set()"
+
+
+def test_an_archive_may_stay_open_to_the_end(server: Server) -> None:
+    """HDF5 closes open files when Python has ended already, and crashes where they are read through Python."""
+    code = f"""
+from edfkit.archive import Archive
+archive = Archive({server.url + "/a.h5"!r})
+kept = archive._file["a/error"]
+print(len(archive.read("a", "error")))
+"""
+    done = child(code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "400\n", "")
+
+
+def test_the_garbage_collector_does_not_lock_up(server: Server) -> None:
+    """Objects of h5py that are collected in the thread of fsspec wait for the lock that the reading thread has."""
+    code = f"""
+import gc
+from edfkit import remote
+from edfkit.archive import Archive
+remote._KEPT = 1  # so that there is always something to fetch
+with Archive({server.url + "/a.h5"!r}) as archive:
+    for threshold in range(5, 400, 15):  # some of them are reached in the other thread
+        gc.disable()
+        for _ in range(20):
+            circle = [archive._file["a"]]
+            circle.append(circle)  # only the collector frees it
+        del circle
+        gc.set_threshold(threshold, 1000, 1000)
+        gc.enable()
+        archive.read("b", "test_error")
+print("done")
+"""
+    done = child(code)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -132,7 +132,8 @@ def fetch(name: str, *, from_file: Path | None = None, progress: bool = False) -
     """
     from edfkit.datasets.store import obtain
 
-    return obtain(name, from_file=from_file, progress=progress).path
+    path: Path = obtain(name, from_file=from_file, progress=progress).path
+    return path
 
 
 def load(name: str, *, progress: bool = False) -> Archive:

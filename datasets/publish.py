@@ -69,10 +69,14 @@ def publish(
     Raises
     ------
     EdfkitError
-        If the archive is not whole, states no license and none is given, or another one; if the name, the version or
-        an address is none; if the folder holds anything else.
+        If the archive is not whole, states no license and none is given, or another one; if a registry may not have
+        the name, the version or an address; if the folder holds anything else or cannot be written.
     """
     validate(archive)
+    if any(entry.name == name for entry in registry.built_in()):
+        raise EdfkitError(
+            f"{name} is the name of an archive that edfkit knows, and would be refused; give another name."
+        )
     file, card, index, sums = f"{name}.h5", f"{name}.md", f"{name}.toml", "SHA256SUMS"
     digest, size = _sha256(archive), archive.stat().st_size
     with Archive(archive) as opened:
@@ -155,7 +159,7 @@ def _toml(entry: Mapping[str, Any], file: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    """Write a value as TOML: the same as JSON, but for one character."""
+    """Write text, a number or a list as TOML: the same as JSON, but for one character."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -132,7 +132,7 @@ def entries(*, ask: bool = True) -> list[Entry]:
     EdfkitError
         If a registry cannot be read or breaks a rule, or two have an entry of the same name.
     """
-    found = {entry.name: entry for entry in _built_in()}
+    found = {entry.name: entry for entry in built_in()}
     for place in _places():
         for entry in _entries_of(place, ask):
             if other := found.get(entry.name):
@@ -158,7 +158,7 @@ def find(name: str, *, ask: bool = True) -> Entry:
     EdfkitError
         If no registry has it, or one cannot be read.
     """
-    for entry in _built_in():
+    for entry in built_in():
         if entry.name == name:
             return entry
     known = {entry.name: entry for entry in entries(ask=ask)}
@@ -169,7 +169,8 @@ def find(name: str, *, ask: bool = True) -> Entry:
     return known[name]
 
 
-def _built_in() -> list[Entry]:
+def built_in() -> list[Entry]:
+    """List what the built-in registry holds."""
     return parse(BUILT_IN.read_text(encoding="utf-8"), str(BUILT_IN))
 
 

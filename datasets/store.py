@@ -29,7 +29,7 @@ from edfkit import EdfkitError, __version__
 from edfkit.datasets import BUNDLED, MARKER, data_folder, downloaded
 from edfkit.datasets.download import _bar, copy_in, download
 from edfkit.datasets.registry import Entry, File, find, is_name
-from edfkit.files import replacing, write_text
+from edfkit.files import TEMPORARY_SUFFIX, replacing, write_text
 
 _FORMAT = 1  # of the marker
 _MOST_BYTES = 20 * 2**30  # of a file whose size the registry does not tell
@@ -195,11 +195,12 @@ def obtain(name: str, *, from_file: Path | None = None, progress: bool = False) 
 
 def _make(entry: Entry, folder: Path, from_file: Path | None, progress: bool) -> Installed:
     """Make the archive; the lock is held."""
-    for stale in (making := folder / "making", folder / f"{entry.name}.h5", folder / MARKER):
-        _delete(stale)  # of a process that was killed
-    downloads = folder / "downloads"
-    making.mkdir(parents=True)
-    downloads.mkdir(exist_ok=True)
+    making, downloads = folder / "making", folder / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    for stale in (*folder.parent.glob(f".*{TEMPORARY_SUFFIX}"), *folder.iterdir()):
+        if stale != downloads:
+            _delete(stale)  # of a process that was killed
+    making.mkdir()
     first = folder.parent / f"first-{entry.version}.json"
     record = _read_record(first)
     new = making / f"{entry.name}.h5"
@@ -238,7 +239,8 @@ def _make(entry: Entry, folder: Path, from_file: Path | None, progress: bool) ->
 def _source(entry: Entry, file: File, given: Path | None) -> Path | None:
     """Say what to copy a file from, if it need not be downloaded."""
     if given is None:
-        return file.beside
+        absent = file.urls and file.beside and not file.beside.exists()
+        return None if absent else file.beside
     if len(entry.files) > 1:
         if not given.is_dir():
             names = ", ".join(file.name for file in entry.files)
@@ -251,11 +253,13 @@ def _source(entry: Entry, file: File, given: Path | None) -> Path | None:
 
 def _get(file: File, target: Path, source: Path | None, progress: bool) -> dict[str, Any]:
     """Bring a file into the folder of downloads, where a process that was killed may have left it; say what it is."""
-    if source is not None:
-        sha256 = copy_in(source, target, file.sha256, file.size)
-    else:
+    if source is None:
         most = file.size or _MOST_BYTES
         sha256 = download(file.urls, target, sha256=file.sha256, size=file.size, most=most, progress=progress)
+    elif source == file.beside and target.is_file() and file.sha256 in (None, _sha256(target)):
+        sha256 = _sha256(target)
+    else:
+        sha256 = copy_in(source, target, file.sha256, file.size)
     origin = str(source) if source else list(file.urls)
     return {"sha256": sha256, "size": target.stat().st_size, "from": origin}
 

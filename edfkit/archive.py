@@ -585,6 +585,7 @@ def _stored(where: str, name: str, values: ArrayLike, types: tuple[str, ...] | N
         if array.dtype.kind == "U":
             try:
                 text = array.astype(bytes)  # many times as fast, for ASCII
+                text = text.astype(f"S{max(1, np.char.str_len(text).max(initial=0))}")
             except UnicodeEncodeError:
                 text = np.char.encode(array, "utf-8")
             return _exact(np.ascontiguousarray(text).view("S1").reshape(*text.shape, text.itemsize), types or TEXT)

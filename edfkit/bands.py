@@ -13,10 +13,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.edf import ROUND_OFF, Floats, checked_sample, edf, edfs_together, effective_size
+from edfkit.edf import ROUND_OFF, Floats, counted_sample, edf, edfs_together, effective_size
 from edfkit.result import Result
 from edfkit.special import betainc, kolmogorov_inverse, log_factorials, smirnov_inverse
 
@@ -213,7 +213,12 @@ class Band(Result):
 
 
 def edf_band(
-    errors: ArrayLike, weights: ArrayLike | None = None, *, confidence: float = 0.95, method: str = "ks"
+    errors: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    confidence: float = 0.95,
+    method: str = "ks",
+    counts: ArrayLike | None = None,
 ) -> Band:
     """Compute a simultaneous band for the true F of a sample.
 
@@ -232,11 +237,13 @@ def edf_band(
     errors : array_like, shape (n,)
         Percent, 0 to 100.
     weights : array_like, shape (n,), optional
-        At least 0, on any scale; all equal if not given.
+        Of one model, at least 0, on any scale; all equal if not given.
     confidence : float
         At least 0.5, below 1.
     method : str
         One of `METHODS`.
+    counts : array_like of int, shape (n,), optional
+        How many models each error stands for, see `edfkit.edf`; one if not given.
 
     Returns
     -------
@@ -246,17 +253,17 @@ def edf_band(
     ------
     EdfkitError
         If the method is unknown, or has no band for unequal weights, and see `ks_half_width` and
-        `edfkit.edf.checked_sample`.
+        `edfkit.edf.counted_sample`.
     """
     if method not in METHODS:
         raise EdfkitError(f"method: {method!r} was given, but one of {', '.join(METHODS)} is needed.")
-    sample, shares = checked_sample(errors, weights)
-    values, heights = edf(sample, shares)
-    size = effective_size(shares)
+    sample, each, number = counted_sample(errors, weights, counts)
+    values, heights = edf(sample, each * number)
+    size = effective_size(each, number)
     if method == "ks":
         half = ks_half_width(size, confidence)
         lower, upper, upper_before = np.maximum(0.0, heights - half), np.minimum(1.0, heights + half), half
-    elif shares.min() < 1 - ROUND_OFF:
+    elif each.min() < 1 - ROUND_OFF:
         raise EdfkitError(
             "method: equal-local-levels was asked for with unequal weights, but only models of equal weight have such "
             "a band: use ks, or leave out the weights."
@@ -264,7 +271,7 @@ def edf_band(
     else:
         from scipy.special import betaincinv
 
-        n = sample.size
+        n = int(number.sum())
         rank = np.append(0.0, np.rint(heights * n))  # number of models up to each value, 0 below the first
         # The bounds mirror each other: the upper one of the k-th draw is 1 - the lower one of the k-th from the end.
         draws, at = np.unique(np.concatenate([rank[1:], n - rank[:-1]]), return_inverse=True)
@@ -344,6 +351,8 @@ def difference_band(
     weights_b: ArrayLike | None = None,
     *,
     confidence: float = 0.95,
+    counts_a: ArrayLike | None = None,
+    counts_b: ArrayLike | None = None,
 ) -> DifferenceBand:
     """Compute a simultaneous band for F_A - F_B: the difference of the EDFs +- K / sqrt(n_e).
 
@@ -358,9 +367,11 @@ def difference_band(
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
         Percent, 0 to 100.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
-        At least 0, on any scale; all equal if not given.
+        Of one model, at least 0, on any scale; all equal if not given.
     confidence : float
         At least 0.5, below 1.
+    counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
+        How many models each error stands for, see `edfkit.edf`; one if not given.
 
     Returns
     -------
@@ -369,12 +380,14 @@ def difference_band(
     Raises
     ------
     EdfkitError
-        If the confidence is out of range, and see `edfkit.edf.checked_sample`.
+        If the confidence is out of range, and see `edfkit.edf.counted_sample`.
     """
-    values, difference = _difference(errors_a, errors_b, weights_a, weights_b)
-    size_a, size_b = (
-        effective_size(checked_sample(e, w)[1]) for e, w in ((errors_a, weights_a), (errors_b, weights_b))
+    (sample_a, each_a, number_a), (sample_b, each_b, number_b) = (
+        counted_sample(errors_a, weights_a, counts_a),
+        counted_sample(errors_b, weights_b, counts_b),
     )
+    values, difference = _difference(sample_a, sample_b, each_a * number_a, each_b * number_b)
+    size_a, size_b = effective_size(each_a, number_a), effective_size(each_b, number_b)
     half = min(1.0, kolmogorov_inverse(1 - _checked_confidence(confidence)) * math.sqrt(1 / size_a + 1 / size_b))
     lower, upper = np.maximum(-1.0, difference - half), np.minimum(1.0, difference + half)
     return DifferenceBand(values, difference, lower, upper, half, size_a, size_b, confidence)
@@ -479,14 +492,14 @@ class Tail(Result):
     b: Best
 
 
-def _best(sample: Floats, shares: Floats, q: float, outside: float) -> Best:
+def _best(sample: Floats, each: Floats, number: NDArray[np.int64], q: float, outside: float) -> Best:
     """Describe the best share q of one sample; the interval leaves out `outside` on either side."""
-    values, heights = edf(sample, shares)
+    values, heights = edf(sample, each * number)
     at = int(np.searchsorted(heights, q * (1 - ROUND_OFF), side="left"))
     # n_eff where the variance of F at the quantile is h (1 - h) / n_eff: exactly n for equal weights.
-    h, size = heights[at], effective_size(shares)
+    h, size = heights[at], effective_size(each, number)
     if h < 1:
-        spread = np.square(shares / shares.sum() * ((sample <= values[at]) - h)).sum()
+        spread = (number * np.square(each / (each * number).sum() * ((sample <= values[at]) - h))).sum()
         size = min(size, float(h * (1 - h) / spread))
     up_to = np.append(0.0, size * heights)
     allowed = outside * (1 + ROUND_OFF)
@@ -514,6 +527,8 @@ def tail(
     weights_b: ArrayLike | None = None,
     *,
     confidence: float = 0.95,
+    counts_a: ArrayLike | None = None,
+    counts_b: ArrayLike | None = None,
 ) -> Tail:
     """Compare the best share q of two populations: its largest and its mean error.
 
@@ -529,9 +544,11 @@ def tail(
     q : float
         Share of the models, above 0 and up to 1; of the model at the end only the part that is needed enters the mean.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
-        At least 0, on any scale; all equal if not given.
+        Of one model, at least 0, on any scale; all equal if not given.
     confidence : float
         Of each interval, at least 0.5, below 1.
+    counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
+        How many models each error stands for, see `edfkit.edf`; one if not given.
 
     Returns
     -------
@@ -540,12 +557,12 @@ def tail(
     Raises
     ------
     EdfkitError
-        If q or the confidence is out of range, and see `edfkit.edf.checked_sample`.
+        If q or the confidence is out of range, and see `edfkit.edf.counted_sample`.
     """
     if not 0 < q <= 1:
         raise EdfkitError(
             f"tail: q = {q:g} was given, but a share above 0 and up to 1 is needed: divide percent by 100."
         )
     outside = (1 - _checked_confidence(confidence)) / 2
-    samples = checked_sample(errors_a, weights_a), checked_sample(errors_b, weights_b)
+    samples = counted_sample(errors_a, weights_a, counts_a), counted_sample(errors_b, weights_b, counts_b)
     return Tail(float(q), confidence, *(_best(*sample, q, outside) for sample in samples))

@@ -16,7 +16,7 @@ from edfkit.edf import (
     ROUND_OFF,
     Floats,
     area,
-    checked_sample,
+    counted_sample,
     edfs_together,
     effective_size,
     mean,
@@ -163,6 +163,9 @@ def ks(
     errors_b: ArrayLike,
     weights_a: ArrayLike | None = None,
     weights_b: ArrayLike | None = None,
+    *,
+    counts_a: ArrayLike | None = None,
+    counts_b: ArrayLike | None = None,
 ) -> KS:
     """Test whether two samples come from one error distribution (two-sample Kolmogorov-Smirnov).
 
@@ -178,7 +181,9 @@ def ks(
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
         Percent, 0 to 100.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
-        At least 0, on any scale; all equal if not given.
+        Of one model, at least 0, on any scale; all equal if not given.
+    counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
+        How many models each error stands for, see `edfkit.edf`; one if not given.
 
     Returns
     -------
@@ -187,24 +192,26 @@ def ks(
     Raises
     ------
     EdfkitError
-        See `edfkit.edf.checked_sample`.
+        See `edfkit.edf.counted_sample`.
     """
-    _, above_a, above_b = edfs_together(errors_a, errors_b, weights_a, weights_b)
-    if weights_a is not None or weights_b is not None:
-        sizes = [effective_size(checked_sample(e, w)[1]) for e, w in ((errors_a, weights_a), (errors_b, weights_b))]
+    (sample_a, each_a, number_a), (sample_b, each_b, number_b) = (
+        counted_sample(errors_a, weights_a, counts_a),
+        counted_sample(errors_b, weights_b, counts_b),
+    )
+    _, above_a, above_b = edfs_together(sample_a, sample_b, each_a * number_a, each_b * number_b)
+    size_a, size_b = int(number_a.sum()), int(number_b.sum())
+    weighted = weights_a is not None or weights_b is not None
+    if weighted or above_a.size > EXACT_BLOCKS or size_a * size_b > EXACT_PAIRS:
+        n_a, n_b = effective_size(each_a, number_a), effective_size(each_b, number_b)
         lead = above_a - above_b
         lead[np.abs(lead) < ROUND_OFF] = 0.0
-        method = f"asymptotic: weighted, n_eff {sizes[0]:.1f} and {sizes[1]:.1f}"
-        return _test(lead, asymptotic_p(float(np.abs(lead).max()), *sizes), method)
-    # Heights are correctly rounded counts / n, so this gives the counts back, and distances are compared as integers.
-    size_a, size_b = np.size(errors_a), np.size(errors_b)
-    counts_a, counts_b = np.rint(above_a * size_a).astype(np.int64), np.rint(above_b * size_b).astype(np.int64)
-    distances = counts_a * size_b - counts_b * size_a
-    lead = distances / (size_a * size_b)
-    if distances.size > EXACT_BLOCKS or size_a * size_b > EXACT_PAIRS:
-        p = asymptotic_p(float(np.abs(lead).max()), size_a, size_b)
-        return _test(lead, p, "asymptotic: too many models to count exactly")
-    return _test(lead, exact_p((counts_a + counts_b).tolist(), size_a, size_b, int(np.abs(distances).max())), "exact")
+        why = f"weighted, n_eff {n_a:.1f} and {n_b:.1f}" if weighted else "too many models to count exactly"
+        return _test(lead, asymptotic_p(float(np.abs(lead).max()), n_a, n_b), f"asymptotic: {why}")
+    # Heights are counts / n up to round-off, so this gives the counts back, and distances are compared as integers.
+    up_to_a, up_to_b = np.rint(above_a * size_a).astype(np.int64), np.rint(above_b * size_b).astype(np.int64)
+    distances = up_to_a * size_b - up_to_b * size_a
+    p = exact_p((up_to_a + up_to_b).tolist(), size_a, size_b, int(np.abs(distances).max()))
+    return _test(distances / (size_a * size_b), p, "exact")
 
 
 def _test(lead: Floats, p_value: float, method: str) -> KS:
@@ -263,7 +270,13 @@ def prob_better(
     return float((shares_a * beaten).sum())
 
 
-def summarize(errors: ArrayLike, weights: ArrayLike | None = None, area_to: float = 50.0) -> Summary:
+def summarize(
+    errors: ArrayLike,
+    weights: ArrayLike | None = None,
+    area_to: float = 50.0,
+    *,
+    counts: ArrayLike | None = None,
+) -> Summary:
     """Summarise the errors of one population.
 
     Parameters
@@ -271,9 +284,11 @@ def summarize(errors: ArrayLike, weights: ArrayLike | None = None, area_to: floa
     errors : array_like, shape (n,)
         Percent, 0 to 100.
     weights : array_like, shape (n,), optional
-        At least 0, on any scale; all equal if not given.
+        Of one model, at least 0, on any scale; all equal if not given.
     area_to : float
         Right end of the area under the EDF, percent, above 0.
+    counts : array_like of int, shape (n,), optional
+        How many models each error stands for, see `edfkit.edf`; one if not given.
 
     Returns
     -------
@@ -282,14 +297,15 @@ def summarize(errors: ArrayLike, weights: ArrayLike | None = None, area_to: floa
     Raises
     ------
     EdfkitError
-        If `area_to` is not positive, and see `edfkit.edf.checked_sample`.
+        If `area_to` is not positive, and see `edfkit.edf.counted_sample`.
     """
-    sample, shares = checked_sample(errors, weights)
+    sample, each, number = counted_sample(errors, weights, counts)
+    shares = each * number
     levels = quantiles(sample, SUMMARY_QUANTILES, shares).tolist()
     by_share = dict(zip(SUMMARY_QUANTILES, levels, strict=True))
     return Summary(
-        models=sample.size,
-        n_eff=effective_size(shares),
+        models=int(number.sum()),
+        n_eff=effective_size(each, number),
         min=float(sample.min()),
         mean=mean(sample, shares),
         median=by_share[0.5],

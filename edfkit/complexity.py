@@ -16,6 +16,9 @@ from edfkit.edf import Floats, finite_vector
 MOST_BINS = 100_000
 """More bins than this are a mistake, such as a range typed as a number of bins."""
 
+DEFAULT_BINS, DEFAULT_LEAST = 10, 5
+"""Bins that `default_bins` gives at most, and models of every population in each that it looks for."""
+
 
 class EmptyBinsError(EdfkitError):
     """Bins of which one has no model of some population."""
@@ -139,10 +142,26 @@ def _most_bins(complexities: Sequence[Floats], lo: float, hi: float, most: int, 
     return 0
 
 
-def _empty_bins(models: Floats, lo: float, hi: float, bins: int) -> str:
-    """Write the ranges of the empty bins, at most three of them; nothing if no bin is empty."""
+def empty_bins(complexity: ArrayLike, lo: float, hi: float, bins: int) -> str:
+    """Write the ranges of the empty bins, for a message.
+
+    Parameters
+    ----------
+    complexity, lo, hi, bins
+        As in `bin_index`.
+
+    Returns
+    -------
+    str
+        At most three of them, and how many more there are; nothing if no bin is empty.
+
+    Raises
+    ------
+    EdfkitError
+        See `bin_index`.
+    """
     edges = np.linspace(lo, hi, bins + 1)
-    empty = np.flatnonzero(bin_counts(models, lo, hi, bins) == 0)
+    empty = np.flatnonzero(bin_counts(complexity, lo, hi, bins) == 0)
     ranges = [f"{edges[i]:.10g} to {edges[i + 1]:.10g}" for i in empty[:3]]
     return ", ".join(ranges) + (f" and {empty.size - 3} more" if empty.size > 3 else "")
 
@@ -166,7 +185,7 @@ def check_bins(populations: Mapping[str, ArrayLike], lo: float, hi: float, bins:
         If no population is given, and see `bin_index`.
     """
     checked = _checked_populations(populations)
-    gaps = {name: _empty_bins(models, lo, hi, bins) for name, models in checked.items()}
+    gaps = {name: empty_bins(models, lo, hi, bins) for name, models in checked.items()}
     if not any(gaps.values()):
         return
     complexities = list(checked.values())
@@ -193,7 +212,13 @@ def _checked_populations(populations: Mapping[str, ArrayLike]) -> dict[str, Floa
     return {name: finite_vector(c, f"complexity of {name}") for name, c in populations.items()}
 
 
-def default_bins(populations: Mapping[str, ArrayLike], lo: float, hi: float, least: int = 5, most: int = 10) -> int:
+def default_bins(
+    populations: Mapping[str, ArrayLike],
+    lo: float,
+    hi: float,
+    least: int = DEFAULT_LEAST,
+    most: int = DEFAULT_BINS,
+) -> int:
     """Choose the number of bins: as many as leave every population `least` models in each bin.
 
     Parameters
@@ -219,7 +244,8 @@ def default_bins(populations: Mapping[str, ArrayLike], lo: float, hi: float, lea
     """
     if least < 1 or most < 1:
         raise EdfkitError(
-            f"bins: least = {least} and most = {most} were given, but both must be at least 1: use 5 and 10."
+            f"bins: least = {least} and most = {most} were given, but both must be at least 1: use {DEFAULT_LEAST} and "
+            f"{DEFAULT_BINS}."
         )
     check_bins(populations, lo, hi, 1)
     return _most_bins(list(_checked_populations(populations).values()), lo, hi, most, least) or 1

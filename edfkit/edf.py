@@ -3,6 +3,9 @@
 Convention: F(e) is the total weight of the models with error <= e (right-continuous). Errors are in percent, 0 to 100.
 Weights are shares: whatever their scale, they are normalised to sum to 1; without weights every model counts the same.
 Equal errors are merged into one step. A model of weight 0 does not exist for any function here.
+
+Where the number of models matters, functions also take counts: how many models, each of that error and that weight, an
+entry stands for. They give what they would give if every entry were there so many times.
 """
 
 import numpy as np
@@ -102,6 +105,65 @@ def checked_sample(errors: ArrayLike, weights: ArrayLike | None = None) -> tuple
         )
     counts = scaled > 0
     return percent[counts], scaled[counts]
+
+
+def counted_sample(
+    errors: ArrayLike, weights: ArrayLike | None = None, counts: ArrayLike | None = None
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Return the errors, weights and counts of the models that count, or refuse them.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    weights : array_like, shape (n,), optional
+        Of one model, at least 0, on any scale; all equal if not given.
+    counts : array_like of int, shape (n,), optional
+        How many models each entry stands for, at least 1; one if not given.
+
+    Returns
+    -------
+    errors, weights, counts : ndarray, shape (k,)
+        The k entries with positive weight, in the order given; the weights are scaled so that the largest is 1.
+
+    Raises
+    ------
+    EdfkitError
+        See `checked_sample` and `checked_counts`.
+    """
+    sample, scaled = checked_sample(errors, weights)
+    if counts is None:
+        return sample, scaled, np.ones(sample.size, np.int64)
+    number = checked_counts(counts, np.size(errors))
+    return sample, scaled, number if weights is None else number[np.asarray(weights) > 0]
+
+
+def checked_counts(counts: ArrayLike, size: int) -> NDArray[np.int64]:
+    """Return how many models each entry stands for, or refuse.
+
+    Parameters
+    ----------
+    counts : array_like of int, shape (n,)
+        At least 1.
+    size : int
+        The n that is needed.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+
+    Raises
+    ------
+    EdfkitError
+        If one is not a whole number of at least 1, or there are not n.
+    """
+    number = np.asarray(counts)
+    if number.shape != (size,) or number.dtype.kind not in "iu" or (size and number.min() < 1):
+        raise EdfkitError(
+            f"counts: {number.dtype} of shape {number.shape} was given for {size} errors, but every error needs a "
+            "whole number of models, at least 1: leave out errors that no model has."
+        )
+    return number.astype(np.int64)
 
 
 def edf(errors: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats]:
@@ -285,7 +347,7 @@ def area(errors: ArrayLike, upto: float, weights: ArrayLike | None = None) -> fl
     return 1.0 - float(np.average(np.minimum(1.0, sample / upto), weights=shares))
 
 
-def effective_size(weights: ArrayLike) -> float:
+def effective_size(weights: ArrayLike, counts: ArrayLike | None = None) -> float:
     """Compute the effective sample size (Kish): (sum w)^2 / sum w^2.
 
     That many models of equal weight would estimate a mean as precisely as the weighted ones.
@@ -294,6 +356,8 @@ def effective_size(weights: ArrayLike) -> float:
     ----------
     weights : array_like, shape (n,)
         At least 0, on any scale.
+    counts : array_like of int, shape (n,), optional
+        How many models of that weight there are, at least 1; one if not given.
 
     Returns
     -------
@@ -303,7 +367,8 @@ def effective_size(weights: ArrayLike) -> float:
     Raises
     ------
     EdfkitError
-        If there are no weights, one is negative or not finite, or all are 0.
+        If there are no weights, one is negative or not finite, or all are 0, and see `checked_counts`.
     """
     scaled = _checked_weights(weights)
-    return float(scaled.sum() ** 2 / np.square(scaled).sum())
+    number = 1 if counts is None else checked_counts(counts, scaled.size)
+    return float((number * scaled).sum() ** 2 / (number * np.square(scaled)).sum())

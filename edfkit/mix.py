@@ -95,7 +95,15 @@ class Mix(Result):
     left_out_b: int
 
 
-def decompose(errors_a: ArrayLike, bins_a: ArrayLike, errors_b: ArrayLike, bins_b: ArrayLike) -> Mix:
+def decompose(
+    errors_a: ArrayLike,
+    bins_a: ArrayLike,
+    errors_b: ArrayLike,
+    bins_b: ArrayLike,
+    *,
+    counts_a: ArrayLike | None = None,
+    counts_b: ArrayLike | None = None,
+) -> Mix:
     """Decompose the unnormalised difference of two populations into complexity mix and what is left within bins.
 
     The parts depend on the bins: complexity still varies within one, so wide bins leave some of the mix to `within`,
@@ -107,6 +115,8 @@ def decompose(errors_a: ArrayLike, bins_a: ArrayLike, errors_b: ArrayLike, bins_
         Percent, 0 to 100.
     bins_a, bins_b : array_like of int, shapes (n_a,) and (n_b,)
         The models' bins, from 0, or -1 outside the range, as `edfkit.complexity.bin_index` returns them.
+    counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
+        How many models of that error and bin there are; one if not given.
 
     Returns
     -------
@@ -117,24 +127,24 @@ def decompose(errors_a: ArrayLike, bins_a: ArrayLike, errors_b: ArrayLike, bins_
     EdfkitError
         If the populations share no bin, and see `edfkit.permutation.checked_bins`.
     """
-    sample_a, index_a, left_out_a = checked_bins(errors_a, bins_a, "A")
-    sample_b, index_b, left_out_b = checked_bins(errors_b, bins_b, "B")
+    sample_a, index_a, number_a, left_out_a = checked_bins(errors_a, bins_a, "A", counts_a)
+    sample_b, index_b, number_b, left_out_b = checked_bins(errors_b, bins_b, "B", counts_b)
     bins, index = np.unique(np.concatenate([index_a, index_b]), return_inverse=True)
     in_a, in_b = np.split(index, [index_a.size])
-    counts_a, counts_b = np.bincount(in_a, minlength=bins.size), np.bincount(in_b, minlength=bins.size)
-    shared = (counts_a > 0) & (counts_b > 0)
+    models_a, models_b = np.bincount(in_a, number_a, bins.size), np.bincount(in_b, number_b, bins.size)
+    shared = (models_a > 0) & (models_b > 0)
     if not shared.any():
         raise EdfkitError(
-            f"bins: A has models in {np.count_nonzero(counts_a)} bins and B in {np.count_nonzero(counts_b)}, but they "
+            f"bins: A has models in {np.count_nonzero(models_a)} bins and B in {np.count_nonzero(models_b)}, but they "
             "share none, so nothing can be compared given complexity: use fewer bins, or a range that both cover."
         )
 
     # Each part is a difference of differences under three weightings of the same models.
-    everyone = np.ones(sample_a.size), np.ones(sample_b.size)
-    sharing = shared[in_a].astype(float), shared[in_b].astype(float)
-    shares = [counts * shared / counts[shared].sum() for counts in (counts_a, counts_b)]
+    everyone = number_a.astype(float), number_b.astype(float)
+    sharing = number_a * shared[in_a], number_b * shared[in_b]
+    shares = [models * shared / models[shared].sum() for models in (models_a, models_b)]
     average = (shares[0] + shares[1]) / 2
-    balanced = average[in_a] / counts_a[in_a], average[in_b] / counts_b[in_b]
+    balanced = number_a * average[in_a] / models_a[in_a], number_b * average[in_b] / models_b[in_b]
 
     def parts(difference: Callable[[Floats, Floats], Any]) -> tuple[Any, Any, Any, Any]:
         total, common, within = (difference(*weights) for weights in (everyone, sharing, balanced))
@@ -152,8 +162,8 @@ def decompose(errors_a: ArrayLike, bins_a: ArrayLike, errors_b: ArrayLike, bins_
         within=curves[2],
         unshared=curves[3],
         bins=bins,
-        shares_a=counts_a / counts_a.sum(),
-        shares_b=counts_b / counts_b.sum(),
+        shares_a=models_a / models_a.sum(),
+        shares_b=models_b / models_b.sum(),
         left_out_a=left_out_a,
         left_out_b=left_out_b,
     )

@@ -495,7 +495,7 @@ def _step(axes: "Axes", errors: Floats, heights: Floats, **look: Any) -> None:
 
 def _step_edf(axes: "Axes", i: int, member: Population) -> None:
     label = f"{member.name} (n = {member.summary.models:,}, min {member.summary.min:.1f} %)"
-    _step(axes, *edf(member.errors, member.weights), label=label, **_look(i))
+    _step(axes, *edf(member.errors, member.shares), label=label, **_look(i))
 
 
 def _fill_band(axes: "Axes", i: int, band: Band) -> None:

@@ -64,7 +64,8 @@ def denoised(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
 
 def noised(errors: NDArray[np.float64], noise: NDArray[np.int8]) -> NDArray[np.float64]:
     """Give the values that `denoised` had, exactly."""
-    return np.where(noise != 0, (np.rint(errors * 1e4) * 100 + noise) / 1e6, errors)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(noise != 0, (np.rint(errors * 1e4) * 100 + noise) / 1e6, errors)
 
 
 def dataset_of(file: str, record: object) -> str:

@@ -23,29 +23,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.bands import Crossings, crossings
-from edfkit.compare import (
-    EXACT_BLOCKS,
-    EXACT_PAIRS,
-    KS,
-    Summary,
-    _test,
-    asymptotic_p,
-    exact_p,
-    ks,
-    prob_better,
-    summarize,
-    verdict,
-)
-from edfkit.complexity import _empty_bins, bin_index, common_range, default_bins
+from edfkit.complexity import DEFAULT_BINS, DEFAULT_LEAST, bin_index, common_range, default_bins, empty_bins
 from edfkit.edf import Floats, checked_sample
+from edfkit.remote import is_address
 from edfkit.schema import STATUS
 
-CELLS = 2**24
-"""Cells that a table may have, distinct errors times bins: 128 MiB."""
+CELLS = 2**22
+"""Cells that a table may have, distinct errors times bins: 32 MiB."""
 
 _DIVERGED, _FAILED = STATUS.index("diverged"), STATUS.index("failed")
-_MOST, _LEAST = 10, 5  # bins, and models in each, that `edfkit.complexity.default_bins` looks for
+_PER_POINT = 100  # errors of a test set of 10,000 images, the usual one, are multiples of 1 / 100
+_GRID = np.arange(100 * _PER_POINT + 1) / _PER_POINT
 _AT_ONCE = 2**18  # models counted at a time: what is computed of them stays in the processor's cache
 _OF_A_TASK = 2**22  # models that one worker counts for one answer
 _TIMEOUT = 10  # seconds that a scheduler and its workers have to answer
@@ -91,7 +79,7 @@ class Terms:
         lo, hi = self.range
         if self.bins is not None or not lo < hi:  # a range without width has one bin, or is refused by `bin_index`
             return np.linspace(lo, hi, (self.bins or 1) + 1)
-        return np.unique(np.concatenate([np.linspace(lo, hi, bins + 1) for bins in range(1, _MOST + 1)]))
+        return np.unique(np.concatenate([np.linspace(lo, hi, bins + 1) for bins in range(1, DEFAULT_BINS + 1)]))
 
     def index(self, complexity: Floats) -> NDArray[np.intp]:
         """Find the bin of every model, -1 outside the range, as `edfkit.complexity.bin_index` does."""
@@ -99,13 +87,16 @@ class Terms:
         if self.bins is not None or not lo < hi:
             return bin_index(complexity, lo, hi, 1 if self.bins is None else self.bins)
         edges = self.edges()
+        if complexity.min() >= lo and complexity.max() <= hi:  # as where the range is what the populations cover
+            return np.minimum(_last_step(edges, complexity), edges.size - 2)
         index = np.minimum(_last_step(edges, np.clip(complexity, lo, hi)), edges.size - 2)
         index[(complexity < lo) | (complexity > hi)] = -1
         return index
 
     def takes(self, status: NDArray[Any]) -> NDArray[np.bool_]:
         """Tell which models take part, whatever their complexity."""
-        return ~np.isin(status, [_FAILED, _DIVERGED] if self.diverged == "drop" else [_FAILED])
+        takes: NDArray[np.bool_] = status != _FAILED
+        return takes & (status != _DIVERGED) if self.diverged == "drop" else takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,12 +156,6 @@ class Table:
         }
         return {reason: count for reason, count in reasons.items() if count}
 
-    @property
-    def n_eff(self) -> float:
-        """Effective number of models, see `edfkit.edf.effective_size`: 1 / sum of w^2, w = 1 / (bins * in the bin)."""
-        in_bin = self._in_bins()
-        return float(self.models if in_bin.size == 1 else in_bin.size**2 / np.sum(1 / in_bin))
-
     def binned(self, bins: int) -> "Table":
         """Merge the bins of a table whose number of bins was left open.
 
@@ -189,10 +174,10 @@ class Table:
         EdfkitError
             If the number was not left open, or it is out of range.
         """
-        if self.terms.range is None or self.terms.bins is not None or not 1 <= bins <= _MOST:
+        if self.terms.range is None or self.terms.bins is not None or not 1 <= bins <= DEFAULT_BINS:
             raise EdfkitError(
                 f"binned: {bins} bins were asked for, but there are {self.terms.bins} given {self.terms.given}: count "
-                f"the models with that many, or leave the number open, which gives any from 1 to {_MOST}."
+                f"the models with that many, or leave the number open, which gives any from 1 to {DEFAULT_BINS}."
             )
         lo, hi = self.terms.range
         # The edges of the wide bins are among those of the fine ones: each of these lies where its lower edge does.
@@ -200,16 +185,19 @@ class Table:
         counts = self.counts @ (wide[:, None] == np.arange(bins)).astype(np.int64)
         return replace(self, counts=counts, terms=replace(self.terms, bins=bins))
 
-    def to_sample(self) -> tuple[Floats, Floats]:
-        """Return the distinct errors with the weights of all their models.
-
-        Functions of errors and weights give with them what they give with the models, if they depend on the EDF alone:
-        not the number of models and the effective size, which are `models` and `n_eff`.
+    def to_sample(self) -> tuple[Floats, Floats | None, NDArray[np.intp] | None, NDArray[np.int64]]:
+        """Return the cells that hold models: with their counts, functions give what they give with the models.
 
         Returns
         -------
-        errors, weights : ndarray, shape (k,)
-            The weights sum to 1, up to round-off.
+        errors : ndarray, shape (m,)
+            Percent; in increasing order, an error that models of several bins have once for each.
+        weights : ndarray of shape (m,), or None
+            Of one model: 1 / (bins * models in the bin), see `edfkit.complexity`; None if no complexity is given.
+        bins : ndarray of int of shape (m,), or None
+            From 0; None if no complexity is given.
+        counts : ndarray of int64, shape (m,)
+            At least 1.
 
         Raises
         ------
@@ -217,7 +205,11 @@ class Table:
             If there are no models, a bin is empty, or the number of bins was left open.
         """
         in_bin = self._in_bins()
-        return self.values, self.counts @ (1 / (in_bin.size * in_bin))
+        place, bins = np.nonzero(self.counts)
+        errors, counts = self.values[place], self.counts[place, bins]
+        if self.terms.range is None:
+            return errors, None, None, counts
+        return errors, (1 / (in_bin.size * in_bin))[bins], bins, counts
 
     def _in_bins(self) -> NDArray[np.int64]:
         """Count the models of each bin, none of which may be empty."""
@@ -231,7 +223,7 @@ class Table:
             raise EdfkitError("The number of bins was left open, but weights depend on it: choose one with binned.")
         if not in_bin.all():
             lo, hi = self.terms.range or (0.0, 0.0)
-            gaps = _empty_bins(self.terms.edges()[:-1][in_bin > 0], lo, hi, in_bin.size)
+            gaps = empty_bins(self.terms.edges()[:-1][in_bin > 0], lo, hi, in_bin.size)
             raise EdfkitError(
                 f"With {in_bin.size} bins over the {self.terms.given} range {lo:.10g} to {hi:.10g}, a population has "
                 f"no model in {gaps}: use fewer bins, leave their number open, or give another range."
@@ -295,10 +287,12 @@ def tabulate(
             percent, diverging, index = percent[inside], diverging[inside], index[inside]
     values, counts = np.empty(0), np.empty((0, columns), np.int64)
     if percent.size:
-        values = checked_sample(np.unique(percent))[0]
-        place = _last_step(values, percent)
-        shape = _checked_shape(values.size, columns)
+        checked_sample([percent.min(), percent.max()])
+        steps, place = _places(percent, columns)
+        shape = _checked_shape(steps.size, columns)
         counts = np.bincount(place * columns + index, minlength=math.prod(shape)).reshape(shape)
+        occur = counts.any(axis=1)
+        values, counts = steps[occur], counts[occur]
     return Table(values, counts, terms, int(np.count_nonzero(diverging)), failed, dropped, below, above)
 
 
@@ -313,24 +307,38 @@ def _checked_shape(values: int, columns: int) -> tuple[int, int]:
     return values, columns
 
 
+def _places(percent: Floats, columns: int) -> tuple[Floats, NDArray[np.intp]]:
+    """Return increasing errors, and the place among them of each error given: on the usual grid without sorting."""
+    if _GRID.size * columns <= min(2 * percent.size, CELLS):  # else most of the grid's cells would stay empty
+        place = np.rint(percent * _PER_POINT).astype(np.intp)
+        if np.array_equal(_GRID[place], percent):
+            return _GRID, place
+    values = np.unique(percent)
+    return values, _last_step(values, percent)
+
+
 def _last_step(steps: Floats, points: Floats) -> NDArray[np.intp]:
     """Return the index of the last of increasing steps at or before each point, none of which is outside them.
 
-    That is a search, but a list of cells is faster: of how many steps lie before each, and one look at each step in it.
-    Round-off makes no difference, as it does not change the order: what is in an earlier cell is smaller.
+    That is a search, but a list of cells is faster: of how many steps lie before each, and where one has steps in it,
+    a look at these. Round-off makes no difference, as it does not change the order: what is in an earlier cell is
+    smaller.
     """
-    span, cells = float(steps[-1] - steps[0]), 16 * steps.size
+    span, cells = float(steps[-1] - steps[0]), 32 * steps.size
     if span == 0:
         return np.zeros(points.size, np.intp)
     own = ((steps - steps[0]) / span * cells).astype(np.intp)
-    crowd = np.bincount(own).max()
-    if crowd > 4 or cells > 2**20:
+    crowd = np.bincount(own, minlength=cells + 1)
+    if crowd.max() > 4 or cells > 2**20:
         return np.searchsorted(steps, points, side="right") - 1
     cell = ((points - steps[0]) / span * cells).astype(np.intp)
-    index: NDArray[np.intp] = np.searchsorted(own, np.arange(cells + 1))[cell]
-    following = np.append(steps, np.inf)
-    for _ in range(crowd):
-        index += points >= following[index]
+    before = np.cumsum(crowd) - crowd
+    index: NDArray[np.intp] = before[cell]
+    look = np.flatnonzero((crowd > 0)[cell])
+    some, found, following = points[look], index[look], np.append(steps, np.inf)
+    for _ in range(crowd.max()):
+        found += some >= following[found]
+    index[look] = found
     return np.subtract(index, 1)
 
 
@@ -361,10 +369,10 @@ def choose_bins(tables: Mapping[str, Table]) -> int:
     terms = next(iter(tables.values())).terms
     # Its answer depends only on whether bins, any union of fine ones, hold up to 5 models: these stand for them.
     few = {
-        name: np.repeat(terms.edges()[:-1], np.minimum(table.counts.sum(axis=0), _LEAST))
+        name: np.repeat(terms.edges()[:-1], np.minimum(table.counts.sum(axis=0), DEFAULT_LEAST))
         for name, table in tables.items()
     }
-    return default_bins(few, *(terms.range or (0.0, 0.0)), least=_LEAST, most=_MOST)
+    return default_bins(few, *(terms.range or (0.0, 0.0)))
 
 
 # --- Archives
@@ -527,7 +535,7 @@ def _each_part(
     scheduler: str | None,
 ) -> Iterator[_T]:
     """Do a task for a population, here as a whole, on a cluster by parts, and yield what it returns, in any order."""
-    where = str(Path(path).resolve())
+    where = path if is_address(path) else str(Path(path).resolve())
     with Archive(path) as archive:
         models = archive.models(name)
     if scheduler is None:
@@ -564,110 +572,3 @@ def _each_part(
                 f"The cluster at {scheduler} did not count the models of {name} ({type(error).__name__}: {error}): "
                 "check that it has workers, and that they have this edfkit and the archive at the same path."
             ) from error
-
-
-# --- Comparison
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The comparison of two tables.
-
-    Attributes
-    ----------
-    a, b : Summary
-    test : KS
-    prob_a_better : float
-        Probability that a random model of A beats one of B; ties count half.
-    verdict : str
-        One sentence.
-    crossings : Crossings
-        Where the EDFs cross, and whether one dominates.
-    """
-
-    a: Summary
-    b: Summary
-    test: KS
-    prob_a_better: float
-    verdict: str
-    crossings: Crossings
-
-
-def summarize_table(table: Table, area_to: float = 50.0) -> Summary:
-    """Summarise the errors of a table as `edfkit.compare.summarize` does those of its models.
-
-    Parameters
-    ----------
-    table : Table
-    area_to : float
-        Right end of the area under the EDF, percent, above 0.
-
-    Returns
-    -------
-    Summary
-
-    Raises
-    ------
-    EdfkitError
-        If `area_to` is not positive, and see `Table.to_sample`.
-    """
-    return replace(summarize(*table.to_sample(), area_to), models=table.models, n_eff=table.n_eff)
-
-
-def compare_tables(a: Table, b: Table, names: tuple[str, str] = ("A", "B"), *, area_to: float = 50.0) -> Compared:
-    """Compare two populations by their tables, with the numbers that `edfkit.study.compare_populations` gives.
-
-    Parameters
-    ----------
-    a, b : Table
-        On the same terms.
-    names : (str, str)
-        The populations' names, for the verdict.
-    area_to : float
-        Right end of the area under the EDF, percent, above 0.
-
-    Returns
-    -------
-    Compared
-
-    Raises
-    ------
-    EdfkitError
-        If the terms differ, and see `summarize_table`.
-    """
-    if a.terms != b.terms:
-        raise EdfkitError(
-            f"Tables on the terms {a.terms} and {b.terms} cannot be compared: count both in the same way."
-        )
-    one, other = summarize_table(a, area_to), summarize_table(b, area_to)
-    (errors_a, weights_a), (errors_b, weights_b) = a.to_sample(), b.to_sample()
-    better = prob_better(errors_a, errors_b, weights_a, weights_b)
-    test = _ks(a, b)
-    return Compared(
-        one,
-        other,
-        test,
-        better,
-        verdict(*names, test, better, one, other, a.terms.given),
-        crossings(errors_a, errors_b, weights_a, weights_b),
-    )
-
-
-def _ks(a: Table, b: Table) -> KS:
-    """Test as `edfkit.compare.ks` does with the models: exactly, or with their effective numbers."""
-    if a.terms.range is not None:
-        (errors_a, weights_a), (errors_b, weights_b) = a.to_sample(), b.to_sample()
-        test = ks(errors_a, errors_b, weights_a, weights_b)
-        method = f"asymptotic: weighted, n_eff {a.n_eff:.1f} and {b.n_eff:.1f}"
-        return replace(test, p_value=asymptotic_p(test.statistic, a.n_eff, b.n_eff), method=method)
-    pooled = np.union1d(a.values, b.values)
-    up_to_a, up_to_b = (
-        np.append(0, np.cumsum(table.counts))[np.searchsorted(table.values, pooled, side="right")] for table in (a, b)
-    )
-    distances = up_to_a * b.models - up_to_b * a.models
-    lead = distances / (a.models * b.models)
-    if distances.size > EXACT_BLOCKS or a.models * b.models > EXACT_PAIRS:
-        p = asymptotic_p(float(np.abs(lead).max()), a.models, b.models)
-        return _test(lead, p, "asymptotic: too many models to count exactly")
-    ends = (up_to_a + up_to_b).tolist()
-    return _test(lead, exact_p(ends, a.models, b.models, int(np.abs(distances).max())), "exact")

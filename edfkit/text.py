@@ -121,25 +121,21 @@ def comparison(result: Comparison) -> Iterator[str]:
         if len(result.pairs) > 1:
             yield f"Adjusted for {len(result.pairs)} pairs (Holm): p = {pair.p_holm:.2g}."
         yield from _details(pair)
-    if any(pair.difference is None for pair in result.pairs):
-        yield ""
-        yield "Streamed, so without bands, best shares and the parts of the difference."
     if result.settings:
         yield ""
         yield from sensitivity(result.settings)
 
 
 def _details(pair: Pair) -> Iterator[str]:
-    if (band := pair.difference) is not None:
-        decided = [f"{kind} from {lo:.2f} to {hi:.2f} %" for lo, hi, kind in band.ranges() if kind != "undecided"]
-        if decided:
-            yield f"With confidence {band.confidence:g}, the EDF of {pair.a} is {' and '.join(decided)}."
-        else:
-            yield f"At no error is either EDF above the other with confidence {band.confidence:g}."
-    if (tail := pair.tail) is not None:
-        tails = ((pair.a, tail.a), (pair.b, tail.b))
-        best = [f"{name} {one.quantile:.2f} % ({one.low:.2f} to {one.high:.2f})" for name, one in tails]
-        yield f"The best {100 * tail.q:g} % have up to: {', '.join(best)}."
+    band, tail = pair.difference, pair.tail
+    decided = [f"{kind} from {lo:.2f} to {hi:.2f} %" for lo, hi, kind in band.ranges() if kind != "undecided"]
+    if decided:
+        yield f"With confidence {band.confidence:g}, the EDF of {pair.a} is {' and '.join(decided)}."
+    else:
+        yield f"At no error is either EDF above the other with confidence {band.confidence:g}."
+    tails = ((pair.a, tail.a), (pair.b, tail.b))
+    best = [f"{name} {one.quantile:.2f} % ({one.low:.2f} to {one.high:.2f})" for name, one in tails]
+    yield f"The best {100 * tail.q:g} % have up to: {', '.join(best)}."
     if pair.mix is not None:
         mean = pair.mix.mean
         unshared = f", {mean.unshared:+.2f} of bins that one space alone has" if mean.unshared else ""

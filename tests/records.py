@@ -33,7 +33,7 @@ def write_realistic(path: Path, models: int, *, cells: bool = False, seed: int =
                 "train_ep_top1": np.float32(np.rint(train * 500) / 500),
                 "test_ep_top1": noisy,
             }
-            lists = {key: [round(value, 6) for value in values.tolist()] for key, values in curves.items()}
+            lists = {key: [round(value, 6) for value in np.asarray(values).tolist()] for key, values in curves.items()}
             params = float(rng.lognormal(13.5, 1))
             record = {
                 "job_id": str(90_000_000 + i),

@@ -2,6 +2,7 @@
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edfkit.edf import Floats
 
@@ -21,6 +22,16 @@ def samples(draw: st.DrawFn, min_size: int = 1, max_size: int = 30) -> tuple[Flo
     weight = st.integers(0, 5).map(float) | st.floats(1e-3, 1e3)
     weights = draw(st.lists(weight, min_size=sample.size, max_size=sample.size).filter(any))
     return sample, np.array(weights)
+
+
+@st.composite
+def counted(draw: st.DrawFn, weighted: bool = True) -> tuple[Floats, Floats | None, NDArray[np.int64]]:
+    """Errors with weights, all positive or none given, and how many models each stands for."""
+    sample = draw(errors(1, 12))
+    size = sample.size
+    counts = draw(st.lists(st.integers(1, 9), min_size=size, max_size=size))
+    some = st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=size, max_size=size).map(np.array)
+    return sample, draw(st.none() | some) if weighted else None, np.array(counts)
 
 
 def complexities(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[Floats]:

@@ -402,6 +402,14 @@ def test_reading_loads_no_heavy_package(original: Path, tmp_path: Path) -> None:
     }
 
 
+def test_text_takes_no_more_characters_than_it_has(tmp_path: Path) -> None:
+    for ids in (["m1", "m22"], ["é", "m2"]):
+        population = scalars(2, np.random.default_rng(0)) | {"id": np.array(ids, "U40")}
+        write(tmp_path / "a.h5", {"x": population}, ATTRS)
+        with h5py.File(tmp_path / "a.h5") as file:
+            assert file["x/id"].shape == (2, max(len(text.encode()) for text in ids))
+
+
 # --- Packed numbers
 
 PACKED: list[tuple[str, Any, str, int | None]] = [

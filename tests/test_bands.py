@@ -2,14 +2,16 @@ import json
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 from scipy import stats
-from strategies import errors, samples
+from strategies import counted, errors, samples
 
 from edfkit import EdfkitError
 from edfkit.bands import (
@@ -456,3 +458,38 @@ def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], messag
         call()
     assert "\n" not in str(refused.value)
     assert str(refused.value).endswith(".")
+
+
+# Counts
+
+Counted = tuple[Floats, Floats | None, NDArray[np.int64]]
+
+
+def models(one: Counted) -> tuple[Floats, Floats | None]:
+    """Every model of a counted sample."""
+    errors, weights, counts = one
+    return errors.repeat(counts), None if weights is None else weights.repeat(counts)
+
+
+@settings(deadline=None)
+@given(counted(), counted(), st.sampled_from([0.05, 0.3, 1.0]), st.sampled_from(["ks", "equal-local-levels"]))
+def test_counts_give_what_their_models_give(a: Counted, b: Counted, q: float, method: str) -> None:
+    (errors_a, weights_a), (errors_b, weights_b) = models(a), models(b)
+    counts: dict[str, Any] = {"counts_a": a[2], "counts_b": b[2]}
+    found = [
+        difference_band(a[0], b[0], a[1], b[1], confidence=0.8, **counts),
+        *(lambda both: (both.a, both.b))(tail(a[0], b[0], q, a[1], b[1], **counts)),
+    ]
+    expected = [
+        difference_band(errors_a, errors_b, weights_a, weights_b, confidence=0.8),
+        *(lambda both: (both.a, both.b))(tail(errors_a, errors_b, q, weights_a, weights_b)),
+    ]
+    if method == "ks" or a[1] is None:
+        found.append(edf_band(a[0], a[1], counts=a[2], method=method))
+        expected.append(edf_band(errors_a, weights_a, method=method))
+    for one, other in zip(found, expected, strict=True):
+        for name, value in vars(one).items():
+            if isinstance(value, str):
+                assert value == getattr(other, name)
+            else:
+                assert_allclose(value, getattr(other, name), rtol=1e-12, atol=1e-12, err_msg=name)

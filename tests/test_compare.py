@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import special, stats
-from strategies import errors, samples
+from strategies import counted, errors, samples
 
 from edfkit import EdfkitError
 from edfkit.compare import KS, Summary, asymptotic_p, exact_p, ks, prob_better, summarize, verdict
@@ -425,3 +426,42 @@ def test_scipy_is_loaded_only_where_it_is_needed(extra: str, loaded: str) -> Non
     code = f"import sys; from edfkit import bands, compare, complexity; {extra}; print('scipy' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == loaded
+
+
+# Counts
+
+Counted = tuple[Floats, Floats | None, NDArray[np.int64]]
+
+
+def models(one: Counted) -> tuple[Floats, Floats | None]:
+    """Every model of a counted sample."""
+    errors, weights, counts = one
+    return errors.repeat(counts), None if weights is None else weights.repeat(counts)
+
+
+@settings(deadline=None)
+@given(counted(), counted())
+def test_counts_give_what_their_models_give(a: Counted, b: Counted) -> None:
+    (errors_a, weights_a), (errors_b, weights_b) = models(a), models(b)
+    test = ks(a[0], b[0], a[1], b[1], counts_a=a[2], counts_b=b[2])
+    expected = ks(errors_a, errors_b, weights_a, weights_b)
+    assert test.method == expected.method
+    if test.method == "exact":
+        assert test == expected
+    for name in ("statistic", "p_value", "a_ahead", "b_ahead"):
+        assert getattr(test, name) == pytest.approx(getattr(expected, name), rel=1e-12, abs=1e-12)
+    summary = vars(summarize(a[0], a[1], 30.0, counts=a[2]))
+    whole = vars(summarize(errors_a, weights_a, 30.0))
+    assert summary.pop("quantiles") == whole.pop("quantiles")
+    assert summary == pytest.approx(whole, rel=1e-12, abs=1e-12)
+
+
+def test_counts_of_very_many_models_are_tested_by_the_law() -> None:
+    # D is 0.001, and 4e9 pairs of models are too many to count paths.
+    test = ks([1.0, 2.0], [1.0, 2.0], counts_a=[1_001_000, 999_000], counts_b=[999_000, 1_001_000])
+    assert test.method == "asymptotic: too many models to count exactly"
+    assert test.statistic == pytest.approx(0.001, rel=1e-9)
+    assert test.b_ahead == 0
+    assert test.p_value == pytest.approx(stats.kstwobign.sf(1.0), rel=1e-6)
+    # More pairs than 64 bits hold.
+    assert ks([1.0], [2.0], counts_a=[10**10], counts_b=[10**10]).statistic == 1.0

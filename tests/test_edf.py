@@ -15,6 +15,7 @@ from edfkit.edf import (
     Floats,
     area,
     checked_sample,
+    counted_sample,
     edf,
     edfs_together,
     effective_size,
@@ -225,3 +226,20 @@ def test_two_edfs_together_are_each_evaluated_at_the_errors_of_both(a: Sample, b
     assert values.tolist() == sorted({*checked_sample(*a)[0].tolist(), *checked_sample(*b)[0].tolist()})
     assert heights_a.tolist() == evaluate(*edf(*a), values).tolist()
     assert heights_b.tolist() == evaluate(*edf(*b), values).tolist()
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 3.0]), st.integers(1, 9)), min_size=1, max_size=9))
+def test_an_effective_size_from_counts_is_that_of_the_models(groups: list[tuple[float, int]]) -> None:
+    weights, counts = np.array([w for w, _ in groups]), np.array([n for _, n in groups])
+    if not weights.any():
+        weights[0] = 1.0
+    assert effective_size(weights, counts) == pytest.approx(effective_size(weights.repeat(counts)), rel=1e-12)
+    sample, each, number = counted_sample(np.arange(weights.size), weights, counts)
+    assert (sample.tolist(), number.tolist()) == (np.flatnonzero(weights).tolist(), counts[weights > 0].tolist())
+    assert each.max() == 1
+
+
+@pytest.mark.parametrize("counts", [[1], [1, 0], [1, -2], [1.0, 2.0], [[1, 2]], [True, True]])
+def test_counts_that_are_none_are_refused(counts: Any) -> None:
+    with pytest.raises(EdfkitError, match=r"^counts: .* every error needs a whole number of models"):
+        counted_sample([1.0, 2.0], None, counts)

@@ -135,6 +135,19 @@ def test_bins_of_one_population_are_a_part_of_their_own() -> None:
     assert mix.prob_better.unshared == pytest.approx(-1 / 3)
 
 
+@settings(deadline=None)
+@given(populations(), populations(), st.lists(st.integers(1, 9), min_size=60, max_size=60))
+def test_counts_give_what_their_models_give(a: Population, b: Population, copies: list[int]) -> None:
+    n_a, n_b = np.array(copies[: a[0].size]), np.array(copies[30 : 30 + b[0].size])
+    mix = decompose(*a, *b, counts_a=n_a, counts_b=n_b)
+    models = decompose(*(x.repeat(n_a) for x in a), *(x.repeat(n_b) for x in b))
+    for name in Mix.__dataclass_fields__:
+        one, other = getattr(mix, name), getattr(models, name)
+        if isinstance(one, Parts):
+            one, other = list(vars(one).values()), list(vars(other).values())
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
 def test_parts_of_no_difference_have_no_shares() -> None:
     mix = decompose([7], [3], [7], [3])
     assert mix.mean == Parts(0, 0, 0, 0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from strategies import errors
+from strategies import counted, errors
 
 from edfkit import EdfkitError, permutation
 from edfkit.compare import ks
@@ -18,6 +18,7 @@ from edfkit.edf import Floats
 from edfkit.permutation import Permutation, permutation_test
 
 Bins = NDArray[np.intp]
+Counted = tuple[Floats, Floats | None, NDArray[np.int64]]
 
 
 def distance(a: Floats, b: Floats, bins_a: Bins, bins_b: Bins) -> float:
@@ -110,6 +111,78 @@ def test_d_is_that_of_ks_with_complexity_weights(a: Floats, b: Floats, random: R
 
 
 @settings(deadline=None)
+@given(counted(weighted=False), counted(weighted=False), st.integers(1, 2), st.integers(0, 9))
+def test_counts_give_what_their_models_give(a: Counted, b: Counted, bins: int, seed: int) -> None:
+    # Every error in every bin, so that both have models in all; bin -1 is outside.
+    of_a, of_b = (np.arange(-1, bins).repeat(one[0].size) for one in (a, b))
+    (e_a, n_a), (e_b, n_b) = ((np.tile(one[0], bins + 1), np.tile(one[2], bins + 1)) for one in (a, b))
+    test = permutation_test(
+        e_a, e_b, of_a, of_b, trials=20, rng=np.random.default_rng(seed), counts_a=n_a, counts_b=n_b
+    )
+    models = e_a.repeat(n_a), e_b.repeat(n_b), of_a.repeat(n_a), of_b.repeat(n_b)
+    assert test == permutation_test(*models, trials=20, rng=np.random.default_rng(seed))
+    assert test.left_out_a == a[2].sum()
+
+
+@pytest.mark.parametrize("draw", [0, 10**9])
+@pytest.mark.parametrize("seed", range(3))
+def test_both_ways_to_draw_have_the_law_of_all_exchanges(monkeypatch: pytest.MonkeyPatch, draw: int, seed: int) -> None:
+    monkeypatch.setattr(permutation, "_DRAW", draw)  # error by error, or model by model
+    rng = np.random.default_rng([9, seed])
+    bins_a, bins_b = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1])
+    a, b = rng.integers(0, 3, 5).astype(float), rng.integers(0, 4, 4).astype(float)
+    test = permutation_test(a, b, bins_a, bins_b, trials=4_000, rng=rng)
+    assert_estimates(test, enumerated_p(a, b, bins_a, bins_b))
+
+
+def test_counts_of_many_models_have_the_law_that_ks_has() -> None:
+    counts = np.random.default_rng(10).multinomial(3_000_000, np.full(12, 1 / 12), 2)
+    errors = np.arange(12.0)
+    bins = np.zeros(12, int)
+    test = permutation_test(
+        *(errors, errors, bins, bins),
+        trials=3_000,
+        rng=np.random.default_rng(11),
+        counts_a=counts[0],
+        counts_b=counts[1],
+    )
+    swapped = permutation_test(
+        *(errors, errors, bins, bins),
+        trials=3_000,
+        rng=np.random.default_rng(12),
+        counts_a=counts[1],
+        counts_b=counts[0],
+    )
+    assert test.statistic == ks(errors, errors, counts_a=counts[0], counts_b=counts[1]).statistic
+    # In the limit the EDFs are Brownian bridges at the ends of the blocks.
+    steps = np.random.default_rng(13).normal(size=(20_000, 12)) * np.sqrt(counts.sum(axis=0) / counts.sum())
+    walk = np.cumsum(steps, axis=1)
+    bridge = walk - np.cumsum(counts.sum(axis=0) / counts.sum()) * walk[:, -1:]
+    p = float(np.mean(np.abs(bridge).max(axis=1) / np.sqrt(1_500_000) >= test.statistic))
+    for one in (test, swapped):
+        assert abs(one.p_value - p) < 5 * np.hypot(one.standard_error, np.sqrt(p * (1 - p) / 20_000))
+
+
+@pytest.mark.parametrize(("repeats"), [300, pytest.param(4_000, marks=pytest.mark.slow)])
+def test_level_holds_for_counts(repeats: int) -> None:
+    rng = np.random.default_rng(14)
+    chances = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    errors, bins = np.tile([1.0, 2.0, 3.0], 2), np.repeat([0, 1], 3)
+    rejected = 0
+    for _ in range(repeats):  # far more models than errors, so that these are drawn error by error
+        a, b = (
+            np.concatenate([rng.multinomial(n - 3, p) + 1 for n, p in zip(sizes, chances, strict=True)])
+            for sizes in ((500, 900), (800, 300))
+        )
+        rejected += (
+            permutation_test(errors, errors, bins, bins, trials=99, rng=rng, counts_a=a, counts_b=b).p_value <= 0.05
+        )
+    print(f"size {rejected / repeats:.4f}")
+    assert rejected <= stats.binom.ppf(0.9995, repeats, 0.05)
+    assert rejected >= stats.binom.ppf(0.0005, repeats, 0.035)  # ties count as exceeding, which rejects less often
+
+
+@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 40))
 def test_populations_that_tie_throughout_do_not_differ(n_a: int, n_b: int, trials: int) -> None:
     test = permutation_test(
@@ -134,7 +207,7 @@ def test_one_model_of_each_in_every_bin_is_enough() -> None:
 def test_chunks_change_no_law(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     a, b = rng.integers(0, 9, 20) * 1.0, rng.integers(2, 9, 20) * 1.0
-    monkeypatch.setattr(permutation, "AT_ONCE", 280)  # seven exchanges at a time, and the last chunk is smaller
+    monkeypatch.setattr(permutation, "AT_ONCE", 70)  # some seven exchanges at a time, and the last chunk is smaller
     test = permutation_test(a, b, np.zeros(20, int), np.zeros(20, int), trials=2_000, rng=rng)
     assert_estimates(test, ks(a, b).p_value)
 
@@ -212,11 +285,15 @@ def test_power_exceeds_that_of_the_n_eff_law(slope: float, gain: float) -> None:
         (lambda t: t([np.nan], [1], [0], [0]), "errors: 1 of 1 values are unknown"),
         (lambda t: t([], [1], [], [0]), "errors: no values were given"),
         (lambda t: t([1], [1], [0], [0], trials=0), "trials: 0 was given, but at least 1"),
+        (lambda t: t([1], [1], [0], [0], counts_a=[0]), r"counts: int64 of shape \(1,\) was given for 1 errors"),
+        (lambda t: t([1], [1], [0], [0], counts_b=[1, 2]), r"counts: int64 of shape \(2,\) was given for 1 errors"),
+        (lambda t: t([1], [1], [0], [0], counts_b=[1.5]), r"counts: float64 of shape \(1,\) was given for 1 errors"),
+        (lambda t: t([1], [1], [0], [0], counts_a=[10**9]), "bins: one holds 1,000,000,001 models, but fewer than"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call: Callable[..., object], message: str) -> None:
-    def test(*arguments: object, trials: int = 9) -> Permutation:
-        return permutation_test(*arguments, trials=trials, rng=np.random.default_rng(0))  # type: ignore[arg-type]
+    def test(*arguments: object, trials: int = 9, **counts: object) -> Permutation:
+        return permutation_test(*arguments, trials=trials, rng=np.random.default_rng(0), **counts)  # type: ignore[arg-type]
 
     with pytest.raises(EdfkitError, match=f"^{message}") as refused:
         call(test)

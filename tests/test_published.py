@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
 from edfkit import EdfkitError
-from edfkit.published import Published
+from edfkit.published import Published, denoised, noised
 from edfkit.schema import STATUS
 from edfkit.study.compare import compare_populations
 
@@ -290,3 +293,43 @@ def test_a_truncated_real_file_is_refused(published: Path, tmp_path: Path) -> No
     copy.write_bytes(copy.read_bytes()[:-1000])
     with pytest.raises(EdfkitError, match=r"ENAS_in\.json cannot be read as JSON \(.*\); fetch it again"):
         Published(tmp_path).read("enas_in", "error")
+
+
+def test_noise_is_what_single_precision_and_six_decimals_leave() -> None:
+    values = np.array([4.650002, 4.65, 99.990013, 4.65001, 4.650011, 4.6500005, 12.345678, 0.0, math.nan, 5.65])
+    errors, noise = denoised(values)
+    assert_array_equal(errors, [4.65, 4.65, 99.990013, 4.65, 4.650011, 4.6500005, 12.345678, 0.0, math.nan, 5.65])
+    assert noise.tolist() == [2, 0, 0, 10, 0, 0, 0, 0, 0, 0]
+    assert_array_equal(noised(errors, noise), values)
+
+
+@given(st.lists(st.floats() | st.integers(0, 10**8).map(lambda i: i / 10**6), max_size=50))
+def test_noise_goes_and_comes_back_exactly(numbers: list[float]) -> None:
+    values = np.array(numbers, float)
+    errors, noise = denoised(values)
+    assert_array_equal(noised(errors, noise), values)
+    changed = noise != 0
+    assert np.all(np.abs(errors[changed] - values[changed]) <= 1.1e-5)
+    assert_array_equal(errors[~changed], values[~changed])
+
+
+def test_records_may_say_what_the_models_were_trained_on(tmp_path: Path) -> None:
+    source = Published(folder_with(tmp_path, x=[{**RECORD, "dataset": "digits"}], x_in=[RECORD], y=[RECORD]))
+    assert [source.dataset(name) for name in ("x", "X_in", "y")] == ["digits", "ImageNet", "CIFAR-10"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({}, "finished"),
+        ({"train_ep_loss": [1.0, math.nan]}, "diverged"),
+        ({"min_test_top1": 5.4}, "diverged"),
+        ({"min_test_top1": 5.500002}, "finished"),
+        ({"min_test_top1": 99.9, "test_ep_top1": [99.9]}, "diverged"),
+        ({"test_ep_top1": []}, "finished"),
+        ({"test_ep_top1": ["low"]}, "finished"),
+    ],
+)
+def test_runs_that_broke_down_are_diverged(tmp_path: Path, change: dict[str, Any], status: str) -> None:
+    source = Published(folder_with(tmp_path, x=[RECORD | change]))
+    assert STATUS[source.read("x", "status")[0]] == status

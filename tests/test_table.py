@@ -20,19 +20,16 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError, archive, table
 from edfkit.archive import Archive, write
-from edfkit.compare import ks, prob_better, summarize
+from edfkit.compare import prob_better, summarize
 from edfkit.complexity import bin_index, complexity_weights, default_bins
 from edfkit.edf import Floats, area, edf, effective_size, mean, quantiles
 from edfkit.schema import REQUIRED_ATTRS, STATUS, VARIABLES
-from edfkit.study.compare import compare_populations
 from edfkit.study.selection import select
 from edfkit.table import (
     Table,
     Terms,
     choose_bins,
-    compare_tables,
     complexity_extent,
-    summarize_table,
     tabulate,
     tabulate_archive,
     tabulate_populations,
@@ -89,27 +86,24 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def equal_to_the_study(path: Path, **options: Any) -> None:
-    """Check the streamed comparison against the one in memory."""
+    """Check what is counted against the models selected in memory."""
     with Archive(path) as source:
-        study = compare_populations(source, ["a", "b"], **options)
+        selected = select(source, ["a", "b"], **{"given": "params"} | options)
     tables = tabulate_populations(path, ["A", "b"], **options)
-    one, other = study.selection.populations
+    one, other = selected.populations
     assert list(tables) == [one.name, other.name]
     for member, counted in ((one, tables["a"]), (other, tables["b"])):
-        assert (counted.terms.range, counted.terms.bins) == (study.selection.range, study.selection.bins)
+        assert (counted.terms.range, counted.terms.bins) == (selected.range, selected.bins)
         assert (counted.left_out, counted.diverged) == (member.left_out, member.diverged)
         assert list(counted.left_out) == list(member.left_out)
-    result, pair = compare_tables(tables["a"], tables["b"], ("a", "b")), study.pairs[0]
-    for summary, expected in ((result.a, one.summary), (result.b, other.summary)):
-        assert (summary.models, summary.min, summary.quantiles) == (expected.models, expected.min, expected.quantiles)
-        assert (summary.median, summary.area_to) == (expected.median, expected.area_to)
-        for name in ("n_eff", "mean", "area"):
-            assert getattr(summary, name) == pytest.approx(getattr(expected, name), rel=1e-12)
-    assert result.test.method == pair.test.method
-    for name in ("statistic", "p_value", "a_ahead", "b_ahead"):
-        assert getattr(result.test, name) == pytest.approx(getattr(pair.test, name), rel=1e-9, abs=1e-14)
-    assert result.prob_a_better == pytest.approx(pair.prob_a_better, rel=1e-12)
-    assert (result.verdict, result.crossings) == (pair.verdict, pair.crossings)
+        assert counted.models == len(member.errors)
+        errors, weights, bins, counts = counted.to_sample()
+        models = [np.repeat(x, counts) for x in (errors, errors * 0 if bins is None else bins)]
+        order = np.lexsort((member.bins, member.errors)) if member.bins is not None else np.argsort(member.errors)
+        assert models[0].tolist() == member.errors[order].tolist()
+        if member.bins is not None and member.weights is not None and weights is not None:
+            assert models[1].tolist() == member.bins[order].tolist()
+            assert np.repeat(weights, counts) == pytest.approx(member.weights[order], rel=1e-14)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -139,14 +133,6 @@ def test_any_test_set_has_a_grid(tmp_path: Path, images: int) -> None:
     equal_to_the_study(written(tmp_path / "x.h5", a=population(999, 3, images), b=population(500, 4, images)))
 
 
-def test_an_exact_test_of_few_models_is_the_same_to_the_last_bit() -> None:
-    a, b = population(400, 5, 100), population(300, 6, 100)
-    one, other = (tabulate(p["error"], p["status"]) for p in (a, b))
-    models = [p["error"][p["status"] != FAILED] for p in (a, b)]
-    assert compare_tables(one, other).test == ks(*models)
-    assert compare_tables(one, other).test.method == "exact"
-
-
 def test_a_table_by_hand() -> None:
     # The bins of 100 to 400 part at 250; 99 and 401 are outside, 250 is in the upper bin, as is the end, 400.
     errors = [10.0, 10.0, 30.0, 10.0, 30.0, 50.0, 50.0, NAN]
@@ -158,10 +144,13 @@ def test_a_table_by_hand() -> None:
     assert counted.counts.tolist() == [[2, 1], [0, 1], [1, 0]]
     assert counted.left_out == {"failed": 1, "params below the range": 1, "params above the range": 1}
     assert (counted.models, counted.diverged) == (5, 1)
-    sample, weights = counted.to_sample()
-    assert sample.tolist() == [10.0, 30.0, 50.0]
-    assert weights.tolist() == pytest.approx([2 / 6 + 1 / 4, 1 / 4, 1 / 6])
-    assert counted.n_eff == pytest.approx(1 / (3 * (1 / 6) ** 2 + 2 * (1 / 4) ** 2))
+    sample, weights, bins, counts = counted.to_sample()
+    assert sample.tolist() == [10.0, 10.0, 30.0, 50.0]
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([1 / 6, 1 / 4, 1 / 4, 1 / 6])
+    assert bins is not None
+    assert (bins.tolist(), counts.tolist()) == ([0, 1, 1, 0], [2, 1, 1, 1])
+    assert effective_size(weights, counts) == pytest.approx(1 / (3 * (1 / 6) ** 2 + 2 * (1 / 4) ** 2))
 
     dropped = tabulate(errors, status, params, Terms("params", (100.0, 400.0), 2, diverged="drop"))
     assert dropped.counts.tolist() == [[2, 1], [1, 0]]
@@ -233,11 +222,12 @@ def test_weighted_functions_give_what_they_give_with_the_models(
                 counted.to_sample()
         assume(full)
         weights = complexity_weights(complexity[takes], *terms.range, terms.bins)
-    table_sample = counted.to_sample()
+    cells, of_one, _, counts = counted.to_sample()
+    table_sample = cells, counts * (1.0 if of_one is None else of_one)
     expected = summarize(percent, weights)
-    summary = summarize_table(counted)
+    summary = summarize(cells, of_one, counts=counts)
     assert (summary.models, summary.min, summary.quantiles) == (expected.models, expected.min, expected.quantiles)
-    assert counted.n_eff == pytest.approx(effective_size(np.ones_like(percent) if weights is None else weights))
+    assert summary.n_eff == pytest.approx(expected.n_eff, rel=1e-12)
     for function in (mean, lambda e, w=None: area(e, 30.0, w)):
         assert function(*table_sample) == pytest.approx(function(percent, weights), rel=1e-12, abs=1e-14)
     steps, heights = edf(*table_sample)
@@ -286,6 +276,20 @@ def test_places_are_those_of_a_search(errors: list[float], crowd: bool) -> None:
     assert table._last_step(steps, points).tolist() == np.unique(points, return_inverse=True)[1].tolist()
 
 
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=300), st.booleans(), st.integers(1, 3))
+def test_errors_on_the_usual_grid_are_placed_as_others(missed: list[int], off: bool, columns: int) -> None:
+    percent = np.tile(np.array(missed) * 100 / 10_000, -(-20_000 // len(missed)))
+    if off:
+        percent[-1] = np.nextafter(50.0, 0)
+    steps, place = table._places(percent, columns)
+    assert steps[place].tolist() == percent.tolist()
+    assert np.all(np.diff(steps) > 0)
+    assert (steps.size == 10_001) == (not off and 10_001 * columns <= 2 * percent.size)
+    counted = tabulate(percent, np.zeros(percent.size))
+    values, counts = np.unique(percent, return_counts=True)
+    assert (counted.values.tolist(), counted.counts[:, 0].tolist()) == (values.tolist(), counts.tolist())
+
+
 # --- Refusals
 
 
@@ -332,8 +336,6 @@ def test_refuses_terms_and_tables_that_do_not_fit() -> None:
     b = tabulate([1.0, 2.0], [0, 0], [0.0, 1.0], Terms("params", (0.0, 1.0), 2))
     with refused("do not add up"):
         a + b
-    with refused("cannot be compared"):
-        compare_tables(a, b)
     with refused("choose one with binned"):
         a.to_sample()
     for counted, bins in ((a, 11), (b, 3)):
@@ -399,6 +401,7 @@ def test_pieces_are_checked(two: Path, tmp_path: Path) -> None:
     copy.write_bytes(two.read_bytes())
     with h5py.File(copy, "r+") as file:
         file["a/error"][2_000] = 101.0
+        del file["a/error"].attrs["crc32"]  # as if it had been written so
         offset = file["b/error"].id.get_chunk_info(3).byte_offset
     with Archive(copy) as source, refused(r"models from 1536 on: 'error' of model 464 is 101.0"):
         list(source.chunks("a", ["error"], rows=512))
@@ -416,6 +419,7 @@ def test_an_unfinished_error_of_a_finished_model_is_refused_wherever_it_is(tmp_p
     place = int(np.flatnonzero(models["status"] == FINISHED)[-1])
     with h5py.File(path, "r+") as file:
         file["a/error"][place] = NAN
+        del file["a/error"].attrs["crc32"]
     with refused("NaN only for a failed model"):
         tabulate_archive(path, "a")
 

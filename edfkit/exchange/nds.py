@@ -512,7 +512,8 @@ def export_nds(source: Path, target: Path, spaces: Sequence[str] | None = None, 
 
 def _stored_name(archive: Archive, name: str) -> str:
     archive.models(name)  # refuses an unknown one
-    return next(stored for stored in archive.names if stored.casefold() == name.casefold())
+    found: str = next(stored for stored in archive.names if stored.casefold() == name.casefold())
+    return found
 
 
 def _is_imported(archive: Archive, name: str) -> bool:

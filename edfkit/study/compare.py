@@ -35,10 +35,10 @@ class Pair:
         One sentence.
     crossings : Crossings
         Where the EDFs cross, and whether one dominates.
-    difference : DifferenceBand or None
-        Simultaneous band of F_A - F_B: where A is better, worse, undecided; None if the populations were streamed.
-    tail : Tail or None
-        The best share of each; None if they were streamed.
+    difference : DifferenceBand
+        Simultaneous band of F_A - F_B: where A is better, worse, undecided.
+    tail : Tail
+        The best share of each.
     permutation : Permutation or None
         The exact test given complexity, if it was asked for.
     mix : Mix or None
@@ -52,8 +52,8 @@ class Pair:
     prob_a_better: float
     verdict: str
     crossings: Crossings
-    difference: DifferenceBand | None
-    tail: Tail | None
+    difference: DifferenceBand
+    tail: Tail
     permutation: Permutation | None
     mix: Mix | None
 
@@ -71,11 +71,9 @@ class Pair:
             "prob_a_better": self.prob_a_better,
             "dominance": {"a": self.a, "b": self.b}.get(self.crossings.dominance, self.crossings.dominance),
             "crossings": list(self.crossings.errors),
-            "confidence": None if band is None else band.confidence,
-            "ranges": None
-            if band is None
-            else [{"from": lo, "to": hi, "a_is": kind} for lo, hi, kind in band.ranges()],
-            "tail": None if self.tail is None else self.tail.to_dict(),
+            "confidence": band.confidence,
+            "ranges": [{"from": lo, "to": hi, "a_is": kind} for lo, hi, kind in band.ranges()],
+            "tail": self.tail.to_dict(),
             "mix": None
             if mix is None
             else {name: getattr(mix, name).to_dict() for name in ("mean", "prob_better", "distance")},
@@ -158,19 +156,46 @@ def compare_populations(
         See `selection.select`, and if a number is out of its range.
     """
     selection = select(source, names, given=given, **options)
-    rng = np.random.default_rng(seed)
     members = selection.populations
     if sensitive and len(members) != 2:
         raise EdfkitError(f"Other settings are about two populations and {len(members)} were named; name two.")
+    comparison = compare_selected(
+        selection, permutations=permutations, seed=seed, confidence=confidence, best_share=best_share
+    )
+    if not sensitive:
+        return comparison
+    kinds = {name: options[name] for name in ("error", "diverged") if name in options}
+    return replace(comparison, settings=sensitivity(source, *(member.name for member in members), **kinds))
+
+
+def compare_selected(
+    selection: Selection, *, permutations: int = 0, seed: int = 0, confidence: float = 0.95, best_share: float = 0.05
+) -> Comparison:
+    """Compare populations that are selected already, model by model or counted.
+
+    Parameters
+    ----------
+    selection : Selection
+    permutations, seed, confidence, best_share
+        As in `compare_populations`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    EdfkitError
+        If a number is out of its range.
+    """
     if not 0 < best_share <= 1:
         raise EdfkitError(f"The best share (--best-share) was {best_share:g}; give a share above 0 and up to 1.")
+    rng, given, members = np.random.default_rng(seed), selection.given, selection.populations
     pairs = [_pair(a, b, given, permutations, rng, confidence, best_share) for a, b in combinations(members, 2)]
     adjusted = holm([pair.permutation.p_value if pair.permutation else pair.test.p_value for pair in pairs])
     pairs = [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted.tolist(), strict=True)]
-    bands = [edf_band(member.errors, member.weights, confidence=confidence) for member in members]
-    kinds = {name: options[name] for name in ("error", "diverged") if name in options}
-    settings = sensitivity(source, *(member.name for member in members), **kinds) if sensitive else []
-    return Comparison(selection, pairs, bands, seed if permutations else None, settings)
+    bands = [edf_band(one.errors, one.weights, confidence=confidence, counts=one.counts) for one in members]
+    return Comparison(selection, pairs, bands, seed if permutations else None, [])
 
 
 def describe_populations(source: Source, names: Sequence[str], **options: Any) -> list[Population]:
@@ -242,9 +267,10 @@ def _pair(
     confidence: float,
     best_share: float,
 ) -> Pair:
-    errors, weights = (a.errors, b.errors), (a.weights, b.weights)
-    test = ks(*errors, *weights)
-    better = prob_better(*errors, *weights)
+    errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
+    counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
+    test = ks(*errors, *weights, **counts)
+    better = prob_better(*errors, *shares)
     bins = [np.zeros(len(member.errors), np.intp) if member.bins is None else member.bins for member in (a, b)]
     return Pair(
         a.name,
@@ -253,11 +279,11 @@ def _pair(
         test.p_value,
         better,
         verdict(a.name, b.name, test, better, a.summary, b.summary, given),
-        crossings(*errors, *weights),
-        difference_band(*errors, *weights, confidence=confidence),
-        tail(*errors, best_share, *weights, confidence=confidence),
-        permutation_test(*errors, *bins, trials=permutations, rng=rng) if permutations else None,
-        decompose(errors[0], bins[0], errors[1], bins[1]) if given != "none" else None,
+        crossings(*errors, *shares),
+        difference_band(*errors, *weights, confidence=confidence, **counts),
+        tail(*errors, best_share, *weights, confidence=confidence, **counts),
+        permutation_test(*errors, *bins, trials=permutations, rng=rng, **counts) if permutations else None,
+        decompose(errors[0], bins[0], errors[1], bins[1], **counts) if given != "none" else None,
     )
 
 

@@ -93,16 +93,18 @@ class Population:
     errors : ndarray, shape (models,)
         Percent.
     weights : ndarray of shape (models,), or None
-        Sum to 1; None weighs all alike.
+        Sum to 1 over all models; None weighs all alike.
     bins : ndarray of int of shape (models,), or None
         The complexity bin of each; None if no complexity is given.
     rows : ndarray of int, shape (models,)
-        Which models of the source these are.
+        Which models of the source these are; empty if they were counted.
     diverged : int
         Those among them that diverged.
     left_out : dict of str to int
         How many models take no part, by reason; only reasons that occurred.
     summary : Summary
+    counts : ndarray of int64 of shape (models,), or None
+        If the models were counted, each error stands for so many of the same bin, and has the weight of one of them.
     """
 
     name: str
@@ -113,6 +115,14 @@ class Population:
     diverged: int
     left_out: dict[str, int]
     summary: Summary
+    counts: NDArray[np.int64] | None = None
+
+    @property
+    def shares(self) -> NDArray[np.float64] | None:
+        """What each error weighs with all the models that it stands for; None weighs all alike."""
+        if self.counts is None:
+            return self.weights
+        return self.counts * (1 / self.counts.sum() if self.weights is None else self.weights)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the summary as plain data; errors are percent, `area` and the keys of `quantiles` shares (0 to 1)."""

@@ -2,16 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from edfkit.mix import holm
-from edfkit.study.compare import Comparison, Pair
+from edfkit import EdfkitError
+from edfkit.compare import summarize
+from edfkit.study.compare import Comparison, compare_selected
 from edfkit.study.selection import Population, Selection, check_names
-from edfkit.table import Table, compare_tables, summarize_table, tabulate_populations
+from edfkit.table import Table, tabulate_populations
 
 AT_MOST = 5_000_000
 """Models of a population that are compared in memory, where each takes some 200 bytes."""
@@ -22,6 +21,10 @@ def stream_populations(
     names: Sequence[str],
     *,
     given: str = "params",
+    bins: int | None = None,
+    range: tuple[float, float] | None = None,
+    error: str = "best",
+    diverged: str = "keep",
     area_to: float = 50.0,
     scheduler: str | None = None,
     **options: Any,
@@ -34,42 +37,41 @@ def stream_populations(
         The archive.
     names : sequence of str
         At least one population, each once.
-    given : {"params", "flops", "macs", "acts", "none"}
-        The complexity to control for.
-    area_to : float
-        Right end of the area under the EDF, percent.
+    given, bins, range, error, diverged, area_to
+        Which models take part and how, see `selection.select`. The error is "best" or "final".
     scheduler : str, optional
         Address of the scheduler of a Dask cluster that counts; all its workers have the archive at the same path.
     **options
-        `bins`, `range`, `error`, `diverged`, see `selection.select`.
+        `permutations`, `seed`, `confidence`, `best_share`, see `compare.compare_populations`.
 
     Returns
     -------
     Comparison
-        Without bands, tails, mix and permutations. The errors of its populations are the distinct ones, by bin.
+        Its populations are counted: each error is one that some models of a bin have.
 
     Raises
     ------
     EdfkitError
-        See `table.tabulate_populations`.
+        See `table.tabulate_populations`, `selection.select` and `compare.compare_selected`.
     """
-    check_names(names)
-    tables = tabulate_populations(path, names, given=given, scheduler=scheduler, **options)
+    if given == "none" and (bins is not None or range is not None):
+        raise EdfkitError("Bins and range belong to a complexity, and given is none; leave them out, or name one.")
+    tables = tabulate_populations(
+        path,
+        check_names(names),
+        given=given,
+        bins=bins,
+        range=range,
+        error=error,
+        diverged=diverged,
+        scheduler=scheduler,
+    )
     terms = next(iter(tables.values())).terms
     members = [_population(name, table, area_to) for name, table in tables.items()]
-    selection = Selection(given, terms.error, terms.diverged, terms.bins, terms.range, members)
-    pairs = []
-    for a, b in combinations(tables, 2):
-        found = compare_tables(tables[a], tables[b], (a, b), area_to=area_to)
-        test, better = found.test, found.prob_a_better
-        pairs.append(Pair(a, b, test, test.p_value, better, found.verdict, found.crossings, None, None, None, None))
-    adjusted = holm([pair.test.p_value for pair in pairs]).tolist()
-    pairs = [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
-    return Comparison(selection, pairs, [], None, [])
+    return compare_selected(Selection(given, error, diverged, terms.bins, terms.range, members), **options)
 
 
 def _population(name: str, table: Table, area_to: float) -> Population:
-    errors, weights = table.to_sample()
-    left_out = {reason: count for reason, count in table.left_out.items() if count}
-    rows = np.zeros(0, np.intp)
-    return Population(name, errors, weights, None, rows, table.diverged, left_out, summarize_table(table, area_to))
+    errors, weights, bins, counts = table.to_sample()
+    summary, rows = summarize(errors, weights, area_to, counts=counts), np.zeros(0, np.intp)
+    return Population(name, errors, weights, bins, rows, table.diverged, table.left_out, summary, counts)

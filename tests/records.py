@@ -21,8 +21,8 @@ def write_realistic(path: Path, models: int, *, cells: bool = False, seed: int =
     epoch = np.arange(1, 101)
     with open(path, "w", encoding="utf-8") as file:
         for i in range(models):
-            best, start = 4 + 3 * rng.gamma(2), rng.uniform(35, 70)
-            fall = (start - best) * (0.25 + 0.75 * np.cos(np.pi / 2 * epoch / 100)) * epoch**-0.35
+            best = 4 + 3 * rng.gamma(2)
+            fall = rng.uniform(20, 60) * (0.25 + 0.75 * np.cos(np.pi / 2 * epoch / 100)) * epoch**-0.35
             test = np.clip(best + fall + rng.normal(0, 0.06 * fall + 0.05), 0.5, 90)
             train = np.clip(0.3 * best + 1.1 * fall + rng.normal(0, 0.04, 100), 0.01, 90)
             if i % 50 == 49:

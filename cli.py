@@ -177,14 +177,11 @@ def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Pat
         raise click.UsageError(f"--sensitivity is about two spaces and {len(spaces)} were named; name two.")
     with _open(where) as source:
         if stream or scheduler or max(map(source.models, spaces)) > AT_MOST:
-            if sensitivity or band or options["permutations"]:
+            if sensitivity:
                 raise click.UsageError(
-                    "--sensitivity, --band and --permutations need the models in memory, and these are streamed; "
-                    "leave them out."
+                    "--sensitivity needs the models in memory, and these are streamed; leave it out."
                 )
-            kept = ("given", "bins", "range", "error", "diverged", "area_to")
-            settings = {name: options[name] for name in kept}
-            study = stream_populations(source.path, spaces, scheduler=scheduler, **settings)
+            study = stream_populations(source.path, spaces, scheduler=scheduler, **options)
         else:
             study = compare_populations(source, spaces, sensitive=sensitivity, **options)
         if _show(study, _about(source, spaces), as_json, plot, band=band):

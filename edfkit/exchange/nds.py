@@ -64,7 +64,7 @@ _BLOCK = 512  # records whose networks become columns together
 _BLOCK_BYTES = 3_000_000  # of a curve
 _LONGEST_ID = 100
 _MOST_BYTES = 2**31  # of one variable, padded
-_ROWS = 2048  # records that are read and written together
+_ROWS = 512  # records that are lists of numbers, ten times as large as arrays, at a time
 
 
 @dataclass(frozen=True)
@@ -557,6 +557,13 @@ def _write_part(archive: Archive, file: str, part: _Part, number: int, of: int, 
     return count, failed
 
 
+def _pieces(archive: Archive, name: str, variables: Sequence[str]) -> Iterator[dict[str, NDArray[Any]]]:
+    """Read some models after the others."""
+    for piece in archive.chunks(name, variables):
+        for start in range(0, len(piece[variables[0]]), _ROWS):
+            yield {variable: values[start : start + _ROWS] for variable, values in piece.items()}
+
+
 def _rows(piece: Mapping[str, NDArray[Any]], curves: Mapping[str, str]) -> dict[str, list[Any]]:
     """Give the curves of a piece as lists, by what the records call them, with the noise that they had."""
     rows = {}
@@ -574,7 +581,7 @@ def _imported(archive: Archive, name: str) -> Iterator[dict[str, Any]]:
     curves = {variable: key for variable, key in _ALL_CURVES.items() if variable in stored}
     read = [*curves, "record", *([_REST] if _REST in stored else [])]
     number = 0
-    for piece in archive.chunks(name, read, rows=_ROWS):
+    for piece in _pieces(archive, name, read):
         rows = _rows(piece, curves)
         for i, text in enumerate(piece["record"].tolist()):
             try:
@@ -611,7 +618,7 @@ def _made(archive: Archive, file: str, name: str) -> Iterator[dict[str, Any] | N
     if not isinstance(architecture, dict) or "block" not in architecture or not {"depth", "width"} <= set(described):
         described = []
     numbers = ("error", "error_final", "params", "flops", "seed", "lr", "wd", *optional)
-    for piece in archive.chunks(name, ["id", "status", *numbers, *described, *curves], rows=_ROWS):
+    for piece in _pieces(archive, name, ["id", "status", *numbers, *described, *curves]):
         rows = _rows(piece, curves)
         known = {variable: [_plain(value) for value in piece[variable].tolist()] for variable in numbers}
         networks = nets.publish(architecture, {v: piece[v] for v in described}) if described else None

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -410,11 +410,22 @@ def _print_source(source: "Archive | Published", names: Sequence[str]) -> None:
 @click.argument("where", metavar="PATH")
 @click.option("--complexity", is_flag=True, help="Recompute the complexities from the descriptions of the networks.")
 def verify(where: str, complexity: bool) -> None:
-    """Check the archive or the published files at PATH: read all, and hold it against the rules of the format."""
+    """Check the archive or the published files at PATH: read all, and hold it against the rules of the format.
+
+    All that is wrong is listed, and what is worth knowing, such as models that are there twice.
+    """
     from edfkit.generator.verify import check_complexity
+    from edfkit.verify import verify as find_faults
 
     with _open(where) as source:
-        source.validate()
+        found = find_faults(source)
+        _say(("note: " if finding.severity == "note" else "") + finding.message for finding in found)
+        if faults := [finding for finding in found if finding.severity == "error"]:
+            raise EdfkitError(
+                f"{source.path} is not whole: {faults[0].message.rstrip('.')}"
+                + (f", and {len(faults) - 1:,} other kinds of fault" if len(faults) > 1 else "")
+                + "; correct the source, or download it again."
+            )
         models = sum(source.models(name) for name in source.names)
         click.echo(f"{click.format_filename(source.path)}: whole, {len(source.names):,} populations, {models:,} models")
         if not complexity:
@@ -717,13 +728,24 @@ def download(name: str, from_file: Path | None) -> None:
 
 
 @datasets.command("verify")
-@_NAMED
-def verify_dataset(name: str) -> None:
-    """Check that the archive NAME is as it was when it was downloaded, and whole."""
-    from edfkit.datasets import store
+@click.argument("name", metavar="[NAME]", required=False)
+def verify_dataset(name: str | None) -> None:
+    """Check that the archive NAME is as it was when it was downloaded, and whole; all that are here, without NAME."""
+    from edfkit.datasets import BUNDLED, downloaded, registry, store
 
-    state = store.check(name)
-    click.echo(f"{state.name} {state.version}: whole, sha256 {state.sha256}")
+    # Not those that are whole, as `store.installed` has it: what is damaged is looked for.
+    names = [name] if name else [e.name for e in registry.entries() if e.name in BUNDLED or downloaded(e.name)]
+    failures: list[str] = []
+    for one in names:
+        try:
+            state = store.check(one)
+        except EdfkitError as error:
+            failures.append(str(error))
+        else:
+            click.echo(f"{state.name} {state.version}: whole, sha256 {state.sha256}")
+    if failures:
+        _say(failures[:-1])
+        raise EdfkitError(failures[-1])
 
 
 @datasets.command()
@@ -735,6 +757,25 @@ def remove(name: str) -> None:
     removed = store.remove(name)
     click.echo(f"{removed.name}: {len(removed.files):,} files removed, {removed.freed:,} bytes freed")
     _say(f"kept: {path}" for path in removed.kept)
+
+
+@datasets.command()
+@click.argument("archive", type=_PATH)
+@click.option("-o", "--output", "folder", type=_PATH, required=True, metavar="FOLDER", help="New folder to write.")
+@click.option("--name", required=True, help="Name in the registry: lower-case letters, digits, -, _ and dots.")
+@click.option("--version", required=True, help="Version of the archive.")
+@click.option("--license", help="Terms of use, if the archive states none.")
+@click.option("--citation", help="How to cite it.")
+@click.option("--url", "urls", multiple=True, metavar="URL",
+              help="Address that the archive will have; may be repeated.  [default: beside NAME.toml]")  # fmt: skip
+@click.option("--notes", type=click.File(encoding="utf-8"), metavar="FILE", help="Markdown to add to the data card.")
+def publish(archive: Path, folder: Path, notes: TextIO | None, **options: Any) -> None:
+    """Make of an ARCHIVE what is to be uploaded: the file, a registry entry, checksums and a data card."""
+    from edfkit.datasets.publish import publish as write_publication
+
+    for file in write_publication(archive, folder, notes=notes.read() if notes else "", **options):
+        click.echo(click.format_filename(file))
+    click.echo(f"Upload them; EDFKIT_REGISTRY=ADDRESS/{options['name']}.toml makes it known as {options['name']}.")
 
 
 # Generating

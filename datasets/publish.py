@@ -138,10 +138,7 @@ def _write(archive: Path, file: str, texts: Mapping[str, str], folder: Path) -> 
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        try:
-            os.link(archive.resolve(), temporary / file)  # archives are replaced and not changed, so it stays this one
-        except OSError:
-            shutil.copyfile(archive, temporary / file)
+        shutil.copyfile(archive, temporary / file)  # no link: other programs may change the archive in place
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8", newline="\n")
         if folder.is_dir():

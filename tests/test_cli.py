@@ -841,7 +841,7 @@ def test_verify_refuses_damage_and_wrong_counts(call: Call, tmp_path: Path) -> N
 
     net = {"block_type": "double_plain_block", "ds": [1, 12, 12, 12], "ws": [16, 24, 32, 40], "ss": [1, 1, 2, 2]}
     record = {"job_id": "5", "rng_seed": 1, "params": 689_770, "flops": 208_363_931, "net": net, "min_test_top1": 15.5}
-    record |= {"test_ep_top1": [15.65], "optim": {"base_lr": 0.1, "wd": 5e-4}}
+    record |= {"test_ep_top1": [15.5, 15.65], "optim": {"base_lr": 0.1, "wd": 5e-4}}
     (tmp_path / "Vanilla.json").write_text(json.dumps([record]))
     result = call("verify", tmp_path, "--complexity")
     assert result.status == 1
@@ -882,3 +882,64 @@ def test_the_band_goes_into_the_plot(call: Call, tmp_path: Path) -> None:
     assert call("compare", "resnet", "vanilla", "--plot", with_band, "--band").status == 0
     assert call("compare", "resnet", "vanilla", "--plot", without).status == 0
     assert with_band.read_bytes() != without.read_bytes()
+
+
+def test_verify_lists_all_that_is_wrong_and_notes_the_rest(call: Call, tmp_path: Path) -> None:
+    record = {"rng_seed": 1, "params": 5, "flops": 6, "optim": {"base_lr": 0.1, "wd": 5e-4}, "net": {}}
+    record |= {"min_test_top1": 15.5, "test_ep_top1": [15.65]}
+    records = [record | {"job_id": "5"}, record | {"job_id": "5"}]
+    (tmp_path / "Vanilla.json").write_text(json.dumps(records))
+    result = call("verify", tmp_path / "Vanilla.json")
+    assert (result.status, [line.split(":")[1] for line in result.out.splitlines()]) == (
+        1,
+        [
+            " 2 model(s) whose error is not the smallest of the curve",
+            " 1 id(s) of more than one model",
+            " vanilla",
+        ],
+    )
+    assert result.out.splitlines()[-1].startswith("note: vanilla: 1 model(s) with the configuration and seed of an")
+    assert "and 1 other kinds of fault; correct the source" in result.err
+
+
+def test_streamed_models_are_compared_by_all_options(call: Call) -> None:
+    options = (
+        "compare",
+        "resnet",
+        "vanilla",
+        "--permutations",
+        20,
+        "--seed",
+        3,
+        "--confidence",
+        0.9,
+        "--best-share",
+        0.1,
+    )
+    assert call(*options, "--stream").out == call(*options).out
+    refused = call(*options, "--stream", "--sensitivity")
+    assert refused.status == 2
+    assert "--sensitivity needs the models in memory" in refused.err
+
+
+def test_what_is_published_can_be_downloaded(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = call("datasets", "publish", DIGITS, "-o", tmp_path / "lab", "--name", "mine", "--version", "1").out
+    assert [Path(line).name for line in said.splitlines()[:-1]] == ["mine.h5", "mine.toml", "mine.md", "SHA256SUMS"]
+    monkeypatch.setenv("EDFKIT_REGISTRY", str(tmp_path / "lab" / "mine.toml"))
+    monkeypatch.setenv("EDFKIT_DATA", str(tmp_path / "data"))
+    assert "mine  " in call("datasets", "list").out
+    check_refusal(call("compare", "resnet", "vanilla", "--archive", "mine"), "edfkit datasets download mine")
+    assert call("datasets", "download", "mine").status == 0
+    assert call("datasets", "verify").out.count("whole, sha256") == 2
+    there = Path(call("datasets", "path", "mine").out.strip())
+    assert there.read_bytes() == DIGITS.read_bytes()
+    assert "1,000 models" in call("verify", "mine").out
+    changed = bytearray(there.read_bytes())
+    changed[-1] ^= 1
+    for content, said in ((changed, "mine.h5 has sha256"), (changed[:-1], "mine is not whole")):
+        there.write_bytes(content)
+        verified = call("datasets", "verify")
+        assert (verified.status, verified.out.count("whole, sha256")) == (1, 1)
+        assert said in verified.err
+    assert call("datasets", "remove", "mine").status == 0
+    check_refusal(call("datasets", "path", "mine"), "mine is not on this machine")

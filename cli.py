@@ -1,8 +1,7 @@
 """The command line: one short command a verb, which parses, calls and prints. Start-up counts: imports stay inside."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -483,9 +482,10 @@ def import_nds(sources: tuple[Path, ...], target: Path, title: str | None, licen
     A SOURCE is their zip, which is read in place, a folder of them, or a JSON file. Each list of a file becomes a
     population, and edfkit export nds gives the files back.
     """
+    from edfkit.datasets.download import bytes_counted
     from edfkit.exchange import nds
 
-    with _bytes_read(nds.total_bytes(sources)) as advance:
+    with bytes_counted("importing", nds.total_bytes(sources), progress=True) as advance:
         imported = nds.import_nds(sources, target, title=title, license=license, progress=advance)
     for name, models in imported.populations.items():
         click.echo(f"{name}: {models:,} models")
@@ -493,18 +493,6 @@ def import_nds(sources: tuple[Path, ...], target: Path, title: str | None, licen
         click.echo(f"left out, no published files: {imported.left_out:,}")
     _say(imported.notes)
     _print_written(target)
-
-
-@contextmanager
-def _bytes_read(total: int) -> Iterator[Callable[[int], None]]:
-    """Show on standard error how much has been read; give the function to say so."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda size: progress.advance(task, size)
 
 
 @import_.command("pycls")

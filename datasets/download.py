@@ -107,7 +107,7 @@ def download(
         with _locked(target, progress):
             if (found := _present(target, sha256, size)) is not None:  # another process fetched it
                 return found
-            with _bar(target.name, progress) as bar:
+            with bytes_shown(target.name, progress) as bar:
                 fetch = _Fetch(target, sha256, size, most, timeout, least, bar)
                 whole = _from_mirrors(fetch, urls, attempts, pause, longest_pause)
             found = sha256 or _hash(whole)
@@ -223,7 +223,7 @@ def _locked(target: Path, progress: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(name: str, progress: bool) -> Iterator[Callable[[int, int | None], None]]:
+def bytes_shown(name: str, progress: bool) -> Iterator[Callable[[int, int | None], None]]:
     """Give a function that shows how many bytes there are, of how many."""
     if not progress:
         yield lambda done, total: None
@@ -245,6 +245,20 @@ def _bar(name: str, progress: bool) -> Iterator[Callable[[int, int | None], None
     with Progress(*columns, console=Console(stderr=True)) as shown:
         task = shown.add_task(name, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+@contextmanager
+def bytes_counted(name: str, total: int, progress: bool) -> Iterator[Callable[[int], None]]:
+    """Give a function that is told how many bytes more there are, of how many in all, and shows it."""
+    done = 0
+    with bytes_shown(name, progress) as show:
+
+        def advance(size: int) -> None:
+            nonlocal done
+            done += size
+            show(done, total)
+
+        yield advance
 
 
 def _room(folder: Path, needed: int, target: Path) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 
 from edfkit import EdfkitError, __version__
 from edfkit.datasets import BUNDLED, MARKER, data_folder, downloaded
-from edfkit.datasets.download import _bar, copy_in, download
+from edfkit.datasets.download import bytes_counted, copy_in, download
 from edfkit.datasets.registry import Entry, File, find, is_name
 from edfkit.files import TEMPORARY_SUFFIX, replacing, write_text
 
@@ -288,14 +288,7 @@ def _convert(entry: Entry, sources: list[Path], target: Path, progress: bool) ->
         return None
     from edfkit.exchange.nds import import_nds, total_bytes
 
-    total, done = total_bytes(sources), 0
-    with _bar(f"converting {entry.name}", progress) as show:
-
-        def advance(size: int) -> None:
-            nonlocal done
-            done += size
-            show(done, total)
-
+    with bytes_counted(f"converting {entry.name}", total_bytes(sources), progress) as advance:
         imported = import_nds(sources, target, title=entry.title, license=entry.license, progress=advance)
     validate(target)
     return compare(imported.files, entry.members)

@@ -2,6 +2,9 @@
 
 import copy
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -195,3 +198,33 @@ def test_parts_can_be_copied_with_their_generator() -> None:
     path = drop(0.5, seed=2)
     x = torch.ones(64, 1, 1, 1)
     assert torch.equal(copy.deepcopy(path)(x), path(x))
+
+
+@pytest.mark.parametrize("stride", [2, (1, 2)])
+def test_a_strided_convolution_of_few_channels_is_that_of_many(stride: int | tuple[int, int]) -> None:
+    narrow, plain = convolution(4, 6, 1, stride), nn.Conv2d(4, 6, 1, stride, bias=False)
+    plain.load_state_dict(narrow.state_dict())
+    maps = torch.randn(5, 4, 7, 8, generator=torch.Generator().manual_seed(0))
+    ours, theirs = narrow(maps), plain(maps)
+    assert ours.shape == theirs.shape
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    ours_back, theirs_back = (
+        torch.autograd.grad(out.square().sum(), layer.weight)[0] for out, layer in ((ours, narrow), (theirs, plain))
+    )
+    assert torch.allclose(ours_back, theirs_back, rtol=1e-4)
+
+
+def test_strided_convolutions_of_few_channels_keep_to_their_memory() -> None:
+    # In a process of its own, where the allocator looks after every block: a breach aborts it.
+    script = """
+import torch
+from edfkit.generator.layers import convolution
+for channels in range(1, 8):
+    layer = convolution(channels, 16, 1, 2).to(memory_format=torch.channels_last)
+    for _ in range(20):
+        maps = torch.randn(100, channels, 8, 8, requires_grad=True)
+        layer(maps.to(memory_format=torch.channels_last)).square().sum().backward()
+"""
+    environment = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr

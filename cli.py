@@ -12,8 +12,10 @@ from edfkit import EdfkitError, __version__
 if TYPE_CHECKING:
     from edfkit.archive import Archive
     from edfkit.exchange.foreign import Imported
+    from edfkit.generator.data import Dataset
+    from edfkit.generator.engine import Engine
     from edfkit.generator.kinds import Space
-    from edfkit.generator.run import Plan
+    from edfkit.generator.plan import Plan, Request
     from edfkit.published import Published
 
 Command = Callable[..., None]
@@ -176,11 +178,7 @@ def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Pat
         raise click.UsageError(f"--sensitivity is about two spaces and {len(spaces)} were named; name two.")
     with _open(where) as source:
         if stream or scheduler or max(map(source.models, spaces)) > AT_MOST:
-            if sensitivity:
-                raise click.UsageError(
-                    "--sensitivity needs the models in memory, and these are streamed; leave it out."
-                )
-            study = stream_populations(source.path, spaces, scheduler=scheduler, **options)
+            study = stream_populations(source.path, spaces, sensitive=sensitivity, scheduler=scheduler, **options)
         else:
             study = compare_populations(source, spaces, sensitive=sensitivity, **options)
         if _show(study, _about(source, spaces), as_json, plot, band=band):
@@ -974,9 +972,17 @@ def _toml(value: Any) -> str:
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides configurations and training."
 )
-@click.option("--dataset", default="digits", show_default=True, help="Images: digits or cifar10.")
-@click.option("--images", type=_PATH, metavar="FOLDER", help="Where the images are, if they shall not be downloaded.")
+@click.option("--training-seed", type=click.IntRange(0), help="Decides training alone: the same models once more.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and leave it.")
+@click.option("--dataset", help="Images: digits, cifar10 or cifar100.  [default: digits]")
+@click.option("--data", "own", type=_PATH, metavar="PATH", help="Images of your own: an npz file, or a folder.")
+@click.option(
+    "--image-size", type=click.IntRange(8), help="Side that images of a folder are cropped to.  [default: 224]"
+)
+@click.option("--images", type=_PATH, metavar="FOLDER", help="Where CIFAR is, if it shall not be downloaded.")
 @_sampled
+@click.option("--width", type=click.IntRange(1), help="Fix the width of a space of cells.")
+@click.option("--depth", type=click.IntRange(1), help="Fix the depth of a space of cells.")
 @click.option(
     "--recipe",
     "recipe_name",
@@ -988,8 +994,10 @@ def _toml(value: Any) -> str:
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of training.")
 @click.option("--batch", type=click.IntRange(1), help="Images in a training batch.")
 @click.option("--lr", type=float, help="Initial learning rate.")
+@click.option("--lr-range", type=float, nargs=2, metavar="LO HI", help="Draw it for each model, log-uniformly.")
 @click.option("--schedule", type=click.Choice(["cosine", "constant"]), help="Learning rate over the epochs.")
 @click.option("--weight-decay", type=float, help="Weight decay, of every parameter.")
+@click.option("--weight-decay-range", "wd_range", type=float, nargs=2, metavar="LO HI", help="Draw it likewise.")
 @click.option("--momentum", type=float, help="Nesterov momentum.")
 @click.option("--flip/--no-flip", default=None, help="Mirror half of the training images.")
 @click.option("--shift", type=click.IntRange(0), help="Most pixels that training images are shifted by.")
@@ -997,34 +1005,79 @@ def _toml(value: Any) -> str:
 @click.option("--auxiliary", type=click.FloatRange(0), help="Weight of an auxiliary classifier in the loss; 0: none.")
 @click.option("--cutout", type=click.IntRange(0), help="Side in pixels of a square blanked in each training image.")
 @click.option("--drop-path", type=float, help="Probability that a path is dropped, reached after the last epoch.")
-@click.option("--workers", type=click.IntRange(1), help="Processes of one thread each.  [default: one a core]")
+@click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the arithmetic.  [default: fp32]")
+@click.option("--workers", type=click.IntRange(1), help="Processes of one thread each.  [default: one a core, or GPU]")
+@click.option("--workers-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="That share a GPU.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What to train on.")
+@click.option("--scheduler", metavar="ADDRESS", help="Train on the workers of this Dask cluster.")
+@click.option("--slurm", is_flag=True, help="Start the workers as jobs of Slurm, as Dask's configuration describes.")
+@click.option("--slurm-directive", multiple=True, metavar="TEXT", help="Of the jobs, such as --gres=gpu:1.")
+@click.option(
+    "--lease",
+    type=click.FloatRange(1),
+    default=60,
+    show_default=True,
+    help="Seconds without a sign of life after which a process loses its model to another.",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["longest", "drawn"]),
+    default="longest",
+    show_default=True,
+    help="Which models come first; as drawn, those done so far are at any time a sample.",
+)
 def generate(space: str | None, network: str | None, best_of: str | None, models: int | None, folder: Path | None,
-             seed: int, dataset: str, images: Path | None, rule: str, max_params: float | None, max_macs: float | None,
-             max_flops: float | None, without_replacement: bool, recipe_name: str, workers: int | None,
-             **recipe: Any) -> None:  # fmt: skip
+             seed: int, training_seed: int | None, dry_run: bool, dataset: str | None, own: Path | None,
+             image_size: int | None, images: Path | None, rule: str, max_params: float | None, max_macs: float | None,
+             max_flops: float | None, without_replacement: bool, width: int | None, depth: int | None,
+             recipe_name: str, lr_range: tuple[float, float] | None, wd_range: tuple[float, float] | None,
+             workers: int | None, workers_per_gpu: int, device: str, scheduler: str | None, slurm: bool,
+             slurm_directive: tuple[str, ...], lease: float, order: str, **recipe: Any) -> None:  # fmt: skip
     """Train a population of a design SPACE, which is a name or a TOML file, or of a single network.
 
     All of it is kept in the folder RUN. The same command goes on where it was stopped; with more --models, the
     population grows. What is not said of the recipe is as published for cifar10, and shorter for digits.
     """
-    from edfkit.generator import data
-    from edfkit.generator import run as runs
+    from edfkit.generator import plan as plans
+    from edfkit.generator.engine import Engine
     from edfkit.generator.recipe import Recipe, enhanced
+    from edfkit.generator.spaces import fix
 
-    chosen = _chosen(space, network, best_of)
+    if scheduler is not None and (slurm or workers):
+        raise click.UsageError("--scheduler takes the workers that are there: leave out --slurm and --workers.")
+    if slurm_directive and not slurm:
+        raise click.UsageError("--slurm-directive is for --slurm; give that too, or leave it out.")
+    chosen = fix(_chosen(space, network, best_of), width, depth)
     if models is None:
         if chosen.size > 1:
             raise click.UsageError(
                 f"{chosen.name} has {chosen.size:,} configurations; say how many to train: --models."
             )
         models = 1
-    bounds = _bounds(max_params, max_macs, max_flops, rule)
-    images_of = data.find(dataset)
+    images_of = _images(dataset, own, image_size)
     usual = enhanced(images_of.recipe, images_of.image_size) if recipe_name == "enhanced" else images_of.recipe
     settings = usual | {name: value for name, value in recipe.items() if value is not None}
-    request = runs.Request(chosen, dataset, models, seed, bounds, rule, Recipe(**settings), not without_replacement)
-    folder = folder or Path("runs") / chosen.name
-    _train(folder, runs.open_run(folder, request), workers, images)
+    request = plans.Request(
+        chosen,
+        images_of.name,
+        models,
+        seed,
+        _bounds(max_params, max_macs, max_flops, rule),
+        rule,
+        Recipe(**settings),
+        not without_replacement,
+        lr_range,
+        wd_range,
+        training_seed,
+        images_of.geometry,
+    )
+    folder = folder or Path("runs") / request.population
+    if dry_run:
+        _predict(folder, request, images_of, device, workers)
+        return
+    engine = Engine(workers, scheduler, slurm_directive if slurm else None, workers_per_gpu, device, lease)
+    place = own or images
+    _train(folder, plans.open_run(folder, request), engine, None if place is None else place.absolute(), order)
 
 
 def _chosen(space: str | None, network: str | None, best_of: str | None) -> "Space":
@@ -1046,8 +1099,42 @@ def _chosen(space: str | None, network: str | None, best_of: str | None) -> "Spa
     return chosen
 
 
-def _train(folder: Path, plan: "Plan", workers: int | None, images: Path | None) -> None:
+def _images(dataset: str | None, own: Path | None, image_size: int | None) -> "Dataset":
+    from edfkit.generator import data
+
+    if own is None:
+        if image_size is not None:
+            raise click.UsageError("--image-size is for a folder of images; give that as --data, or leave it out.")
+        return data.find(dataset or "digits")
+    if dataset is not None:
+        raise click.UsageError("Both --dataset and --data were given; give one of them.")
+    return data.own(own, image_size)
+
+
+def _predict(folder: Path, request: "Request", images: "Dataset", device: str, workers: int | None) -> None:
     import os
+
+    from edfkit.generator import run as runs
+    from edfkit.generator.cost import predict
+    from edfkit.generator.plan import make_plan
+
+    plan = make_plan(request)
+    left = runs.pending(folder, plan)
+    if not left:
+        click.echo(f"{folder}: all {len(plan.ids):,} {request.population} models are done.")
+        return
+    cost = predict(plan, left, images, device=device)
+    many = workers or os.cpu_count() or 1
+    click.echo(f"{folder}: {cost.models:,} of {len(plan.ids):,} {request.population} models to train on {images.name}")
+    click.echo(f"flops {cost.flops:.3g}, {cost.flops / cost.models:.3g} a model")
+    click.echo(
+        f"hours {cost.hours:,.2f} on one process here, {cost.hours / many:,.2f} on {many} ({cost.software}; "
+        f"by {cost.timed} networks that were timed); {cost.hours_2019:,.2f} on one GPU of 2019, by published times"
+    )
+    click.echo(f"disk {cost.disk / 1e6:,.1f} MB")
+
+
+def _train(folder: Path, plan: "Plan", engine: "Engine", images: Path | None, order: str) -> None:
     from collections import Counter
 
     from rich.console import Console
@@ -1061,24 +1148,28 @@ def _train(folder: Path, plan: "Plan", workers: int | None, images: Path | None)
     )
 
     from edfkit.generator import run as runs
+    from edfkit.generator.engine import longest_first, train_pending
 
     ended: Counter[str] = Counter()
-    done = len(plan.ids) - len(runs.pending(folder, plan))
+    left = runs.pending(folder, plan)
+    done, population = len(plan.ids) - len(left), plan.request.population
+    if order == "longest":
+        left = longest_first(plan, left)
     columns = (
-        TextColumn(plan.request.space.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn(population), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[speed]}"),
     )  # fmt: skip
     try:
         with Progress(*columns, console=Console(stderr=True), speed_estimate_period=600) as progress:
             task = progress.add_task("", total=len(plan.ids), completed=done, speed="")
-            for status in runs.train_pending(folder, plan, workers=workers or os.cpu_count() or 1, folder=images):
+            for status in train_pending(folder, plan, left, engine, where=images, said=progress.console.print):
                 ended[status] += 1
                 speed = progress.tasks[task].speed
                 progress.update(task, advance=1, speed=f"{3600 * speed:,.0f} models/h" if speed else "")
     except KeyboardInterrupt:
         raise EdfkitError(f"Interrupted; the same command goes on with {folder}, where nothing is lost.") from None
     click.echo(
-        f"{folder}: {done + ended.total() - ended['failed']:,} of {len(plan.ids):,} {plan.request.space.name} models "
+        f"{folder}: {done + ended.total() - ended['failed']:,} of {len(plan.ids):,} {population} models "
         f"done; {ended.total():,} trained now, of which {ended['diverged']:,} diverged and {ended['failed']:,} failed."
     )
     if ended["failed"]:
@@ -1107,17 +1198,79 @@ def status(folder: Path, as_json: bool) -> None:
     if as_json:
         _print_json({"run": str(folder), **asdict(now), "remaining": now.remaining})
         return
-    click.echo(f"{folder}: {now.space} on {now.dataset}, {now.models - now.remaining:,} of {now.models:,} models done")
+    click.echo(
+        f"{folder}: {now.population} on {now.dataset}, {now.models - now.remaining:,} of {now.models:,} models done"
+    )
     click.echo(
         f"finished {now.finished:,}, diverged {now.diverged:,}; to be trained again: failed {now.failed:,}, "
         f"damaged {now.damaged:,}"
     )
     if now.best_error is not None:
         click.echo(f"smallest error so far {now.best_error:.2f} %")
-    if now.models_per_hour:
+    if now.remaining and now.models_per_hour is not None and now.hours_left is not None:
+        by = f"{now.running:,} at work" if now.running else "nobody is at work; one process would make"
+        click.echo(f"{by}: {now.models_per_hour:,.0f} models/h, {now.hours_left:,.2f} h for those remaining")
+    if now.remaining and now.cost_share is not None and not 0.9 < now.cost_share < 1.1:
         click.echo(
-            f"{now.models_per_hour:,.0f} models/h; {now.remaining / now.models_per_hour:.2f} h for those remaining"
+            f"A model that is done costs {now.cost_share:.2f} x a planned one on average: those done are no random "
+            "sample until all are."
         )
+
+
+@edfkit.command()
+@click.argument("where", metavar="ARCHIVE")
+@click.argument("space", required=False)
+@click.option("--models", type=click.IntRange(1), default=3, show_default=True, help="How many to train again.")
+@_SEED
+@click.option(
+    "--reruns",
+    type=click.IntRange(1),
+    help="Measure the noise by so many trainings under other seeds.  [default: 4, unless the archive knows it]",
+)
+@click.option("--noise", type=click.FloatRange(0), metavar="SD", help="Take the noise as known, points.")
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="That an honest archive passes.")
+@click.option("--images", "folder", type=_PATH, metavar="PATH", help="Where the images are.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What to train on.")
+@_AS_JSON
+def audit(where: str, space: str | None, models: int, folder: Path | None, as_json: bool, **options: Any) -> None:
+    """Train some models of an ARCHIVE, or of its population SPACE, again and compare their curves.
+
+    Exit status: 0 if all are equal to the last bit, 3 if those that are not differ by no more than training noise, as
+    on another platform, else 1.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from edfkit.generator.audit import audit as audit_archive
+    from edfkit.text import number, table
+
+    columns = (TextColumn("auditing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with _open(where) as source, Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=models)
+        found = audit_archive(
+            source, models, population=space, folder=folder, progress=lambda _: progress.advance(task), **options
+        )
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        same = "the same platform" if found.same_platform else f"another platform, {found.stated_software}"
+        click.echo(f"{click.format_filename(found.archive)}: trained on {same}")
+        click.echo(f"trained again on {found.software}")
+        rows = [
+            [model.population, model.id, model.outcome, number(model.stated_error), number(model.error),
+             number(model.mean_error), number(model.band), number(model.differences.get("test_error", float("nan")))]
+            for model in found.models
+        ]  # fmt: skip
+        headings = ["population", "id", "outcome", "stated", "again", "mean", "+-", "curve"]
+        click.echo(table(headings, rows, left=3))
+        _say(f"{model.id}: {model.reason}" for model in found.models if model.reason)
+    if found.outcome == "different":
+        wrong = [model for model in found.models if model.outcome == "different"]
+        raise EdfkitError(
+            f"{len(wrong)} of {len(found.models)} models of {found.archive} are not what training them again gives: "
+            f"of {wrong[0].id}, {wrong[0].reason}; ask whoever made it."
+        )
+    sys.exit(found.exit_status)
 
 
 @edfkit.command()

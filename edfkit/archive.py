@@ -6,7 +6,8 @@ Every byte that reading here goes by lies under a checksum. Values have Fletcher
 characters: neither gzip nor checksums reach HDF5's variable-length data. The metadata have HDF5's own checksums, which
 only the file layout of HDF5 1.10 and later has throughout. Fletcher32 covers each chunk alone and goes unharmed with a
 chunk that is moved, so every variable has besides, in its attribute `crc32`, the CRC-32 of its stored values, for every
-`crc32_rows` rows in C order.
+`crc32_rows` rows in C order. All that goes unharmed with what is moved as a whole; so every population, variable and
+dimension has besides, in its attribute `_path`, where it belongs.
 
 Real numbers of few decimals are stored as whole ones, as CF has it (`scale_factor`, `_FillValue` for NaN), which takes
 a third of the space. Divided by a power of ten they are the same doubles again; CF's product may be off by a rounding.
@@ -18,12 +19,13 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import h5py
 import numpy as np
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     import h5netcdf
     import xarray
 
+_T = TypeVar("_T")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CHUNK_BYTES = 2**20  # what HDF5 keeps at hand of a variable, so that reading on within a chunk costs nothing
 _PIECE_ROWS, _PIECE_BYTES = 2**20, 2**26
@@ -194,17 +197,14 @@ def writing(path: str | os.PathLike[str], attrs: Mapping[str, str]) -> Iterator[
         See `write`; also if no population was given.
     """
     path = Path(path)
-    root = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    root |= {name: attrs[name] for name in sorted(attrs) if name not in root}
-    check_root(path, root)
-    _check_attrs(str(path), root, _ROOT_ATTR_BYTES)
+    root = _checked_root(path, attrs)
     disk: Disk | None = None
     raised: tuple[BaseException, object] | None = None  # in the caller's block, with the file that it names
     try:
         with replacing(path) as temporary:
             with Disk(temporary) as disk:
                 with _created(disk, root) as file:
-                    writer = Writer(path, file, disk)
+                    writer = Writer(path, file, disk, root)
                     try:
                         yield writer
                     except BaseException as error:
@@ -226,11 +226,20 @@ def writing(path: str | os.PathLike[str], attrs: Mapping[str, str]) -> Iterator[
         ) from error
 
 
+def _checked_root(path: Path, attrs: Mapping[str, object]) -> dict[str, object]:
+    """Give the root attributes in order, with those of the format itself."""
+    root: dict[str, object] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    root |= {name: attrs[name] for name in sorted(attrs) if name not in root}
+    check_root(path, root)
+    _check_attrs(str(path), root, _ROOT_ATTR_BYTES)
+    return root
+
+
 class Writer:
     """Takes the populations of an archive, see `writing`."""
 
-    def __init__(self, path: Path, file: h5netcdf.File, disk: Disk) -> None:
-        self._path, self._file, self._disk = path, file, disk
+    def __init__(self, path: Path, file: h5netcdf.File, disk: Disk, root: Mapping[str, object]) -> None:
+        self._path, self._file, self._disk, self._root = path, file, disk, root
         self._names: set[str] = set()
         self._begun: str | None = None  # a population that is not whole yet
 
@@ -312,6 +321,23 @@ class Writer:
             raise EdfkitError(f"{where}: blocks of {first} models came, expected {models}; count them again.")
         self._finish(sinks)
         ids.check(where, sinks["id"].pieces)
+
+    def restate(self, attrs: Mapping[str, str]) -> None:
+        """Replace root attributes, or add some: what is known only when the populations are.
+
+        Parameters
+        ----------
+        attrs : mapping of str to str
+            Some of the attributes that `write` takes.
+
+        Raises
+        ------
+        EdfkitError
+            If they break a rule of the format.
+        """
+        self._root = _checked_root(self._path, {**self._root, **attrs})
+        for name in attrs:
+            self._file.attrs[name] = _attribute(self._root[name])
 
     def _check(self, name: str, group_attrs: Mapping[str, object] | None) -> str:
         where = _where(self._path, name)
@@ -493,7 +519,7 @@ def _block(
                 )
             stored[name] = _widened(packed, column.dtype)
     for name, values in values_of.items():
-        check_values(f"{where}, models from {first} on", name, values, lambda: values_of["status"])
+        check_values(where, name, values, lambda: values_of["status"], first)
     check_relations(where, {v: a for v, a in values_of.items() if fields[v].dims[0] == "model"}, first)
     return stored, count
 
@@ -666,13 +692,12 @@ def _created(disk: Disk, root: Mapping[str, object]) -> Iterator[h5netcdf.File]:
     creation.set_attr_creation_order(order)
     creation.set_attr_phase_change(65_535, 0)  # the root keeps all its attributes in its header, under the checksum
     creation.set_obj_track_times(False)
-    with (
-        h5py.File(h5py.h5f.create(b"archive", h5py.h5f.ACC_TRUNC, creation, access)) as raw,
-        h5netcdf.File(raw, "w") as file,
-    ):
-        for key, value in root.items():
-            file.attrs[key] = _attribute(value)
-        yield file
+    with h5py.File(h5py.h5f.create(b"archive", h5py.h5f.ACC_TRUNC, creation, access)) as raw:
+        with h5netcdf.File(raw, "w") as file:
+            for key, value in root.items():
+                file.attrs[key] = _attribute(value)
+            yield file
+        raw.visititems(lambda path, item: item.attrs.create("_path", _attribute(path)))
 
 
 # --- Reading
@@ -713,6 +738,8 @@ class _Stored:
         values: NDArray[Any] = self.dataset[rows]
         if self._digests is not None:
             self._check(values, rows.start)
+        if values.dtype == "S1" and not _is_ascii(values):
+            _decoded(values)  # fails if it is no text
         if self.decimals is None:
             return values
         real = values / float(10**self.decimals)
@@ -751,6 +778,10 @@ def _decimals(dataset: h5py.Dataset) -> int | None:
         f"{dataset.file.filename}: {dataset.name!r} is packed by the scale_factor {scale:g}, expected 1, 0.1, 0.01, "
         "... without an add_offset; write it as real numbers."
     )
+
+
+def _there(found: Mapping[str, _T | None]) -> dict[str, _T]:
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _where(path: Path | Address, name: str) -> str:
@@ -819,10 +850,21 @@ def _attrs(item: h5py.HLObject) -> dict[str, Any]:
     return attrs
 
 
-def _shapes(group: h5py.Group) -> dict[str, Shape]:
-    shapes: dict[str, Shape] = {}
+def _items(group: h5py.Group, path: str = "") -> Iterator[tuple[str, h5py.HLObject]]:
+    """Give what is in a group, by its name, and refuse what belongs elsewhere."""
     for name in group:  # not items(), which gives None for what is damaged
-        item, known = group[name], name in VARIABLES
+        item = group[name]
+        written = item.attrs.get("_path", path + name)  # archives of earlier versions have none
+        written = written.decode() if isinstance(written, bytes) else str(written)
+        if written != path + name:
+            raise ValueError(f"{path + name} is what was written as {written}")
+        yield name, item
+
+
+def _shapes(group: h5py.Group, population: str) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {}
+    for name, item in _items(group, f"{population}/"):
+        known = name in VARIABLES
         if isinstance(item, h5py.Dataset) and (known or not item.attrs.get("NAME", b"").startswith(_BARE_DIMENSION)):
             units = item.attrs.get("units") if known else None
             dtype = item.dtype if _decimals(item) is None else np.dtype("<f8")
@@ -890,8 +932,8 @@ class Archive:
         try:
             self.attrs = self._root()
             with _reading(str(self.path)):
-                groups = {name: self._file[name] for name in sorted(self._file)}
-                self._populations = {name: _shapes(g) for name, g in groups.items() if isinstance(g, h5py.Group)}
+                groups = sorted(_items(self._file))
+                self._populations = {name: _shapes(g, name) for name, g in groups if isinstance(g, h5py.Group)}
             self.names = list(self._populations)
             if not self.names:
                 raise EdfkitError(f"{self.path} holds no populations, expected at least one; write the archive again.")
@@ -1015,46 +1057,84 @@ class Archive:
         EdfkitError
             See `read`.
         """
-        for _, piece in self._pieces(name, variables, start, stop, rows):
-            where = _where(self.path, self._name(name))
-            decoded: dict[str, NDArray[Any]] = {}
-            for variable, values in piece.items():
-                with _reading(f"{where}: {variable!r}"):
-                    decoded[variable] = _decoded(values)
-            yield decoded
+        for _, piece in self._checked(name, variables, start, stop, rows):
+            yield {variable: _decoded(values) for variable, values in piece.items()}
 
-    def _pieces(
-        self, name: str, variables: Sequence[str], start: int = 0, stop: int | None = None, rows: int | None = None
+    def pieces(
+        self,
+        name: str,
+        variables: Sequence[str],
+        start: int = 0,
+        stop: int | None = None,
+        rows: int | None = None,
+        unreadable: Callable[[EdfkitError], object] | None = None,
     ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-        """Read as `chunks` does, with the place of the first model of each piece, and text as characters."""
+        """Read variables of a population piece by piece as `chunks` does, but of their values check nothing else.
+
+        Parameters
+        ----------
+        name, variables, start, stop, rows
+            As in `chunks`.
+        unreadable : callable, optional
+            Called with the error if a variable cannot be read, which is then left out; by default that is raised.
+
+        Yields
+        ------
+        first : int
+            The place of the first model of the piece.
+        piece : dict of str to ndarray
+            The values of each variable for the next models; text as characters (S1) in UTF-8, along one axis more.
+
+        Raises
+        ------
+        EdfkitError
+            If there is no such population, or see `unreadable`.
+        """
         name = self._name(name)
         stop = min(self.models(name), self.models(name) if stop is None else stop)
-        stored = {variable: self._stored(name, variable) for variable in (*variables, "status")}
+
+        def tried(variable: str, action: Callable[[], _T]) -> _T | None:
+            try:
+                with _reading(f"{_where(self.path, name)}: {variable!r}"):
+                    return action()
+            except EdfkitError as error:
+                if unreadable is None:
+                    raise
+                unreadable(error)
+                return None
+
+        stored = _there({variable: tried(variable, partial(self._stored, name, variable)) for variable in variables})
         if rows is None:
-            shapes = [self._populations[name][variable] for variable in variables]
+            shapes = [self._populations[name][variable] for variable in stored]
             # Text is read as characters and then decoded to 4 bytes each.
             of_a_model = sum((5 if s.dtype == "S1" else s.dtype.itemsize) * math.prod(s.shape[1:]) for s in shapes)
             rows = min(_PIECE_ROWS, _power_of_two(_PIECE_BYTES // max(1, of_a_model)))
         else:
-            longest = max(s.dataset.chunks[0] if s.dataset.chunks else 1 for s in stored.values())
+            longest = max((s.dataset.chunks[0] for s in stored.values() if s.dataset.chunks), default=1)
             rows = -(-rows // longest) * longest
-        where = _where(self.path, name)
-
-        def part(variable: str, models: slice) -> NDArray[Any]:
-            with _reading(f"{where}: {variable!r}"):
-                return stored[variable][models]
-
         while start < stop:
             models = slice(start, min(stop, (start // rows + 1) * rows))
-            piece = {variable: part(variable, models) for variable in variables}
-
-            def status(piece: dict[str, NDArray[Any]] = piece, models: slice = models) -> NDArray[Any]:
-                return piece["status"] if "status" in piece else part("status", models)
-
-            for variable, values in piece.items():
-                check_values(f"{where}, models from {start} on", variable, values, status)
+            piece = _there({v: tried(v, partial(one.__getitem__, models)) for v, one in stored.items()})
+            stored = {variable: stored[variable] for variable in piece}
             yield start, piece
             start = models.stop
+
+    def _checked(
+        self, name: str, variables: Sequence[str], start: int = 0, stop: int | None = None, rows: int | None = None
+    ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+        """Read as `pieces` does, and check the values."""
+        where, of_all = _where(self.path, self._name(name)), self._stored(self._name(name), "status")
+        for first, piece in self.pieces(name, variables, start, stop, rows):
+
+            def status(first: int = first, piece: dict[str, NDArray[Any]] = piece) -> NDArray[Any]:
+                if "status" in piece:
+                    return piece["status"]
+                with _reading(f"{where}: 'status'"):
+                    return of_all[first : first + len(piece["error"])]
+
+            for variable, values in piece.items():
+                check_values(where, variable, values, status, first)
+            yield first, piece
 
     def _stored(self, name: str, variable: str) -> _Stored:
         """Find a variable that is stored whole; the population's name is given as stored."""
@@ -1126,7 +1206,7 @@ class Archive:
         ndarray of uint64, shape (models,)
             Equal for equal ids, in any archive; different ids have equal ones by chance, once in 2**64 pairs.
         """
-        return np.concatenate([hashed(piece["id"]) for _, piece in self._pieces(name, ["id"])])
+        return np.concatenate([hashed(piece["id"]) for _, piece in self.pieces(name, ["id"])])
 
     def to_xarray(self, name: str) -> xarray.Dataset:
         """Read a population as an `xarray.Dataset`, with the checks of `read`.
@@ -1158,14 +1238,10 @@ class Archive:
             for variable in fields.keys() - set(along):
                 self.read(name, variable)
             ids = Ids(self.models(name))
-            for first, piece in self._pieces(name, along):
-                for variable, values in piece.items():
-                    if values.dtype == "S1" and not _is_ascii(values):
-                        with _reading(f"{where}: {variable!r}"):
-                            _decoded(values)
+            for first, piece in self._checked(name, along):
                 ids.add(piece["id"])
                 check_relations(where, piece, first)
-            ids.check(where, lambda name=name: (piece["id"] for _, piece in self._pieces(name, ["id"])))  # type: ignore[misc]
+            ids.check(where, lambda name=name: (piece["id"] for _, piece in self.pieces(name, ["id"])))  # type: ignore[misc]
 
 
 def validate(path: str | os.PathLike[str]) -> None:

@@ -248,23 +248,7 @@ class Published:
                 self.read(name, variable)
 
     def networks(self, name: str) -> list[Any]:
-        """Return the description of each network of a population, as published.
-
-        Parameters
-        ----------
-        name : str
-            The population, in any case.
-
-        Returns
-        -------
-        list
-            The `net` of each record.
-
-        Raises
-        ------
-        EdfkitError
-            If there is no such population, or a record describes no network.
-        """
+        """Give the description of each network of a population, see the function `networks`."""
         file, records = self._population(name)
         missing = [i for i, record in enumerate(records) if not isinstance(record, dict) or "net" not in record]
         if missing:

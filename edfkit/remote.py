@@ -1,7 +1,8 @@
 """Archives at an address, such as `https://` or `s3://`, read in place: only the blocks that are asked for are sent.
 
 HDF5 asks for a few dozen bytes here and there, so what it asks for is fetched in blocks of 64 KiB, which are kept. What
-is at the address may change meanwhile; of a web server every answer is held against the first one.
+is at the address may change meanwhile: of a web server every answer is held against the first one, and S3 is asked for
+parts of what was there when it was opened.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _CONNECT, _SILENCE, _WHOLE = 15.0, 30.0, 600.0  # seconds for a connection, with
 _TRIES = 3  # of a request that broke off
 _PAUSE = 0.25  # seconds before the second try, twice that before the third
 _WEB = ("http", "https")
+_CHANGED = "has changed while it was read; try again, or download the file first."
 
 
 class Address(str):
@@ -138,6 +140,8 @@ class Blocks(io.RawIOBase):
             self._store, self._path = _store(address, self._answers)
             if self._answers is None:
                 self.size = int(self._info()["size"] or 0)
+                with _no_collection():
+                    self._file = self._store.open(self._path, "rb", cache_type="none")
             else:
                 self._fetch(0, 1)
                 self.size = self._answers.size or 0
@@ -200,7 +204,7 @@ class Blocks(io.RawIOBase):
         for attempt in range(_TRIES):
             try:
                 with _no_collection():
-                    data: bytes = self._store.cat_file(self._path, start=start, end=stop)
+                    data = self._part(start, stop)
                 break
             except Exception as error:
                 if attempt == _TRIES - 1 or not _may_pass(error):
@@ -217,6 +221,14 @@ class Blocks(io.RawIOBase):
         if opening:
             self._blocks |= blocks
         return blocks
+
+    def _part(self, start: int, stop: int) -> bytes:
+        if self._answers:
+            part: bytes = self._store.cat_file(self._path, start=start, end=stop)
+        else:
+            self._file.seek(start)
+            part = self._file.read(stop - start)
+        return part
 
     def _info(self) -> dict[str, Any]:
         with _no_collection():
@@ -272,7 +284,6 @@ class _Answers:
             raise EdfkitError(f"{self._address} {refusal}")
 
     def _refusal(self, status: int, headers: Any) -> str | None:
-        again = "it has changed while it was read; try again, or download the file first."
         if status == 200:
             return (
                 "comes from a server that sends only whole files, expected one that sends parts (HTTP Range); download "
@@ -281,7 +292,7 @@ class _Answers:
         if status == 416 and self.size is None:  # there is not even a first byte
             return "is empty, expected an edfkit archive; correct the address, or write it again."
         if status in (412, 416):
-            return f"no longer has the wanted part: {again}"
+            return f"no longer has the wanted part: it {_CHANGED}"
         if status in (404, 410):
             return f"does not exist (HTTP status {status}), expected an edfkit archive; correct the address."
         if status in (401, 403, 407):
@@ -298,7 +309,7 @@ class _Answers:
         if self.size is None:
             self.size, self._validators = size, validators
         elif (size, validators) != (self.size, self._validators):
-            return f"is another file than before: {again}"
+            return f"is another file than before: it {_CHANGED}"
         return None
 
 
@@ -317,21 +328,15 @@ def _store(address: Address, answers: _Answers | None) -> tuple[Any, str]:
             f"{address} begins with {address.scheme}://, which fsspec does not know, expected https://, s3:// or the "
             "like; correct it."
         )
-    options: dict[str, Any] = {}
     try:
         if answers is not None:
-            options = _web_options(answers)
-        return fsspec.filesystem(address.scheme, **options), address.url if answers else _inside(fsspec, address)
+            return fsspec.filesystem(address.scheme, **_web_options(answers)), address.url
+        store, path = fsspec.core.url_to_fs(address.url)
+        return store, path
     except ImportError:
         module = known["class"].partition(".")[0] if known else address.scheme
-        needed = "" if module in ("fsspec", "edfkit") else f" {module}"
-        raise EdfkitError(
-            f"To read {address} takes packages that are not installed: pip install 'edfkit[remote]'{needed}."
-        ) from None
-
-
-def _inside(fsspec: Any, address: Address) -> str:
-    return str(fsspec.get_filesystem_class(address.scheme)._strip_protocol(address.url))
+        needed = {"fsspec": "'edfkit[remote]'", "s3fs": "'edfkit[s3]'"}.get(module, f"'edfkit[remote]' {module}")
+        raise EdfkitError(f"To read {address} takes packages that are not installed: pip install {needed}.") from None
 
 
 def _web_options(answers: _Answers) -> dict[str, Any]:
@@ -380,14 +385,26 @@ def _sentence(address: Address, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{address} does not exist, expected an edfkit archive; correct the address."
     if isinstance(error, PermissionError):
-        return f"{address} may not be read; give an address with the right to read it."
+        return f"{address} may not be read; give an address or credentials with the right to read it."
+    if named & {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}:
+        return (
+            f"{address} takes credentials, and none were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "AWS_PROFILE, or FSSPEC_S3_ANON=true if everybody may read it."
+        )
+    if "FileExpired" in named:
+        return f"{address} {_CHANGED}"
     if isinstance(error, TimeoutError):
         return f"{address} did not answer in time; try again, or download the file first."
     if "TooManyRedirects" in named:
         return f"{address} leads nowhere (too many redirects); give the address of the file itself."
     if isinstance(status, int):
         return f"{address} cannot be read (HTTP status {status}), expected an edfkit archive; correct it or try later."
-    if "ClientConnectorError" in named:
+    if named & {"ClientConnectorCertificateError", "ClientConnectorSSLError", "SSLError"}:
+        return (
+            f"{address} shows no certificate that can be trusted; check the address, or name the certificate of its "
+            "authority in SSL_CERT_FILE."
+        )
+    if named & {"ClientConnectorError", "EndpointConnectionError", "ConnectTimeoutError"}:
         return f"{address} cannot be reached; check the address and the network."
     if isinstance(error, ConnectionError) or named & {"ClientPayloadError", "ClientConnectionError"}:
         return f"{address} broke off the connection {_TRIES} times; try again, or download the file first."

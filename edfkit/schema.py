@@ -286,7 +286,9 @@ def check_name(where: str, what: str, name: str, pattern: str = r"[A-Za-z][A-Za-
         raise EdfkitError(f"{where}: {what} cannot be called {name!r}, expected a name like {pattern}; rename it.")
 
 
-def check_values(where: str, name: str, values: NDArray[Any], status: Callable[[], NDArray[Any]]) -> None:
+def check_values(
+    where: str, name: str, values: NDArray[Any], status: Callable[[], NDArray[Any]], first: int = 0
+) -> None:
     """Check the values of a variable; those beyond the format may be anything.
 
     Parameters
@@ -298,30 +300,41 @@ def check_values(where: str, name: str, values: NDArray[Any], status: Callable[[
     values : ndarray, shape (models, ...)
     status : callable
         Gives the status of the models; it is asked only when `error` holds NaN, which failed models alone may have.
+    first : int
+        Which model of the population the first one is, for the message.
 
     Raises
     ------
     EdfkitError
         If a value is out of the range of its variable.
     """
+    wrong = out_of_range(name, values, status)
+    if wrong is not None and wrong.any():
+        raise EdfkitError(f"{where}: {range_fault(name, values, np.argwhere(wrong)[0], first)}; correct the source.")
+
+
+def out_of_range(name: str, values: NDArray[Any], status: Callable[[], NDArray[Any]]) -> NDArray[np.bool_] | None:
+    """Tell which values of a variable are out of its range, None if it may have any; see `check_values`."""
     spec = VARIABLES.get(name)
     if spec is None or spec.types == TEXT:
-        return
-    bad = ~((values >= spec.low) & (values <= spec.high))  # true for NaN too
+        return None
+    wrong: NDArray[np.bool_] = ~((values >= spec.low) & (values <= spec.high))  # true for NaN too
     if spec.nan:
-        bad &= ~np.isnan(values)
-    elif name == "error" and bad.any():
-        bad &= ~(np.isnan(values) & (status() == STATUS.index("failed")))
-    if bad.any():
-        place = tuple(int(i) for i in np.argwhere(bad)[0])
-        expected = f"{spec.low:g}..{spec.high:g}" if spec.high < _LARGEST else "a finite number"
-        if spec.low == 0 and spec.high == _LARGEST:
-            expected += ", 0 or more"
-        if name == "error":
-            expected += " percent (NaN only for a failed model)"
-        raise EdfkitError(
-            f"{where}: {name!r} of model {place[0]} is {values[place]}, expected {expected}; correct the source."
-        )
+        wrong &= ~np.isnan(values)
+    elif name == "error" and wrong.any():
+        wrong &= ~(np.isnan(values) & (status() == STATUS.index("failed")))
+    return wrong
+
+
+def range_fault(name: str, values: NDArray[Any], place: Iterable[int], first: int = 0) -> str:
+    """Say in a phrase of the value at a place that it is out of range; `first` is as in `check_values`."""
+    spec, (model, *rest) = VARIABLES[name], map(int, place)
+    expected = f"{spec.low:g}..{spec.high:g}" if spec.high < _LARGEST else "a finite number"
+    if spec.low == 0 and spec.high == _LARGEST:
+        expected += ", 0 or more"
+    if name == "error":
+        expected += " percent (NaN only for a failed model)"
+    return f"{name!r} of model {first + model} is {values[(model, *rest)]}, expected {expected}"
 
 
 class Ids:
@@ -348,6 +361,30 @@ class Ids:
         self._hashes[self._count : self._count + len(characters)] = hashed(characters)
         self._count += len(characters)
 
+    def repeated(self, again: Callable[[], Iterable[NDArray[np.bytes_]]]) -> dict[str, int]:
+        """Count the models of each id that stands for several.
+
+        Parameters
+        ----------
+        again : callable
+            Gives what was added once more; it is called only if hashes are equal, to look at the ids themselves.
+
+        Returns
+        -------
+        dict of str to int
+            In the order in which they were added.
+        """
+        hashes = self._hashes[: self._count]
+        hashes.sort()
+        equal = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+        if not equal.size:
+            return {}
+        counts: Counter[bytes] = Counter()
+        for characters in again():
+            of_equal = np.ascontiguousarray(characters[np.isin(hashed(characters), equal)])
+            counts.update(of_equal.view(f"S{characters.shape[1]}")[:, 0].tolist())
+        return {name.decode(): count for name, count in counts.items() if count > 1}
+
     def check(self, where: str, again: Callable[[], Iterable[NDArray[np.bytes_]]]) -> None:
         """Check that they differ.
 
@@ -356,26 +393,16 @@ class Ids:
         where : str
             What they belong to, for the message.
         again : callable
-            Gives what was added once more; it is called only if hashes are equal, to look at the ids themselves.
+            See `repeated`.
 
         Raises
         ------
         EdfkitError
             If an id stands for two models.
         """
-        hashes = self._hashes
-        hashes.sort()
-        equal = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
-        if not equal.size:
-            return
-        counts: Counter[bytes] = Counter()
-        for characters in again():
-            of_equal = np.ascontiguousarray(characters[np.isin(hashed(characters), equal)])
-            counts.update(of_equal.view(f"S{characters.shape[1]}")[:, 0].tolist())
-        [(twice, times)] = counts.most_common(1)
-        if times > 1:
+        for twice, times in self.repeated(again).items():
             raise EdfkitError(
-                f"{where}: the id {twice.decode()!r} stands for {times} models, expected one; give each its own id."
+                f"{where}: the id {twice!r} stands for {times} models, expected one; give each its own id."
             )
 
 
@@ -423,27 +450,34 @@ def check_relations(where: str, columns: Mapping[str, NDArray[Any]], first: int 
                 "smallest 'test_error' of its curve; correct one of them and write the archive again."
             )
     if "input" in columns:
-        _check_cells(where, columns["input"], columns["concat"], first)
+        inputs, concat = columns["input"], columns["concat"]
+        wrong = impossible_cells(inputs, concat)
+        if wrong.any():
+            raise EdfkitError(f"{where}: {cell_fault(inputs, concat, int(wrong.argmax()), first)}; correct the source.")
 
 
-def _check_cells(where: str, inputs: NDArray[Any], concat: NDArray[Any], first: int) -> None:
-    """Check that every node takes what comes earlier, and that every cell outputs a node."""
-    last = 1 + np.arange(inputs.shape[2])  # the largest input that each node may have
-    later = np.argwhere(inputs > last[:, None])
-    if later.size:
-        model, cell, node, operand = later[0]
-        value = inputs[model, cell, node, operand]
-        raise EdfkitError(
-            f"{where}: 'input' of model {first + model} is {value} at operand {operand} of node {node} of its "
-            f"{KINDS[cell]} cell, expected 0..{last[node]}, what comes earlier; correct the source."
+def impossible_cells(inputs: NDArray[Any], concat: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which models have a cell with a node that takes what does not come earlier, or that outputs no node."""
+    later: NDArray[np.bool_] = inputs > _latest(inputs)[:, None]
+    empty: NDArray[np.bool_] = (concat == 0).all(axis=2)
+    return np.logical_or(later.any(axis=(1, 2, 3)), empty.any(axis=1))
+
+
+def cell_fault(inputs: NDArray[Any], concat: NDArray[Any], model: int, first: int = 0) -> str:
+    """Say in a phrase what is impossible in the cells of a model; `first` is as in `check_relations`."""
+    latest = _latest(inputs)
+    for cell, node, operand in np.argwhere(inputs[model] > latest[:, None]):
+        return (
+            f"'input' of model {first + model} is {inputs[model, cell, node, operand]} at operand {operand} of node "
+            f"{node} of its {KINDS[cell]} cell, expected 0..{latest[node]}, what comes earlier"
         )
-    empty = np.argwhere(~concat.any(axis=2))
-    if empty.size:
-        model, cell = empty[0]
-        raise EdfkitError(
-            f"{where}: 'concat' of model {first + model} is 0 at every node of its {KINDS[cell]} cell, expected 1 at "
-            "one or more; correct the source."
-        )
+    kind = KINDS[int((concat[model] == 0).all(axis=1).argmax())]
+    return f"'concat' of model {first + model} is 0 at every node of its {kind} cell, expected 1 at one or more"
+
+
+def _latest(inputs: NDArray[Any]) -> NDArray[np.int_]:
+    """Give the largest input that each node may have."""
+    return 1 + np.arange(inputs.shape[2])
 
 
 def flag_attrs(spec: Spec) -> dict[str, Any]:

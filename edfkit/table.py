@@ -12,10 +12,10 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,9 +23,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.complexity import DEFAULT_BINS, DEFAULT_LEAST, bin_index, common_range, default_bins, empty_bins
+from edfkit.complexity import (
+    DEFAULT_BINS,
+    DEFAULT_LEAST,
+    EmptyBinsError,
+    bin_index,
+    common_range,
+    default_bins,
+    empty_bins,
+)
 from edfkit.edf import Floats, checked_sample
-from edfkit.remote import is_address
+from edfkit.remote import Address
 from edfkit.schema import STATUS
 
 CELLS = 2**22
@@ -37,7 +45,14 @@ _GRID = np.arange(100 * _PER_POINT + 1) / _PER_POINT
 _AT_ONCE = 2**18  # models counted at a time: what is computed of them stays in the processor's cache
 _OF_A_TASK = 2**22  # models that one worker counts for one answer
 _TIMEOUT = 10  # seconds that a scheduler and its workers have to answer
+_S = TypeVar("_S")
 _T = TypeVar("_T")
+
+Where = Archive | str | os.PathLike[str]
+"""An archive, open, or its file or address."""
+
+Way = tuple[int, tuple[float, float]]
+"""A number of bins of equal width, and the range that they divide."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +66,15 @@ class Terms:
     range : (float, float) or None
         Raw counts, both ends included; None if no complexity is given.
     bins : int or None
-        Bins of equal width over the range. None leaves it open: the bins are so fine that any number from 1 to 10 can
-        be had of them, see `Table.binned`.
+        Bins of equal width over the range. None leaves it open: the bins are so fine that several numbers can be had of
+        them, see `Table.binned`.
     error : {"best", "final"}
         Smallest over the epochs, or after the last one.
     diverged : {"keep", "drop", "censor"}
         Whether runs that diverged keep their error, take no part, or count as 100 %.
+    ways : tuple of Way
+        What can be had where the number of bins is left open: numbers of bins, each with a range inside `range`. By
+        default 1 to 10 over all of it.
     """
 
     given: str = "none"
@@ -64,12 +82,25 @@ class Terms:
     bins: int | None = None
     error: str = "best"
     diverged: str = "keep"
+    ways: tuple[Way, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.given == "none") != (self.range is None) or (self.given == "none" and self.bins is not None):
             raise EdfkitError(
                 f"Terms: given {self.given}, the range {self.range} and {self.bins} bins were set, but a complexity "
                 "needs a range, and without one there are neither range nor bins: set them together."
+            )
+        if self.range is None:
+            if self.ways:
+                raise EdfkitError("Terms: ways to divide a range were set, but there is none: set a range too.")
+            return
+        lo, hi = self.range
+        if self.bins is None and not self.ways:
+            object.__setattr__(self, "ways", tuple((bins, self.range) for bins in range(1, DEFAULT_BINS + 1)))
+        elif (self.bins is not None and self.ways) or not all(lo <= low <= high <= hi for _, (low, high) in self.ways):
+            raise EdfkitError(
+                f"Terms: {self.bins} bins over {self.range} and the ways {self.ways} were set, but these take an open "
+                "number of bins and divide parts of the range: leave either out, or set ways inside the range."
             )
 
     def edges(self) -> Floats:
@@ -79,7 +110,10 @@ class Terms:
         lo, hi = self.range
         if self.bins is not None or not lo < hi:  # a range without width has one bin, or is refused by `bin_index`
             return np.linspace(lo, hi, (self.bins or 1) + 1)
-        return np.unique(np.concatenate([np.linspace(lo, hi, bins + 1) for bins in range(1, DEFAULT_BINS + 1)]))
+        edges = [np.linspace(low, high, bins + 1) for bins, (low, high) in self.ways]
+        # The models at the end of a part belong to it, and to the one above it: they have a bin to themselves.
+        ends = [np.nextafter(high, np.inf) for _, (_, high) in self.ways if high < hi]
+        return np.unique(np.concatenate([[lo, hi], *edges, ends]))
 
     def index(self, complexity: Floats) -> NDArray[np.intp]:
         """Find the bin of every model, -1 outside the range, as `edfkit.complexity.bin_index` does."""
@@ -111,8 +145,8 @@ class Table:
         Models of each error in each bin; one column if no complexity is given.
     terms : Terms
         How they were counted.
-    diverged : int
-        Those among them that diverged.
+    diverging : ndarray of int64, shape (bins,)
+        Those among them that diverged, by bin.
     failed, dropped, below, above : int
         Models that take no part: those that failed, those that diverged if these are dropped, and of the others those
         whose complexity is below or above the range.
@@ -121,7 +155,7 @@ class Table:
     values: Floats
     counts: NDArray[np.int64]
     terms: Terms
-    diverged: int = 0
+    diverging: NDArray[np.int64]
     failed: int = 0
     dropped: int = 0
     below: int = 0
@@ -145,6 +179,11 @@ class Table:
         return int(self.counts.sum())
 
     @property
+    def diverged(self) -> int:
+        """Number of models that diverged and take part."""
+        return int(self.diverging.sum())
+
+    @property
     def left_out(self) -> dict[str, int]:
         """How many models take no part, by reason; only reasons that occurred."""
         given = self.terms.given
@@ -156,34 +195,51 @@ class Table:
         }
         return {reason: count for reason, count in reasons.items() if count}
 
-    def binned(self, bins: int) -> "Table":
+    def binned(self, bins: int, range: tuple[float, float] | None = None) -> "Table":
         """Merge the bins of a table whose number of bins was left open.
 
         Parameters
         ----------
         bins : int
-            1 to 10.
+            1 to 10, or what the terms have as ways.
+        range : (float, float), optional
+            Raw counts, both ends included; by default all that was counted.
 
         Returns
         -------
         Table
-            What counting with that many bins would have given.
+            What counting with that many bins over that range would have given.
 
         Raises
         ------
         EdfkitError
-            If the number was not left open, or it is out of range.
+            If the number was not left open, or bins and range are none of the ways.
         """
-        if self.terms.range is None or self.terms.bins is not None or not 1 <= bins <= DEFAULT_BINS:
+        terms = self.terms
+        if terms.range is None or (bins, range or terms.range) not in terms.ways:
+            have = f"{len(terms.ways)} other ways are open" if terms.ways else f"they were counted in {terms.bins}"
             raise EdfkitError(
-                f"binned: {bins} bins were asked for, but there are {self.terms.bins} given {self.terms.given}: count "
-                f"the models with that many, or leave the number open, which gives any from 1 to {DEFAULT_BINS}."
+                f"binned: {bins} bins were asked for over {range or terms.range} given {terms.given}, but {have}: "
+                "count the models with so many bins, or leave their number open, with ways that have this one."
             )
-        lo, hi = self.terms.range
+        lo, hi = range or terms.range
         # The edges of the wide bins are among those of the fine ones: each of these lies where its lower edge does.
-        wide = bin_index(self.terms.edges()[:-1], lo, hi, bins)
-        counts = self.counts @ (wide[:, None] == np.arange(bins)).astype(np.int64)
-        return replace(self, counts=counts, terms=replace(self.terms, bins=bins))
+        low = terms.edges()[:-1]
+        wide = bin_index(low, lo, hi, bins)
+        inside = np.flatnonzero(wide >= 0)
+        cuts = np.searchsorted(wide[inside], np.arange(bins + 1)) + inside[0]
+        below, above = (int(self.counts[:, outside].sum()) for outside in (low < lo, low > hi))
+        counts = _merged(self.counts, cuts)
+        occur = counts.any(axis=1)
+        return replace(
+            self,
+            values=self.values[occur],
+            counts=counts[occur],
+            terms=replace(terms, range=(lo, hi), bins=bins, ways=()),
+            diverging=_merged(self.diverging, cuts),
+            below=self.below + below,
+            above=self.above + above,
+        )
 
     def to_sample(self) -> tuple[Floats, Floats | None, NDArray[np.intp] | None, NDArray[np.int64]]:
         """Return the cells that hold models: with their counts, functions give what they give with the models.
@@ -202,7 +258,8 @@ class Table:
         Raises
         ------
         EdfkitError
-            If there are no models, a bin is empty, or the number of bins was left open.
+            If there are no models, a bin is empty (`edfkit.complexity.EmptyBinsError` if these are within a range), or
+            the number of bins was left open.
         """
         in_bin = self._in_bins()
         place, bins = np.nonzero(self.counts)
@@ -215,7 +272,8 @@ class Table:
         """Count the models of each bin, none of which may be empty."""
         in_bin: NDArray[np.int64] = self.counts.sum(axis=0)
         if not in_bin.any():
-            raise EdfkitError(
+            refusal = EdfkitError if self.terms.range is None else EmptyBinsError
+            raise refusal(
                 f"A table has no models, but at least one is needed (left out: {self.left_out or 'none'}): check the "
                 "population and the range."
             )
@@ -224,14 +282,21 @@ class Table:
         if not in_bin.all():
             lo, hi = self.terms.range or (0.0, 0.0)
             gaps = empty_bins(self.terms.edges()[:-1][in_bin > 0], lo, hi, in_bin.size)
-            raise EdfkitError(
+            raise EmptyBinsError(
                 f"With {in_bin.size} bins over the {self.terms.given} range {lo:.10g} to {hi:.10g}, a population has "
                 f"no model in {gaps}: use fewer bins, leave their number open, or give another range."
             )
         return in_bin
 
 
-_TALLIES = ("diverged", "failed", "dropped", "below", "above")
+_TALLIES = ("diverging", "failed", "dropped", "below", "above")
+
+
+def _merged(counts: NDArray[np.int64], cuts: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Sum counts along their last axis from each cut to before the next."""
+    before = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1), np.int64)
+    np.cumsum(counts, axis=-1, out=before[..., 1:])
+    return np.diff(before[..., cuts], axis=-1)
 
 
 def tabulate(
@@ -268,32 +333,49 @@ def tabulate(
             f"tabulate: shapes {percent.shape}, {outcome.shape} and {sizes.shape} were given, but one error, status "
             "and complexity for each model are needed: select all in the same way."
         )
-    failed, takes = int(np.count_nonzero(outcome == _FAILED)), terms.takes(outcome)
-    dropped = int(takes.size - np.count_nonzero(takes)) - failed
-    percent, diverging, sizes = percent[takes], outcome[takes] == _DIVERGED, sizes[takes]
-    if terms.diverged == "censor":
-        percent = np.where(diverging, 100.0, percent)
-    _check_known(percent, f"{terms.error} error", "compare by the other")
+    return _tabulate(percent, outcome, {terms.given: sizes}, [terms])[0]
 
-    columns, below, above = terms.edges().size - 1, 0, 0
-    index = np.zeros(percent.size, np.intp)
-    if terms.range is not None and percent.size:
-        _check_known(sizes, terms.given, "compare given another complexity, or none")
-        index = terms.index(sizes)
-        inside = index >= 0
-        below = int(np.count_nonzero(sizes < terms.range[0]))
-        above = int(inside.size - np.count_nonzero(inside)) - below
-        if below or above:
-            percent, diverging, index = percent[inside], diverging[inside], index[inside]
-    values, counts = np.empty(0), np.empty((0, columns), np.int64)
-    if percent.size:
-        checked_sample([percent.min(), percent.max()])
-        steps, place = _places(percent, columns)
+
+def _tabulate(
+    percent: Floats, outcome: NDArray[Any], complexities: Mapping[str, Floats], terms: Sequence[Terms]
+) -> list[Table]:
+    """Count models by each of some terms, which have the same error and do the same with those that diverged."""
+    first, failed, takes = terms[0], int(np.count_nonzero(outcome == _FAILED)), terms[0].takes(outcome)
+    dropped = int(takes.size - np.count_nonzero(takes)) - failed
+    percent, diverging = percent[takes], outcome[takes] == _DIVERGED
+    if first.diverged == "censor":
+        percent = np.where(diverging, 100.0, percent)
+    _check_known(percent, f"{first.error} error", "compare by the other")
+    if not percent.size:
+        shapes = [(0, one.edges().size - 1) for one in terms]
+        nothing = [(np.zeros(shape, np.int64), one) for shape, one in zip(shapes, terms, strict=True)]
+        return [Table(np.empty(0), none, one, none.sum(axis=0), failed, dropped) for none, one in nothing]
+    checked_sample([percent.min(), percent.max()])
+    steps, place = _places(percent)
+    diverged = np.flatnonzero(diverging)
+    tables = []
+    for one in terms:
+        columns, below, above = one.edges().size - 1, 0, 0
         shape = _checked_shape(steps.size, columns)
-        counts = np.bincount(place * columns + index, minlength=math.prod(shape)).reshape(shape)
+        if one.range is None:
+            counts, diverging_of = np.bincount(place, minlength=shape[0]), np.array([diverged.size])
+        else:
+            sizes = complexities[one.given][takes].astype(np.float64)
+            _check_known(sizes, one.given, "compare given another complexity, or none")
+            index = one.index(sizes)
+            cells, among = place * columns + index, index[diverged]
+            if index.min() < 0:
+                cells, among = cells[index >= 0], among[among >= 0]
+                below = int(np.count_nonzero(sizes < one.range[0]))
+                above = index.size - cells.size - below
+            counts, diverging_of = np.bincount(cells, minlength=math.prod(shape)), np.bincount(among, minlength=columns)
+        counts = counts.reshape(shape)
         occur = counts.any(axis=1)
-        values, counts = steps[occur], counts[occur]
-    return Table(values, counts, terms, int(np.count_nonzero(diverging)), failed, dropped, below, above)
+        values = steps
+        if not occur.all():
+            values, counts = steps[occur], counts[occur]
+        tables.append(Table(values, counts, one, diverging_of, failed, dropped, below, above))
+    return tables
 
 
 def _checked_shape(values: int, columns: int) -> tuple[int, int]:
@@ -307,12 +389,13 @@ def _checked_shape(values: int, columns: int) -> tuple[int, int]:
     return values, columns
 
 
-def _places(percent: Floats, columns: int) -> tuple[Floats, NDArray[np.intp]]:
-    """Return increasing errors, and the place among them of each error given: on the usual grid without sorting."""
-    if _GRID.size * columns <= min(2 * percent.size, CELLS):  # else most of the grid's cells would stay empty
+def _places(percent: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """Return the distinct errors, and the place among them of each one given: on the usual grid without sorting."""
+    if percent.size >= _GRID.size:
         place = np.rint(percent * _PER_POINT).astype(np.intp)
         if np.array_equal(_GRID[place], percent):
-            return _GRID, place
+            occur = np.bincount(place, minlength=_GRID.size) > 0
+            return _GRID[occur], (np.cumsum(occur) - 1)[place]
     values = np.unique(percent)
     return values, _last_step(values, percent)
 
@@ -378,15 +461,13 @@ def choose_bins(tables: Mapping[str, Table]) -> int:
 # --- Archives
 
 
-def tabulate_archive(
-    path: str | os.PathLike[str], name: str, terms: Terms | None = None, *, scheduler: str | None = None
-) -> Table:
+def tabulate_archive(archive: Where, name: str, terms: Terms | None = None, *, scheduler: str | None = None) -> Table:
     """Count the models of a population in an archive, a part at a time, here or on a Dask cluster.
 
     Parameters
     ----------
-    path : path-like
-        The archive; on a cluster all workers have it there.
+    archive : Archive or path-like
+        Open, or the file or address; on a cluster all workers have it there.
     name : str
         The population.
     terms : Terms, optional
@@ -404,47 +485,84 @@ def tabulate_archive(
     EdfkitError
         See `tabulate` and `edfkit.archive.Archive`, and if the cluster cannot be used.
     """
-    return reduce(add, _each_part(_table, path, name, terms or Terms(), scheduler))
+    return tabulate_at_once(archive, name, [terms or Terms()], scheduler=scheduler)[0]
 
 
-def complexity_extent(
-    path: str | os.PathLike[str],
-    name: str,
-    given: str,
-    *,
-    diverged: str = "keep",
-    scheduler: str | None = None,
-) -> tuple[float, float]:
-    """Find the smallest and the largest complexity of the models of a population that take part.
+def tabulate_at_once(archive: Where, name: str, terms: Sequence[Terms], *, scheduler: str | None = None) -> list[Table]:
+    """Count the models of a population in several ways, reading them once.
 
     Parameters
     ----------
-    path, name, scheduler
+    archive, name, scheduler
         As in `tabulate_archive`.
-    given : {"params", "flops", "macs", "acts"}
-        The complexity.
+    terms : sequence of Terms
+        At least one, all with the same error and the same policy on models that diverged.
+
+    Returns
+    -------
+    list of Table
+        In the order of the terms.
+
+    Raises
+    ------
+    EdfkitError
+        See `tabulate_archive`, and if the terms differ in error or policy.
+    """
+    if len({(one.error, one.diverged) for one in terms}) != 1:
+        raise EdfkitError(
+            f"The terms {tuple(terms)} were given, but models are read once for all of them: give terms with one "
+            "error, and one policy on models that diverged."
+        )
+    return reduce(_both, _each_part(_counted, archive, name, tuple(terms), scheduler))
+
+
+def complexity_extents(
+    archive: Where,
+    name: str,
+    given: Sequence[str],
+    *,
+    diverged: str = "keep",
+    scheduler: str | None = None,
+) -> dict[str, tuple[float, float]]:
+    """Find the smallest and the largest complexity of the models of a population that take part, reading them once.
+
+    Parameters
+    ----------
+    archive, name, scheduler
+        As in `tabulate_archive`.
+    given : sequence of {"params", "flops", "macs", "acts"}
+        The complexities, at least one.
     diverged : {"keep", "drop", "censor"}
         Those that diverged take no part if they are dropped.
 
     Returns
     -------
-    lo, hi : float
-        Raw counts.
+    dict of str to (float, float)
+        By complexity, raw counts.
 
     Raises
     ------
     EdfkitError
         If no model takes part, or a complexity is not known, and see `edfkit.archive.Archive`.
     """
-    terms = Terms(given, (0.0, 0.0), diverged=diverged)
-    lows, highs = zip(*_each_part(_extent, path, name, terms, scheduler), strict=True)
-    if min(lows) > max(highs):
-        raise EdfkitError(f"No model of {name} takes part, so it has no errors to compare; leave it out.")
-    return min(lows), max(highs)
+    terms = tuple(Terms(complexity, (0.0, 0.0), diverged=diverged) for complexity in given)
+    extents = list(_each_part(_extents, archive, name, terms, scheduler))
+    found: dict[str, tuple[float, float]] = {}
+    for complexity, parts in zip(given, zip(*extents, strict=True), strict=True):
+        lows, highs, taking, unknown = zip(*parts, strict=True)
+        if not sum(taking):
+            raise EdfkitError(f"No model of {name} takes part, so it has no errors to compare; leave it out.")
+        if sum(unknown):
+            raise EdfkitError(
+                f"The {complexity} of {sum(unknown):,} of the {sum(taking):,} {name} models are not known; compare "
+                "given another complexity, or none."
+            )
+        found[complexity] = min(lows), max(highs)
+    return found
 
 
 def tabulate_populations(
-    path: str | os.PathLike[str],
+    archive: Where,
     names: Sequence[str],
     *,
     given: str = "params",
@@ -458,7 +576,7 @@ def tabulate_populations(
 
     Parameters
     ----------
-    path, scheduler
+    archive, scheduler
         As in `tabulate_archive`.
     names : sequence of str
         At least one population.
@@ -475,29 +593,76 @@ def tabulate_populations(
     EdfkitError
         See `tabulate_archive`, and if the populations share no range of complexity.
     """
+    options: Any = {"given": given, "bins": bins, "range": range, "error": error, "diverged": diverged}
+    return tabulate_ways(archive, names, {}, scheduler=scheduler, **options)[0]
+
+
+def tabulate_ways(
+    archive: Where,
+    names: Sequence[str],
+    ways: Mapping[str, Callable[[tuple[float, float]], Sequence[Way]]],
+    *,
+    given: str = "params",
+    bins: int | None = None,
+    range: tuple[float, float] | None = None,
+    error: str = "best",
+    diverged: str = "keep",
+    scheduler: str | None = None,
+) -> tuple[dict[str, Table], dict[str, dict[str, Table]]]:
+    """Count the models of populations as `tabulate_populations` does and in other ways besides, reading no more often.
+
+    Parameters
+    ----------
+    archive, names, given, bins, range, error, diverged, scheduler
+        As in `tabulate_populations`. Complexity is read twice if there are ways.
+    ways : mapping of str to callable
+        For a complexity, what gives the other ways from the range that all populations cover; all inside it.
+
+    Returns
+    -------
+    tables : dict of str to Table
+        See `tabulate_populations`.
+    others : dict of str to dict of str to Table
+        By complexity and by the population's name, with the number of bins left open, see `Table.binned`.
+
+    Raises
+    ------
+    EdfkitError
+        See `tabulate_populations`.
+    """
     names = [name.lower() for name in names]
-    if given != "none" and range is None:
-        ends = [complexity_extent(path, name, given, diverged=diverged, scheduler=scheduler) for name in names]
-        range = common_range(*ends, names=names)
-    terms = Terms(given, range, bins, error, diverged)
-    tables = {name: tabulate_archive(path, name, terms, scheduler=scheduler) for name in names}
+    spans: dict[str, tuple[float, float]] = {}
+    sought = [*dict.fromkeys([*([given] if given != "none" and range is None else []), *ways])]
+    with _opened(archive) as opened:  # once: of an archive at an address, what it takes to open it is sent each time
+        if sought:
+            ends = [complexity_extents(opened, name, sought, diverged=diverged, scheduler=scheduler) for name in names]
+            spans = {one: common_range(*(extents[one] for extents in ends), names=names) for one in sought}
+        terms = [Terms(given, None if given == "none" else range or spans[given], bins, error, diverged)]
+        terms += [Terms(one, spans[one], None, error, diverged, tuple(way(spans[one]))) for one, way in ways.items()]
+        counted = {name: tabulate_at_once(opened, name, terms, scheduler=scheduler) for name in names}
+    tables, *others = ({name: counted[name][i] for name in names} for i, _ in enumerate(terms))
     if given != "none" and bins is None:
         chosen = choose_bins(tables)
         tables = {name: table.binned(chosen) for name, table in tables.items()}
-    return tables
+    return tables, dict(zip(ways, others, strict=True))
 
 
-def _table(path: str, name: str, terms: Terms, start: int, stop: int) -> Table:
-    """Count some models of a population."""
-    column = {"best": "error", "final": "error_final"}.get(terms.error)
+def _counted(archive: Where, name: str, terms: tuple[Terms, ...], start: int, stop: int) -> list[Table]:
+    """Count some models of a population in several ways."""
+    column = {"best": "error", "final": "error_final"}.get(terms[0].error)
     if column is None:
         raise EdfkitError(
-            f"The error was to be {terms.error!r}, but a stream has best and final only; give one of these."
+            f"The error was to be {terms[0].error!r}, but a stream has best and final only; give one of these."
         )
-    variables = [column, "status"] if terms.range is None else [column, "status", terms.given]
-    with Archive(path) as archive:
-        pieces = _ahead(archive.chunks(name, variables, start, stop))
-        return reduce(add, (table for piece in pieces for table in _tables(piece, column, terms)))
+    variables = [column, "status", *dict.fromkeys(one.given for one in terms if one.range is not None)]
+    with _opened(archive) as opened:
+        pieces = _ahead(opened.chunks(name, variables, start, stop))
+        return reduce(_both, _tables(pieces, name, start, column, terms))
+
+
+def _both(some: list[Table], others: list[Table]) -> list[Table]:
+    """Add the tables of two parts."""
+    return list(map(add, some, others))
 
 
 def _ahead(pieces: Iterator[_T]) -> Iterator[_T]:
@@ -509,38 +674,63 @@ def _ahead(pieces: Iterator[_T]) -> Iterator[_T]:
             yield piece
 
 
-def _tables(piece: Mapping[str, NDArray[Any]], column: str, terms: Terms) -> Iterator[Table]:
-    for start in range(0, len(piece[column]), _AT_ONCE):
-        part = {variable: values[start : start + _AT_ONCE] for variable, values in piece.items()}
-        yield tabulate(part[column], part["status"], part.get(terms.given), terms)
+def _tables(
+    pieces: Iterator[Mapping[str, NDArray[Any]]], name: str, first: int, column: str, terms: tuple[Terms, ...]
+) -> Iterator[list[Table]]:
+    """Count the models of pieces, of which the first one begins with that model, some at a time."""
+    for piece in pieces:
+        for start in range(0, len(piece[column]), _AT_ONCE):
+            part = {variable: values[start : start + _AT_ONCE] for variable, values in piece.items()}
+            try:
+                yield _tabulate(part[column].astype(np.float64), part["status"], part, terms)
+            except EdfkitError as error:
+                at = first + start
+                raise EdfkitError(f"{name}, models {at} to {at + len(part[column]) - 1}: {error}") from error
+        first += len(piece[column])
 
 
-def _extent(path: str, name: str, terms: Terms, start: int, stop: int) -> tuple[float, float]:
-    """Find the smallest and the largest complexity of some models, infinite and reversed if none takes part."""
-    low, high = np.inf, -np.inf
-    with Archive(path) as archive:
-        for piece in archive.chunks(name, [terms.given, "status"], start, stop):
-            complexity = piece[terms.given][terms.takes(piece["status"])].astype(float)
-            _check_known(complexity, terms.given, "compare given another complexity, or none")
-            low = min(low, float(complexity.min(initial=np.inf)))
-            high = max(high, float(complexity.max(initial=-np.inf)))
-    return low, high
+def _extents(
+    archive: Where, name: str, terms: tuple[Terms, ...], start: int, stop: int
+) -> list[tuple[float, float, int, int]]:
+    """Find the smallest and the largest of complexities of some models, and how many take part and are not known."""
+    low, high, unknown = np.full(len(terms), np.inf), np.full(len(terms), -np.inf), np.zeros(len(terms), np.int64)
+    taking = 0
+    with _opened(archive) as opened:
+        for piece in opened.chunks(name, [*(one.given for one in terms), "status"], start, stop):
+            takes = terms[0].takes(piece["status"])
+            taking += int(np.count_nonzero(takes))
+            for i, one in enumerate(terms):
+                complexity = piece[one.given][takes].astype(float)
+                unknown[i] += np.count_nonzero(np.isnan(complexity))
+                low[i] = np.fmin(low[i], np.fmin.reduce(complexity, initial=np.inf))
+                high[i] = np.fmax(high[i], np.fmax.reduce(complexity, initial=-np.inf))
+    return [(float(lo), float(hi), taking, int(count)) for lo, hi, count in zip(low, high, unknown, strict=True)]
+
+
+@contextmanager
+def _opened(archive: Where) -> Iterator[Archive]:
+    """Give an archive that is open as it is, and open another one meanwhile."""
+    if isinstance(archive, Archive):
+        yield archive
+    else:
+        with Archive(archive) as opened:
+            yield opened
 
 
 def _each_part(
-    task: Callable[[str, str, Terms, int, int], _T],
-    path: str | os.PathLike[str],
+    task: Callable[[Archive | str, str, _S, int, int], _T],
+    archive: Where,
     name: str,
-    terms: Terms,
+    terms: _S,
     scheduler: str | None,
 ) -> Iterator[_T]:
     """Do a task for a population, here as a whole, on a cluster by parts, and yield what it returns, in any order."""
-    where = path if is_address(path) else str(Path(path).resolve())
-    with Archive(path) as archive:
-        models = archive.models(name)
-    if scheduler is None:
-        yield task(where, name, terms, 0, models)
-        return
+    with _opened(archive) as opened:
+        models = opened.models(name)
+        if scheduler is None:
+            yield task(opened, name, terms, 0, models)
+            return
+        where = opened.path if isinstance(opened.path, Address) else str(opened.path.resolve())
     try:
         from distributed import Client, as_completed
     except ImportError as error:

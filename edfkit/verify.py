@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive import _PIECE_BYTES, _PIECE_ROWS, Archive, _power_of_two, _reading, _Stored, _where
+from edfkit.archive import Archive
 from edfkit.published import CURVES, DIVERGED, Published
 from edfkit.result import Result
-from edfkit.schema import KINDS, STATUS, TEXT, VARIABLES, hashed
+from edfkit.schema import STATUS, Ids, cell_fault, hashed, impossible_cells, out_of_range, range_fault
 
 SHOWN = 3
 """Examples that a finding has, at most."""
 
-_FINISHED, _FAILED = STATUS.index("finished"), STATUS.index("failed")
+_FINISHED = STATUS.index("finished")
 _CONFIGURED = ("depth", "width", "bot_mul", "groups", "op", "input", "concat")
 _TRAINED = ("lr", "wd", "seed")
 # Percent. Published errors have been rounded to 4 decimals, the error and the curve each for itself.
@@ -153,74 +153,37 @@ def _verify_archive(archive: Archive, name: str, report: _Report) -> None:
         archive.group_attrs(name)
     except EdfkitError as error:
         report.unreadable(error)
-    ids, runs = _Hashes(), _Hashes()
-    described = any(variable in archive.variables(name) for variable in _CONFIGURED)
-    for first, piece in _pieces(archive, name, report):
+    described, along = archive.variables(name), []
+    for variable in described:
+        try:
+            if archive.field(name, variable).dims[0] == "model":
+                along.append(variable)
+            else:
+                archive.read(name, variable)
+        except EdfkitError as error:
+            report.unreadable(error)
+    ids, runs = Ids(archive.models(name) if "id" in along else 0), _Runs()  # a damaged file may claim any number
+    for first, piece in archive.pieces(name, along, unreadable=report.unreadable):
         _check_ranges(piece, first, report)
         _check_curves(piece, first, report)
         if "input" in piece and "concat" in piece:
             _check_cells(piece["input"], piece["concat"], first, report)
         if "id" in piece:
             ids.add(piece["id"])
-        if "seed" in piece:  # a run of unknown seed repeats none
-            run = [piece[variable] for variable in (*_CONFIGURED, *_TRAINED) if variable in piece]
-            runs.add(_characters(run), ~np.isnan(piece["seed"].astype(float)))
-    _check_ids(archive, name, ids, report)
-    if described and report.all_read:
-        _check_repeated(runs, report)
-
-
-def _pieces(archive: Archive, name: str, report: _Report) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-    """Read all variables part by part, unchecked but for their checksums, and leave out those that cannot be read.
-
-    Yields the place of the first model and the values by variable, text as characters.
-    """
-    stored: dict[str, _Stored] = {}
-    of_a_model = 1
-    for variable in archive.variables(name):
-        try:
-            described = archive.field(name, variable)
-            if described.dims[0] != "model":
-                archive.read(name, variable)
-                continue
-            stored[variable] = archive._stored(name, variable)
-        except EdfkitError as error:
-            report.unreadable(error)
-            continue
-        of_a_model += described.dtype.itemsize * int(np.prod(described.shape[1:], dtype=np.int64))
-    rows = min(_PIECE_ROWS, _power_of_two(_PIECE_BYTES // of_a_model))
-    models = archive.models(name)
-    for start in range(0, models, rows):
-        piece: dict[str, NDArray[Any]] = {}
-        for variable in list(stored):
-            try:
-                with _reading(f"{_where(archive.path, name)}: {variable!r}"):
-                    piece[variable] = stored[variable][start : min(start + rows, models)]
-                    if piece[variable].dtype == "S1":
-                        np.ascontiguousarray(piece[variable]).tobytes().replace(b"\0", b" ").decode("utf-8")
-            except EdfkitError as error:
-                report.unreadable(error)
-                del stored[variable]
-                piece.pop(variable, None)
-        yield start, piece
+        if "seed" in piece:
+            runs.add(piece)
+    again = archive.pieces(name, ["id"], unreadable=lambda _: None)
+    _report_ids(ids.repeated(lambda: (piece["id"] for _, piece in again if piece)), report)
+    if report.all_read and any(variable in described for variable in _CONFIGURED):
+        runs.check(report)
 
 
 def _check_ranges(piece: Mapping[str, NDArray[Any]], first: int, report: _Report) -> None:
     for name, values in piece.items():
-        spec = VARIABLES.get(name)
-        if spec is None or spec.types == TEXT:
-            continue
-        wrong = ~((values >= spec.low) & (values <= spec.high))  # true for NaN too
-        if spec.nan:
-            wrong &= ~np.isnan(values)
-        elif name == "error" and "status" in piece:
-            wrong &= ~(np.isnan(values) & (piece["status"] == _FAILED))
-        expected = f"{spec.low:g}..{spec.high:g}" + (" (NaN only for a failed model)" if name == "error" else "")
-
-        def phrase(model: int, *rest: int, name: str = name, values: Any = values, expected: str = expected) -> str:
-            return f"{name!r} of model {first + model} is {values[(model, *rest)]}, expected {expected}"
-
-        report.mask("range", wrong, phrase)
+        # Where the status cannot be read, no model is known to have failed.
+        wrong = out_of_range(name, values, lambda: piece.get("status", np.full(len(values), -1)))  # noqa: B023 - called at once
+        if wrong is not None:
+            report.mask("range", wrong, lambda *place: range_fault(name, values, place, first))  # noqa: B023
 
 
 def _check_curves(
@@ -254,71 +217,34 @@ def _check_curves(
 
 
 def _check_cells(inputs: NDArray[Any], concat: NDArray[Any], first: int, report: _Report) -> None:
-    later = inputs > 1 + np.arange(inputs.shape[2])[:, None]
-    empty: NDArray[np.bool_] = (concat == 0).all(axis=2)
-    wrong: NDArray[np.bool_] = np.asarray(later.any(axis=(1, 2, 3)) | empty.any(axis=1))
-
-    def phrase(model: int) -> str:
-        if later[model].any():
-            cell, node, operand = np.argwhere(later[model])[0]
-            return (
-                f"'input' of model {first + model} is {inputs[model, cell, node, operand]} at operand {operand} of "
-                f"node {node} of its {KINDS[cell]} cell, which does not come earlier"
-            )
-        return f"'concat' of model {first + model} is 0 at every node of its {KINDS[int(empty[model].argmax())]} cell"
-
-    report.mask("cells", wrong, phrase)
+    report.mask("cells", impossible_cells(inputs, concat), lambda model: cell_fault(inputs, concat, model, first))
 
 
-class _Hashes:
-    """Hashes of 8 bytes of something of each model, of which equal ones are looked for."""
+class _Runs:
+    """Hashes of 8 bytes of the configuration and seed of each model, of which equal ones are looked for."""
 
     def __init__(self) -> None:
-        self._parts: list[NDArray[np.uint64]] = []
+        self._hashes: list[NDArray[np.uint64]] = []
         self._known: list[NDArray[np.bool_]] = []
 
-    def add(self, characters: NDArray[np.bytes_], known: NDArray[np.bool_] | None = None) -> None:
-        self._parts.append(hashed(characters))
-        self._known.append(np.ones(len(characters), bool) if known is None else known)
+    def add(self, piece: Mapping[str, NDArray[Any]]) -> None:
+        columns = [piece[variable] for variable in (*_CONFIGURED, *_TRAINED) if variable in piece]
+        rows = [np.ascontiguousarray(column.reshape(len(column), -1)).view(np.uint8) for column in columns]
+        self._hashes.append(hashed(np.concatenate(rows, axis=1).view("S1")))
+        self._known.append(~np.isnan(piece["seed"].astype(float)))  # a run of unknown seed repeats none
 
-    def all(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-        """Give those that are known, and the place of each."""
-        if not self._parts:
-            return np.empty(0, np.uint64), np.empty(0, np.intp)
+    def check(self, report: _Report) -> None:
         places = np.flatnonzero(np.concatenate(self._known))
-        return np.concatenate(self._parts)[places], places
+        hashes = np.concatenate(self._hashes)[places]
+        _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        again = np.flatnonzero(first[inverse] != np.arange(len(hashes)))
+        phrases = (f"model {places[i]} is as model {places[first[inverse[i]]]}" for i in again)
+        report.add("repeated", again.size, phrases)
 
 
-def _characters(columns: list[NDArray[Any]]) -> NDArray[np.bytes_]:
-    """Write the values of each model one after the other, as bytes."""
-    rows = [np.ascontiguousarray(column.reshape(len(column), -1)).view(np.uint8) for column in columns]
-    return np.concatenate(rows, axis=1).view("S1")
-
-
-def _check_ids(archive: Archive, name: str, ids: _Hashes, report: _Report) -> None:
-    hashes, _ = ids.all()
-    values, counts = np.unique(hashes, return_counts=True)
-    twice = values[counts > 1]
-    if not twice.size:
-        return
-    models: Counter[str] = Counter()  # in the order of the file
-    for piece in archive.chunks(name, ["id"]):
-        characters = np.char.encode(piece["id"], "utf-8")
-        characters = characters.view("S1").reshape(len(characters), -1)
-        models.update(piece["id"][np.isin(hashed(characters), twice)].tolist())
-    _report_ids(models, report)
-
-
-def _report_ids(models: Counter[str], report: _Report) -> None:
+def _report_ids(models: Mapping[str, int], report: _Report) -> None:
     several = {name: count for name, count in models.items() if count > 1}
     report.add("ids", len(several), (f"{name!r} stands for {count} models" for name, count in several.items()))
-
-
-def _check_repeated(runs: _Hashes, report: _Report) -> None:
-    hashes, places = runs.all()
-    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[inverse] != np.arange(len(hashes)))
-    report.add("repeated", again.size, (f"model {places[i]} is as model {places[first[inverse[i]]]}" for i in again))
 
 
 # --- Published files

@@ -1,5 +1,7 @@
 """Parts that both kinds of network are made of: convolutions, batch norm, drop path, auxiliary heads."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -70,20 +72,22 @@ class DropPath(nn.Module):
 
     Attributes
     ----------
-    probability : float
-        Of dropping a sample, at least 0 and less than 1; 0 until set.
+    probability : float or scalar tensor
+        Of dropping a sample, at least 0 and less than 1; 0 until set. A tensor, on the device of the maps, is read
+        there at each call, so it may change under a captured step.
     """
 
     def __init__(self, rng: torch.Generator | None = None) -> None:
         super().__init__()
-        self.probability = 0.0
+        self.probability: float | Tensor = 0.0
         self.rng = rng
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, channels, side, side) to the same shape; x itself where nothing is to be dropped."""
-        if not self.training or self.probability == 0.0:
+        # Whether a tensor is 0 cannot be known here without waiting for it.
+        if not self.training or (not isinstance(self.probability, Tensor) and self.probability == 0.0):
             return x
-        keep = 1.0 - self.probability
+        keep: Any = 1.0 - self.probability
         # In the precision of x, lest a product with float32 widen what autocast has narrowed.
         mask = x.new_empty((len(x), 1, 1, 1)).bernoulli_(keep, generator=self.rng)
         return x * mask.div_(keep)

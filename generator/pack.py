@@ -12,10 +12,12 @@ from edfkit import EdfkitError
 from edfkit.archive import write
 from edfkit.generator import run as runs
 from edfkit.generator import spaces
+from edfkit.generator.plan import Plan, read_plan
 from edfkit.schema import STATUS
 
 # What the runs of one population, and those of one archive, must have in common.
-_OF_A_POPULATION, _OF_AN_ARCHIVE = ("space", "bounds", "rule", "replacement"), ("dataset", "recipe")
+_OF_A_POPULATION = ("space", "bounds", "rule", "replacement", "lr_range", "wd_range")
+_OF_AN_ARCHIVE = ("dataset", "recipe")
 
 
 def pack(
@@ -23,7 +25,8 @@ def pack(
 ) -> dict[str, tuple[int, int]]:
     """Write the finished models of some runs into an archive, in the order of their plans.
 
-    Runs of the same space and bounds become one population. A run that is not finished gives what it has.
+    Runs of the same space and bounds become one population. A run that is not finished gives what it has. Results that
+    are damaged are put aside in their run, so that their models count as not done, and nothing is written.
 
     Parameters
     ----------
@@ -44,11 +47,11 @@ def pack(
     EdfkitError
         If a run or a result is damaged, the runs do not go together, or none has a finished model.
     """
-    plans = {folder: runs.read_plan(folder) for folder in folders}
+    plans = {folder: read_plan(folder) for folder in folders}
     first = next(iter(plans))
     populations: dict[str, list[Path]] = {}
     for folder, plan in plans.items():
-        members = populations.setdefault(plan.request.space.name, [])
+        members = populations.setdefault(plan.request.population, [])
         members.append(folder)
         _check_alike(first, folder, plans, _OF_AN_ARCHIVE)
         _check_alike(members[0], folder, plans, _OF_A_POPULATION)
@@ -57,9 +60,15 @@ def pack(
     attrs: dict[str, dict[str, str | int | float]] = {}
     counts: dict[str, tuple[int, int]] = {}
     software: set[str] = set()
+    damaged: list[str] = []
     for space, members in populations.items():
-        parts = [_columns(folder, plans[folder], software) for folder in members]
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        parts = [_columns(folder, plans[folder], software, damaged) for folder in members]
+        if damaged:
+            raise EdfkitError(
+                f"{len(damaged)} results are damaged and were put aside: {'; '.join(damaged[:5])}; call edfkit "
+                "generate for their runs to train the models again."
+            )
+        columns = {name: np.concatenate([part.pop(name) for part in parts]) for name in list(parts[0])}
         counts[space] = len(columns["id"]), sum(len(plans[folder].ids) for folder in members)
         if not counts[space][0]:
             raise EdfkitError(f"{members[0]} has no finished model yet; call edfkit generate to go on with it.")
@@ -72,6 +81,8 @@ def pack(
             "bound_rule": request.rule,
             "replacement": int(request.replacement),
             "run_seeds": json.dumps([plans[folder].request.seed for folder in members]),
+            **{name: json.dumps(ends) for name in ("lr_range", "wd_range") if (ends := getattr(request, name))},
+            **({} if request.training_seed is None else {"training_seed": request.training_seed}),
             "models_planned": counts[space][1],
         }
 
@@ -95,40 +106,52 @@ def pack(
     return counts
 
 
-def _check_alike(one: Path, other: Path, plans: dict[Path, runs.Plan], names: tuple[str, ...]) -> None:
+def _check_alike(one: Path, other: Path, plans: dict[Path, Plan], names: tuple[str, ...]) -> None:
     a, b = plans[one].request.as_dict(), plans[other].request.as_dict()
     for name in names:
-        if a[name] != b[name]:
+        here, there = a.get(name), b.get(name)
+        if here != there:
             raise EdfkitError(
-                f"The runs {one} and {other} differ in {name} ({a[name]} and {b[name]}); pack them into two archives."
+                f"The runs {one} and {other} differ in {name} ({here} and {there}); pack them into two archives."
             )
 
 
-def _columns(folder: Path, plan: runs.Plan, software: set[str]) -> dict[str, np.ndarray]:
-    results = [runs.read_result(folder, model) for model in plan.ids]
-    done = np.array([i for i, result in enumerate(results) if result is not None], np.intp)
-    found = [result for result in results if result is not None]
-    software.update(result["software"] for result in found if result["status"] != "failed")
-    recipe = plan.request.recipe
-    unknown = [None] * recipe.epochs  # of a failed model
-    curves = {
-        name: np.array([result.get(name, unknown) for result in found], float).reshape(-1, recipe.epochs)
-        for name in runs.CURVES
-    }
-    error = curves["test_error"]
-    return {
-        "id": np.array(plan.ids)[done],
-        "error": error.min(axis=1),
-        "error_final": error[:, -1],
-        **{name: count[done] for name, count in plan.sample.complexity._asdict().items()},
-        "seed": plan.seeds[done],
-        "lr": np.full(len(done), recipe.lr),
-        "wd": np.full(len(done), recipe.weight_decay),
-        "status": np.array([STATUS.index(result["status"]) for result in found], np.int8),
-        "seconds": np.array([result.get("seconds") for result in found], float),
-        **{name: column[done] for name, column in plan.sample.columns.items()},
+def _columns(folder: Path, plan: Plan, software: set[str], damaged: list[str]) -> dict[str, np.ndarray]:
+    """Read the results of a run into columns; name those that are damaged, and put them aside."""
+    models, recipe = len(plan.ids), plan.request.recipe
+    status = np.full(models, -1, np.int8)
+    seconds = np.full(models, np.nan)
+    curves = {name: np.full((models, recipe.epochs), np.nan) for name in runs.CURVES}
+    for i, model in enumerate(plan.ids):  # one file each
+        try:
+            result = runs.read_result(folder, model)
+            if result is None:
+                continue
+            status[i] = STATUS.index(result["status"])
+            if result["status"] == "failed":
+                continue
+            software.add(result["software"])
+            seconds[i] = result["seconds"]
+            for name, values in curves.items():
+                values[i] = result[name]
+        except (EdfkitError, LookupError, TypeError, ValueError) as error:
+            runs.put_aside(folder, model)
+            damaged.append(f"{runs.result_path(folder, model)} ({error})")
+    done = np.flatnonzero(status >= 0)
+    columns = {
+        "id": np.array(plan.ids),
+        "error": curves["test_error"].min(axis=1),
+        "error_final": curves["test_error"][:, -1],
+        **plan.sample.complexity._asdict(),
+        "seed": plan.seeds,
+        "lr": plan.rate("lr"),
+        "wd": plan.rate("weight_decay"),
+        "status": status,
+        "seconds": seconds,
+        **plan.sample.columns,
         **curves,
     }
+    return columns if len(done) == models else {name: column[done] for name, column in columns.items()}
 
 
 def _commit() -> str:

@@ -14,6 +14,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,40 @@ def find(name: str) -> Space:
             f"There is no design space {name!r}; choose one of {', '.join(SPACES)}, or give a file that ends in .toml."
         )
     return space
+
+
+def fix(space: Space, width: int | None = None, depth: int | None = None) -> Space:
+    """Fix the width or the depth of a space of cells, or both, at a number of its own or another.
+
+    Parameters
+    ----------
+    space : Space
+    width, depth : int, optional
+        At least 1; what is not given varies as before.
+
+    Returns
+    -------
+    Space
+        With the ending of the published populations, such as darts_fix-w-d, or the space itself if nothing is given.
+
+    Raises
+    ------
+    EdfkitError
+        If the space is none of cells.
+    """
+    given = {name: value for name, value in (("width", width), ("depth", depth)) if value is not None}
+    if not given:
+        return space
+    if not isinstance(space, CellSpace):
+        raise EdfkitError(
+            f"The networks of {space.name} are not of cells, whose width and depth can be fixed; leave them out, or "
+            "describe a space in a TOML file."
+        )
+    for name, value in given.items():
+        check_integer(name, value, 1, int(MOST[name]))
+    ending = "-".join(["fix", *(name[0] for name in given)])
+    values = {name: (value,) for name, value in given.items()}
+    return replace(space, name=f"{space.name}_{ending}", **values)
 
 
 def _values(key: str, value: Any) -> tuple[Any, ...]:

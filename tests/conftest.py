@@ -1,7 +1,12 @@
 """Fixtures that several modules share."""
 
+import json
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +33,42 @@ def cifar_images() -> Path:
             "the CIFAR-10 images are not here: no shared/images/cifar10_lossless_subset.npz beside the checkout"
         )
     return file
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a file with a key and the certificate of loopback, which nobody trusts."""
+    if not shutil.which("openssl"):
+        pytest.skip("a certificate cannot be made here: no openssl")
+    file = tmp_path_factory.mktemp("tls") / "pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=loopback -addext subjectAltName=IP:127.0.0.1"
+    made = subprocess.run([*command.split(), "-keyout", "-", "-out", "-"], check=True, capture_output=True)
+    file.write_bytes(made.stdout)
+    return file
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a Dask cluster of two processes, which load torch but once for all the tests."""
+    folder = tmp_path_factory.mktemp("cluster")
+    file, dask = folder / "scheduler.json", str(Path(sys.executable).parent / "dask")
+    commands = [
+        [dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)],
+        [dask, "worker", "--scheduler-file", str(file), "--host", "127.0.0.1", "--nworkers", "2", "--nthreads", "1",
+         "--no-dashboard", "--local-directory", str(folder)],
+    ]  # fmt: skip
+    with open(folder / "log", "wb") as log:
+        started = [
+            subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
+            for command in commands
+        ]
+    deadline = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    yield json.loads(file.read_text())["address"]
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.fixture

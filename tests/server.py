@@ -61,6 +61,7 @@ class Request:
 
     method: str
     path: str
+    query: str
     headers: dict[str, str]  # names in lower case
     status: int = 0
     sent: int = 0
@@ -147,6 +148,11 @@ def etag(body: bytes) -> str:
     return f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
 
+EXPIRED = (
+    b"<Error><Code>PreconditionFailed</Code><Message>At least one of the pre-conditions did not hold</Message></Error>"
+)
+"""What S3 says of an object that is another one than was asked for."""
+
 # Of every file; long past, so that it is a strong validator.
 MODIFIED = formatdate(1.5e9, usegmt=True)
 
@@ -169,7 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         state = self.server.state
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, unquote(urlsplit(self.path).path), headers)
+        address = urlsplit(self.path)
+        request = Request(self.command, unquote(address.path), address.query, headers)
         with state.lock:  # so that faults are given out in the order of the log
             state.requests.append(request)
             fault = state.fault(request) or Fault()
@@ -183,6 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, out = 200, dict[str, str | None]()
         if body is None:
             status, body = 404, b"not here\n"
+        elif request.headers.get("if-match", etag(body)) != etag(body):
+            status, body = 412, EXPIRED
         elif fault.status not in (None, 200, 206):
             body = fault.body if fault.body is not None else b"no\n"
         else:

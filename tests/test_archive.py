@@ -593,7 +593,7 @@ STREAMS: list[tuple[str, Callable[[dict[str, Field], list[Population]], object],
     (
         "range",
         lambda f, b: b[2]["error_final"].__setitem__(1, 101),
-        "models from 20 on: 'error_final' of model 1 is 101",
+        "'error_final' of model 21 is 101",
     ),
     ("curve", lambda f, b: b[2]["error"].__setitem__(1, 1), "'error' of model 21 is 1.0"),
     ("wide text", lambda f, b: b[1].update(id=np.full(10, "x" * 99)), "'id' has 99 bytes, expected"),
@@ -639,6 +639,31 @@ def test_an_exception_in_the_block_leaves_nothing(tmp_path: Path) -> None:
         assert caught.value is error
         assert leftovers(tmp_path) == []
     assert missing.filename == "source.json"
+
+
+def test_a_writer_takes_root_attributes_to_the_end(tmp_path: Path) -> None:
+    vanilla = two_populations()["vanilla"]
+    for long in ("y", "y" * 50_000):
+        with writing(tmp_path / "a.h5", ATTRS) as writer:
+            writer.add("x", vanilla)
+            writer.restate({"title": long, "more": "z", "recipe": '{"epochs": 3}'})
+            writer.add("y", vanilla)
+        validate(tmp_path / "a.h5")
+        with Archive(tmp_path / "a.h5") as archive:
+            assert archive.attrs["title"] == long
+            assert (archive.attrs["more"], archive.recipe("x"), archive.recipe("y")) == ("z", *[{"epochs": 3}] * 2)
+            assert archive.attrs["source"] == ATTRS["source"]
+            assert archive.attrs["format_version"] == 1
+    before = (tmp_path / "a.h5").read_bytes()
+
+    def restated(attrs: dict[str, str]) -> None:
+        with writing(tmp_path / "a.h5", ATTRS) as writer:
+            writer.add("x", vanilla)
+            writer.restate(attrs)
+
+    assert "'recipe' is not JSON" in refusal(lambda: restated({"recipe": "{"}))
+    assert "60000 at most" in refusal(lambda: restated({"title": "y" * 60_001}))
+    assert (tmp_path / "a.h5").read_bytes() == before
 
 
 def test_what_a_writer_does_not_take(tmp_path: Path) -> None:
@@ -942,6 +967,23 @@ def test_diverged_records_may_deviate_from_their_curve(copy: Path) -> None:
     population["status"][2] = 0
     population["test_error"][2] = np.nan
     write(copy, {"x": population}, ATTRS)
+
+
+@pytest.mark.parametrize(("a", "b"), [("resnet", "vanilla"), ("resnet/macs", "resnet/params")])
+def test_refuses_what_was_written_elsewhere(copy: Path, a: str, b: str) -> None:
+    with h5py.File(copy, "r+") as file:
+        for old, new in ((a, "kept"), (b, a), ("kept", b)):
+            file.move(old, new)
+    assert f"{a} is what was written as {b}" in refusal(lambda: Archive(copy))
+
+
+def test_reads_archives_that_do_not_say_where_things_belong(original: Path, copy: Path) -> None:
+    def forget(path: str, item: Any) -> None:
+        del item.attrs["_path"]
+
+    with h5py.File(copy, "r+") as file:
+        file.visititems(forget)
+    assert content(copy) == content(original)
 
 
 def test_refuses_values_that_are_not_stored(copy: Path) -> None:

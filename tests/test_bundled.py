@@ -11,8 +11,8 @@ import torch
 from edfkit.archive import Archive, validate
 from edfkit.datasets import BUNDLED
 from edfkit.generator import data, models, spaces
+from edfkit.generator.plan import Request, make_plan
 from edfkit.generator.recipe import Recipe
-from edfkit.generator.run import Request, make_plan
 from edfkit.generator.train import train
 
 DIGITS = BUNDLED["digits"]

@@ -916,10 +916,11 @@ def test_streamed_models_are_compared_by_all_options(call: Call) -> None:
         "--best-share",
         0.1,
     )
-    assert call(*options, "--stream").out == call(*options).out
-    refused = call(*options, "--stream", "--sensitivity")
+    for more in ((), ("--sensitivity",), ("--sensitivity", "--json")):
+        assert call(*options, *more, "--stream").out == call(*options, *more).out
+    refused = call(*options, "digits", "--stream", "--sensitivity")
     assert refused.status == 2
-    assert "--sensitivity needs the models in memory" in refused.err
+    assert "--sensitivity is about two spaces and 3 were named" in refused.err
 
 
 def test_what_is_published_can_be_downloaded(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import ssl
 import subprocess
@@ -430,18 +429,6 @@ def test_redirects_are_followed_but_not_to_another_scheme_nor_for_ever(target: P
             get(server, target)
         assert len(server.requests) == 6
     assert not target.exists()
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a file with a key and the certificate of loopback, which nobody trusts."""
-    if not shutil.which("openssl"):
-        pytest.skip("a certificate cannot be made here: no openssl")
-    file = tmp_path_factory.mktemp("tls") / "pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=loopback -addext subjectAltName=IP:127.0.0.1"
-    made = subprocess.run([*command.split(), "-keyout", "-", "-out", "-"], check=True, capture_output=True)
-    file.write_bytes(made.stdout)
-    return file
 
 
 def test_a_redirect_may_become_secure_but_not_insecure(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import selectors
 import subprocess
 import sys
@@ -38,10 +39,12 @@ class Chunk(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A file, and where its values are."""
+    """A file, where its values are, and where its object headers and indexes are, each kind by its length."""
 
     data: bytes
     chunks: list[Chunk]
+    headers: dict[int, list[int]]
+    indexes: dict[int, list[int]]
 
     @classmethod
     def of(cls, path: Path) -> "Layout":
@@ -54,10 +57,24 @@ class Layout(NamedTuple):
                     chunks.extend(Chunk(name, one.byte_offset, one.size) for one in found)
 
             file.visititems(visit)
-        return cls(path.read_bytes(), chunks)
+        data = path.read_bytes()
+        headers: dict[int, list[int]] = {}
+        for start in places(data, b"OHDR\x02"):
+            flags = data[start + 5]
+            front = 6 + (16 if flags & 32 else 0) + (4 if flags & 16 else 0)  # times, and limits of attributes
+            width = 1 << (flags & 3)
+            length = int.from_bytes(data[start + front : start + front + width], "little")
+            headers.setdefault(front + width + length + 4, []).append(start)
+        # Of B-trees, fractal heaps and arrays, in which attributes, links and chunks are found.
+        indexes = {length: places(data, name) for name, length in ((b"BTHD", 38), (b"FRHP", 146), (b"FAHD", 28))}
+        return cls(data, chunks, headers, indexes)
 
     def content(self, chunk: Chunk) -> bytes:
         return self.data[chunk.offset : chunk.offset + chunk.size]
+
+
+def places(data: bytes, name: bytes) -> list[int]:
+    return [match.start() for match in re.finditer(re.escape(name), data)]
 
 
 # --- Damage
@@ -110,8 +127,26 @@ def zero_block(layout: Layout, rng: np.random.Generator) -> bytes:
 
 def swap_blocks(layout: Layout, rng: np.random.Generator) -> bytes:
     a, b = (int(i) * BLOCK for i in rng.choice(len(layout.data) // BLOCK, 2, replace=False))
-    swapped = overwritten(layout.data, a, layout.data[b : b + BLOCK])
-    return overwritten(swapped, b, layout.data[a : a + BLOCK])
+    return swapped(layout.data, a, b, BLOCK)
+
+
+def swapped(data: bytes, a: int, b: int, length: int) -> bytes:
+    return overwritten(overwritten(data, a, data[b : b + length]), b, data[a : a + length])
+
+
+def swap_some(layout: Layout, among: dict[int, list[int]], rng: np.random.Generator) -> bytes:
+    """Swap two of what has a checksum of its own and the same length: only what it says of itself tells."""
+    length = int(rng.choice(np.repeat(list(among), [len(at) * (len(at) > 1) for at in among.values()])))
+    a, b = rng.choice(among[length], 2, replace=False)
+    return swapped(layout.data, int(a), int(b), length)
+
+
+def swap_headers(layout: Layout, rng: np.random.Generator) -> bytes:
+    return swap_some(layout, layout.headers, rng)
+
+
+def swap_indexes(layout: Layout, rng: np.random.Generator) -> bytes:
+    return swap_some(layout, layout.indexes, rng)
 
 
 def pairs(layout: Layout, same_variable: bool) -> list[tuple[Chunk, Chunk]]:
@@ -132,7 +167,7 @@ def swap_chunks(layout: Layout, rng: np.random.Generator) -> bytes:
     """Swap two chunks of a variable: each one's own checksum goes with it."""
     among = pairs(layout, same_variable=True)
     a, b = among[int(rng.integers(len(among)))]
-    return overwritten(overwritten(layout.data, a.offset, layout.content(b)), b.offset, layout.content(a))
+    return swapped(layout.data, a.offset, b.offset, a.size)
 
 
 def replace_chunk(layout: Layout, rng: np.random.Generator) -> bytes:
@@ -156,6 +191,8 @@ KINDS: dict[str, Callable[[Layout, np.random.Generator], bytes]] = {
     "blocks swapped": swap_blocks,
     "chunks swapped": swap_chunks,
     "chunk of another variable": replace_chunk,
+    "object headers swapped": swap_headers,
+    "indexes swapped": swap_indexes,
 }
 
 
@@ -366,7 +403,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def check_counts(counts: dict[str, Counter[str]], total: int) -> None:
     assert sum(counter.total() for counter in counts.values()) == total
     assert all(counter.total() for counter in counts.values())
-    for kind in ("truncated", "chunks swapped"):
+    for kind in ("truncated", "chunks swapped", "object headers swapped"):
         assert counts[kind]["harmless"] == 0
     for kind, counter in counts.items():
         assert counter["detected"] or kind == "bytes appended"
@@ -399,10 +436,17 @@ def test_without_digests_swapped_chunks_give_wrong_figures(archives: dict[str, P
         assert len(other) == 1, "HDF5 itself sees nothing"
 
 
-def test_the_fuzz_sees_wrong_figures(archives: dict[str, Path]) -> None:
-    damages = [(str(archives["chunked"]), "chunks swapped", seed) for seed in range(5)]
-    found = outcomes(damages, code="from edfkit import archive; archive._Stored._check = lambda *_: None")
-    assert {outcome.split()[0] for outcome in found} == {"wrong"}
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("chunks swapped", "archive._Stored._check = lambda *_: None"),
+        ("object headers swapped", "archive._items = lambda group, path='': ((name, group[name]) for name in group)"),
+    ],
+)
+def test_the_fuzz_sees_wrong_figures(archives: dict[str, Path], kind: str, code: str) -> None:
+    damages = [(str(archives["chunked"]), kind, seed) for seed in range(5)]
+    found = outcomes(damages, code=f"from edfkit import archive; {code}")
+    assert "wrong" in {outcome.split()[0] for outcome in found} <= {"wrong", "detected"}
 
 
 @pytest.mark.parametrize(

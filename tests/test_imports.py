@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from edfkit.generator import data, spaces
+from edfkit.generator.plan import Request, open_run
 from edfkit.generator.recipe import Recipe
-from edfkit.generator.run import Request, open_run
 
 HEAVY = ["torch", "torchvision", "xarray", "pandas", "matplotlib", "scipy.stats", "dask", "distributed", "sklearn"]
 COMPARE = ["compare", "resnet", "vanilla"]

@@ -112,6 +112,23 @@ def test_drop_path_stops_the_gradient_of_dropped_samples_and_keeps_the_precision
     assert set(x.grad.unique().tolist()) == {0.0, 2.0}
 
 
+def test_drop_path_reads_a_probability_in_a_tensor_at_each_call() -> None:
+    probability = torch.zeros(())
+    path = DropPath(seeded()).train()
+    path.probability = probability
+    x = torch.ones(4000, 1, 1, 1)
+    assert torch.equal(path(x), x)
+    for share in (0.25, 0.8):
+        probability.fill_(share)  # the same tensor, as a captured step sees it
+        out = path(x)
+        assert set(out.unique().tolist()) == {0.0, (1 / (1 - probability)).item()}
+        tolerance = 5 * math.sqrt(share * (1 - share) / 4000)
+        assert (out == 0).float().mean().item() == pytest.approx(share, abs=tolerance)
+    assert path.eval()(x) is x
+    narrow = path.train()(x.bfloat16())
+    assert narrow.dtype == torch.bfloat16
+
+
 # Auxiliary head
 
 

@@ -35,7 +35,7 @@ ATTRS = {
 }
 SCALARS = ("id", "error", "error_final", "params", "macs", "flops", "acts", "seed", "lr", "wd", "status")
 CURVES = ("test_error", "train_error", "train_loss")
-RECORD = {
+RECORD: dict[str, Any] = {
     "job_id": "7",
     "rng_seed": 3,
     "params": 100,
@@ -142,6 +142,7 @@ def test_real_values_are_those_of_the_files_read_in_place(published: Path, real:
             "momentum": 0.9,
             "iter_lr": False,
         }
+        assert json.loads(archive.attrs["recipe"]) == {"schedule": "cosine", "momentum": 0.9, "iter_lr": False}
         assert archive.read("resnext-a_in", "bot_mul").shape == (130, 3)
         assert archive.read("darts_in", "op").shape == (121, 2, 4, 2)
         assert archive.read("resnet_reruns_mid", "depth")[0].tolist() == [24, 2, 24]
@@ -256,6 +257,24 @@ def test_values_of_a_record_by_hand(tmp_path: Path) -> None:
             "source_file": "X.json",
             "source_place": 0,
         }
+
+
+def test_the_file_has_the_recipe_that_all_populations_share(tmp_path: Path) -> None:
+    other = RECORD | {"optim": RECORD["optim"] | {"base_lr": 0.2, "max_ep": 4}}
+    archive, _ = brought_in(tmp_path, one=[RECORD, RECORD], two=[other, other])
+    with archive:
+        assert json.loads(archive.attrs["recipe"]) == {
+            "schedule": "cosine",
+            "weight_decay": 5e-4,
+            "momentum": 0.9,
+            "iter_lr": False,
+        }
+        assert archive.recipe("two") == json.loads(archive.attrs["recipe"]) | {"epochs": 4, "lr": 0.2}
+    odd = [RECORD | {"optim": {"max_ep": epochs, "mom": {"a": [1]}}} for epochs in ([3], [4], [4])]
+    archive, _ = brought_in(tmp_path, one=odd, two=odd[1:])
+    with archive:
+        assert archive.recipe("one") == json.loads(archive.attrs["recipe"]) == {"momentum": {"a": [1]}}
+        assert archive.recipe("two") == {"epochs": [4], "momentum": {"a": [1]}}
 
 
 def test_ids_are_made_where_they_are_missing_or_repeated(tmp_path: Path) -> None:

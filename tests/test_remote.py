@@ -3,17 +3,20 @@
 import json
 import os
 import pickle
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import h5py
 import numpy as np
 import pytest
-from server import Fault, Server, serve
+from server import Fault, Server, etag, serve
 from test_archive import ATTRS, refusal, with_curves
 
 from edfkit import EdfkitError, remote
@@ -26,6 +29,7 @@ from edfkit.table import tabulate_archive, tabulate_populations
 
 pytest.importorskip("aiohttp")
 BLOCK = 2**16
+EDFKIT = shutil.which("edfkit", path=str(Path(sys.executable).parent)) or "edfkit"
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +134,16 @@ def test_any_file_system_of_fsspec_will_do(small: Path) -> None:
         memory.rm("/folder", recursive=True)
 
 
+def test_streaming_sends_nothing_twice(server: Server) -> None:
+    address = f"{server.url}/a.h5"
+    tabulate_populations(address, ["a", "b"])
+    streamed = [request.range for request in server.requests]
+    assert len(set(streamed)) == len(streamed) > 0
+    with Archive(address) as there:
+        tabulate_populations(there, ["a", "b"])
+    assert [request.range for request in server.requests] == 2 * streamed  # opened once each time
+
+
 def test_streaming_takes_addresses(small: Path, server: Server) -> None:
     address = f"{server.url}/a.h5"
     assert str(tabulate_archive(address, "a")) == str(tabulate_archive(small, "a"))
@@ -164,18 +178,177 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_comparison_of_25000_models_is_sent_little(big: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--stream"]], ids=["in memory", "streamed"])
+def test_a_comparison_of_25000_models_is_sent_little(big: Path, s3: Server, options: list[str]) -> None:
     size = big.stat().st_size
     assert size >= 60_000_000
-    with serve({"big.h5": big.read_bytes()}) as server, Archive(f"{server.url}/big.h5") as there:
-        opened = len(server.requests)
-        found = select(there, ["resnet", "vanilla"], given="params")
-        print(f"\n{size:,} bytes: {server.wire:,} sent in {len(server.requests)} requests, {opened} of them to open it")
-        assert server.wire <= 3_000_000
-        assert len(server.requests) <= 40
-    with Archive(big) as here:
-        expected = select(here, ["resnet", "vanilla"], given="params")
+    assert isinstance(s3.content, dict)
+    s3.content["lab/big.h5"] = big.read_bytes()
+    expected = compared(str(big), options)
+    for address in (f"{s3.url}/lab/big.h5", "s3://lab/big.h5"):
+        s3.requests.clear()
+        assert compared(address, options) == expected
+        print(f"\n{address}, {size:,} bytes: {s3.wire:,} sent in {len(s3.requests)} requests")
+        assert s3.wire <= 3_000_000
+        assert len(s3.requests) <= 40
+
+
+def compared(archive: str, options: list[str]) -> dict[str, Any]:
+    """What the command says of two populations, but for where they are."""
+    done = subprocess.run(
+        [EDFKIT, "compare", "resnet", "vanilla", "--archive", archive, "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {key: value for key, value in json.loads(done.stdout).items() if key != "archive"}
+
+
+# --- S3
+
+
+@pytest.fixture
+def s3(content: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server that answers reads as S3 does, and is asked in its place; it has the bucket `lab`."""
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with serve({f"lab/{name}": data for name, data in content.items()}) as running:
+        for name, value in {
+            "AWS_ENDPOINT_URL": running.url,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_MAX_ATTEMPTS": "1",
+            "AWS_CONFIG_FILE": str(tmp_path / "none"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
+        }.items():
+            monkeypatch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield running
+        s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_reads_from_s3(small: Path, s3: Server) -> None:
+    with Archive("s3://lab/a.h5") as there, Archive(small) as here:
+        assert str(there.path) == "s3://lab/a.h5"
+        found, expected = (select(archive, ["a", "b"], given="params") for archive in (there, here))
         assert found.to_dict() == expected.to_dict()
+        assert s3.sent < small.stat().st_size
+        np.testing.assert_array_equal(there.read("b", "test_error"), here.read("b", "test_error"))
+    parts = [request for request in s3.requests if request.method == "GET"]
+    assert {request.status for request in parts} == {206}
+    assert {request.headers["if-match"] for request in parts} == {etag(small.read_bytes())}
+    assert len({request.range for request in parts}) == len(parts)
+    assert all("Credential=key/" in request.headers["authorization"] for request in s3.requests)
+
+
+def test_reads_a_version_from_s3(s3: Server) -> None:
+    s3.always(Fault(headers={"x-amz-version-id": "old"}))
+    with Archive("s3://lab/a.h5?versionId=old") as archive:
+        assert str(archive.path) == "s3://lab/a.h5?..."
+    assert {request.method for request in s3.requests} == {"HEAD", "GET"}
+    assert all("versionId=old" in request.query for request in s3.requests)
+
+
+def test_goes_on_after_a_break_of_s3(small: Path, s3: Server) -> None:
+    with Archive("s3://lab/a.h5") as there, Archive(small) as here:
+        s3.first(Fault(cut=100), None, Fault(cut=0, reset=True))
+        for variable in ("error", "test_error"):
+            np.testing.assert_array_equal(there.read("b", variable), here.read("b", variable))
+
+
+@pytest.mark.parametrize("change", ["content", "length", "gone"])
+def test_refuses_what_changes_on_s3(s3: Server, change: str) -> None:
+    with Archive("s3://lab/a.h5") as archive:
+        assert isinstance(s3.content, dict)
+        data = s3.content.pop("lab/a.h5")
+        if change != "gone":
+            s3.content["lab/a.h5"] = data[:-1] + b"x" if change == "content" else data + b"x"
+        expected = "does not exist" if change == "gone" else "a.h5 has changed while it was read"
+        assert expected in refusal_of_open_file(lambda: archive.read("b", "test_error"))
+
+
+FOLDER = b"<ListBucketResult><KeyCount>1</KeyCount><Contents><Key>folder/a.h5</Key></Contents></ListBucketResult>"
+ON_S3: list[tuple[str, dict[str, bytes], Fault | None, str]] = [
+    ("missing", {}, None, "does not exist"),
+    ("folder", {"lab": FOLDER}, None, "is a folder"),
+    ("empty", {"lab/b.h5": b""}, None, "is empty"),
+    ("page", {"lab/b.h5": b"<html>"}, None, "is not an HDF5 file"),
+    ("no right", {}, Fault(status=403), "may not be read; give an address or credentials with the right"),
+    ("broken server", {}, Fault(status=500), "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("more", "fault", "expected"), [pytest.param(*case, id=i) for i, *case in ON_S3])
+def test_refuses_to_open_on_s3(s3: Server, more: dict[str, bytes], fault: Fault | None, expected: str) -> None:
+    assert isinstance(s3.content, dict)
+    s3.content |= more
+    if fault:
+        s3.always(fault)
+    message = refusal(lambda: open_source("s3://lab/b.h5"))
+    assert message.startswith("s3://lab/b.h5 ")
+    assert expected in message
+
+
+def test_names_the_credentials_that_s3_takes(s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert "takes credentials" in refusal(lambda: Archive("s3://lab/a.h5"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert "s3://lab/a.h5 takes credentials, and none were found; set AWS_ACC" in refusal(
+        lambda: Archive("s3://lab/a.h5")
+    )
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert "or AWS_PROFILE" in refusal(lambda: Archive("s3://lab/a.h5"))
+    assert s3.requests == []
+    monkeypatch.delenv("AWS_PROFILE")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"anon": True})  # FSSPEC_S3_ANON, which is read at the import
+    with Archive("s3://lab/a.h5") as archive:
+        assert archive.names == ["a", "b"]
+    assert not any("authorization" in request.headers for request in s3.requests)
+
+
+def test_names_an_endpoint_of_s3_that_cannot_be_reached(s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    assert "s3://lab/a.h5 cannot be reached" in refusal(lambda: Archive("s3://lab/a.h5"))
+
+
+# --- https
+
+
+def test_a_redirect_may_become_secure_but_not_insecure(content: dict[str, bytes], certificate: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    with serve(content) as plain, serve(content, tls) as secure:
+
+        def opened(server: Server, trusted: bool = True) -> str:
+            """What another process says, as trust is settled when aiohttp is imported."""
+            done = child(
+                f"from edfkit import EdfkitError\n"
+                f"from edfkit.archive import Archive\n"
+                f"try:\n"
+                f"    with Archive('{server.url}/a.h5') as archive:\n"
+                f"        print(len(archive.read('a', 'error')), 'models')\n"
+                f"except EdfkitError as error:\n"
+                f"    print(error)\n",
+                SSL_CERT_FILE=str(certificate) if trusted else "",
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            return done.stdout.strip()
+
+        assert opened(secure) == "400 models"
+        asked = len(secure.requests)
+        assert "shows no certificate that can be trusted" in opened(secure, trusted=False)
+        assert len(secure.requests) == asked
+        plain.always(Fault(status=307, headers={"Location": f"{secure.url}/a.h5"}))
+        assert opened(plain) == "400 models"
+        plain.fault = lambda request: None
+        plain.requests.clear()
+        secure.always(Fault(status=307, headers={"Location": f"{plain.url}/a.h5"}))
+        assert "leads from https:// to http://, which is not followed" in opened(secure)
+        assert plain.requests == []
 
 
 # --- What an address is, and what of it is shown
@@ -414,7 +587,7 @@ def test_damage_is_seen_there_too(content: dict[str, bytes], server: Server, sma
     [
         ("fsspec", "https://host/a.h5", "pip install 'edfkit[remote]'."),
         ("aiohttp", "https://host/a.h5", "pip install 'edfkit[remote]'."),
-        ("s3fs", "s3://bucket/a.h5", "pip install 'edfkit[remote]' s3fs."),
+        ("s3fs", "s3://bucket/a.h5", "pip install 'edfkit[s3]'."),
         ("gcsfs", "gs://bucket/a.h5", "pip install 'edfkit[remote]' gcsfs."),
     ],
 )
@@ -434,8 +607,8 @@ except EdfkitError as error:
     assert done.stdout.strip().endswith(install)
 
 
-def child(code: str) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if name != "EDFKIT_OFFLINE"}
+def child(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "EDFKIT_OFFLINE"} | variables
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     command = [sys.executable, "-P", "-c", code]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)

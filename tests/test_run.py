@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
+from edfkit.generator import plan as plans
 from edfkit.generator import run as runs
 from edfkit.generator import spaces, status
 from edfkit.generator.pack import pack
@@ -28,10 +29,19 @@ from edfkit.source import open_source
 
 EDFKIT = Path(sys.executable).parent / "edfkit"
 SETTINGS = ["--seed", "3", "--epochs", "2", "--max-params", "40e3", "--max-macs", "1e6"]
-REQUEST = runs.Request(
+REQUEST = plans.Request(
     spaces.find("resnet"), "digits", 3, 3, {"params": 40e3, "macs": 1e6}, "and",
     Recipe(epochs=2, batch=100, flip=False, shift=1, precise_bn=1000),
 )  # fmt: skip
+
+
+ADDRESS: list[str] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster(cluster: str) -> None:
+    """Have the commands that do not name a number of workers use those that are there."""
+    ADDRESS[:] = [cluster]
 
 
 @contextmanager
@@ -47,6 +57,7 @@ def started(folder: Path, models: int, *more: str, **environment: str) -> "Itera
         "--out",
         folder,
         *more,
+        *([] if "--workers" in more else ["--scheduler", *ADDRESS]),
     ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -108,9 +119,9 @@ def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
-    plan = runs.make_plan(REQUEST)
-    runs.write_plan(tmp_path / "run", plan)
-    again = runs.read_plan(tmp_path / "run")
+    plan = plans.make_plan(REQUEST)
+    plans.write_plan(tmp_path / "run", plan)
+    again = plans.read_plan(tmp_path / "run")
     assert again.request == plan.request
     assert (again.ids, again.created) == (plan.ids, plan.created)
     np.testing.assert_equal(again.sample.columns, plan.sample.columns)
@@ -119,7 +130,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_plan_of_more_models_begins_with_that_of_fewer() -> None:
-    short, long = (runs.make_plan(replace(REQUEST, models=models)) for models in (5, 500))
+    short, long = (plans.make_plan(replace(REQUEST, models=models)) for models in (5, 500))
     assert long.ids[:5] == short.ids
     assert len(set(long.ids)) == 500
     np.testing.assert_array_equal(long.seeds[:5], short.seeds)
@@ -133,36 +144,36 @@ def test_the_plan_of_more_models_begins_with_that_of_fewer() -> None:
     ],
 )  # fmt: skip
 def test_an_id_depends_on_all_that_decides_a_model(change: dict[str, Any]) -> None:
-    assert not set(runs.make_plan(REQUEST).ids) & set(runs.make_plan(replace(REQUEST, **change)).ids)
+    assert not set(plans.make_plan(REQUEST).ids) & set(plans.make_plan(replace(REQUEST, **change)).ids)
 
 
 def test_a_run_is_gone_on_with_only_by_its_own_settings(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    runs.open_run(folder, REQUEST)
-    assert runs.open_run(folder, REQUEST).ids == runs.read_plan(folder).ids
+    plans.open_run(folder, REQUEST)
+    assert plans.open_run(folder, REQUEST).ids == plans.read_plan(folder).ids
     with pytest.raises(EdfkitError, match=r"was begun with seed 3 and not 4; repeat its settings"):
-        runs.open_run(folder, replace(REQUEST, seed=4))
+        plans.open_run(folder, replace(REQUEST, seed=4))
     with pytest.raises(EdfkitError, match=r"was begun with seed 3 and not 4, epochs 2 and not 3; repeat"):
-        runs.open_run(folder, replace(REQUEST, seed=4, recipe=replace(REQUEST.recipe, epochs=3)))
+        plans.open_run(folder, replace(REQUEST, seed=4, recipe=replace(REQUEST.recipe, epochs=3)))
     with pytest.raises(EdfkitError, match=r"has 3 models, more than the 2 asked for; a run can only grow"):
-        runs.open_run(folder, replace(REQUEST, models=2))
-    assert len(runs.open_run(folder, replace(REQUEST, models=7)).ids) == 7
-    assert len(runs.read_plan(folder).ids) == 7
+        plans.open_run(folder, replace(REQUEST, models=2))
+    assert len(plans.open_run(folder, replace(REQUEST, models=7)).ids) == 7
+    assert len(plans.read_plan(folder).ids) == 7
 
 
 def test_a_run_whose_seed_means_other_models_does_not_grow(tmp_path: Path) -> None:
-    plan = runs.make_plan(replace(REQUEST, seed=99))
-    runs.write_plan(tmp_path, replace(plan, request=REQUEST))
+    plan = plans.make_plan(replace(REQUEST, seed=99))
+    plans.write_plan(tmp_path, replace(plan, request=REQUEST))
     with pytest.raises(EdfkitError, match="cannot grow: this version of edfkit or numpy draws other models"):
-        runs.open_run(tmp_path, replace(REQUEST, models=5))
+        plans.open_run(tmp_path, replace(REQUEST, models=5))
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("dear to somebody")
     with pytest.raises(EdfkitError, match="exists and is not a run; give the name of a new folder"):
-        runs.open_run(tmp_path, REQUEST)
+        plans.open_run(tmp_path, REQUEST)
     with pytest.raises(EdfkitError, match="exists and is not a run"):
-        runs.open_run(tmp_path / "thesis.txt", REQUEST)
+        plans.open_run(tmp_path / "thesis.txt", REQUEST)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -173,23 +184,23 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         ("", "cannot be read"),
         ('{"format": "edfkit run", "format_ver', "cannot be read"),
         ("[]", "is not the plan of a run"),
-        ('{"format": "edfkit run", "format_version": 3}', "has format version 3 and this edfkit reads 2"),
-        ('{"format": "edfkit run"}', "has format version None and this edfkit reads 2"),
-        ('{"format": "edfkit run", "format_version": 2}', "is damaged .KeyError: 'request'."),
+        ('{"format": "edfkit run", "format_version": 2}', "has format version 2 and this edfkit reads 3"),
+        ('{"format": "edfkit run"}', "has format version None and this edfkit reads 3"),
+        ('{"format": "edfkit run", "format_version": 3}', "is damaged .KeyError: 'request'."),
     ],
 )
 def test_a_plan_that_cannot_be_read_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "plan.json").write_text(text)
     with pytest.raises(EdfkitError, match=message):
-        runs.read_plan(tmp_path)
+        plans.read_plan(tmp_path)
 
 
 # Training, with real processes
 
 
 def test_results_hold_the_curves(undisturbed: Path) -> None:
-    plan = runs.read_plan(undisturbed)
+    plan = plans.read_plan(undisturbed)
     found = results(undisturbed)
     assert sorted(found) == sorted(plan.ids)
     for result in found.values():
@@ -255,8 +266,8 @@ def test_a_run_killed_ten_times_goes_on_to_the_same_archive(tmp_path: Path) -> N
 
 def test_damaged_results_are_named_and_trained_again(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    plan = runs.make_plan(REQUEST)
-    runs.write_plan(folder, plan)
+    plan = plans.make_plan(REQUEST)
+    plans.write_plan(folder, plan)
     whole = {model: runs.result_path(undisturbed, model).read_text() for model in plan.ids}
     cut, swapped, kept = plan.ids
     runs.result_path(folder, cut).write_text(whole[cut][:100])
@@ -265,10 +276,14 @@ def test_damaged_results_are_named_and_trained_again(undisturbed: Path, tmp_path
 
     now = status.read(folder)
     assert (now.finished, now.damaged, now.remaining) == (1, 2, 2)
+    with pytest.raises(EdfkitError, match=rf"{cut}.json is damaged .*; call edfkit generate .* again"):
+        runs.read_result(folder, cut)
     with pytest.raises(
-        EdfkitError, match=rf"{cut}.json is damaged .*; call edfkit generate .* to train the model again"
+        EdfkitError, match=rf"2 results are damaged and were put aside: .*{cut}.json .*{swapped}.json .*; call edfkit"
     ):
         pack([folder], tmp_path / "a.h5", source="test", license="none")
+    assert sorted(path.stem for path in (folder / "damaged").iterdir()) == sorted([cut, swapped])
+    assert len(runs.pending(folder, plan)) == 2
     assert not (tmp_path / "a.h5").exists()
     assert "3 of 3 resnet models done; 2 trained now" in generate(folder, 3)
     for model, text in whole.items():
@@ -288,8 +303,8 @@ def test_damaged_results_are_named_and_trained_again(undisturbed: Path, tmp_path
 def test_a_result_that_lacks_something_is_damaged(
     undisturbed: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    plan = runs.read_plan(undisturbed)
-    runs.write_plan(tmp_path, plan)
+    plan = plans.read_plan(undisturbed)
+    plans.write_plan(tmp_path, plan)
     model, result = next(iter(results(undisturbed).items()))
     runs.result_path(tmp_path, model).write_text(json.dumps(result | change))
     with pytest.raises(EdfkitError, match=rf"{model}.json is damaged .*{message}"):
@@ -300,10 +315,10 @@ def test_a_result_that_lacks_something_is_damaged(
 
 def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    plan = runs.make_plan(REQUEST)
+    plan = plans.make_plan(REQUEST)
     stages = {name: column.copy() for name, column in plan.sample.columns.items()}
     stages["width"][1, 2] = 0  # a network that cannot be built
-    runs.write_plan(folder, replace(plan, sample=replace(plan.sample, columns=stages)))
+    plans.write_plan(folder, replace(plan, sample=replace(plan.sample, columns=stages)))
     with started(folder, 3) as process:
         out, err = process.communicate(timeout=300)
     assert process.returncode == 1
@@ -317,7 +332,7 @@ def test_a_model_that_fails_is_recorded_and_tried_again(undisturbed: Path, tmp_p
         assert archive.read("resnet", "status").tolist() == [0, 2, 0]
         assert np.isnan(archive.read("resnet", "error")).tolist() == [False, True, False]
 
-    runs.write_plan(folder, plan)
+    plans.write_plan(folder, plan)
     assert "3 of 3 resnet models done; 1 trained now" in generate(folder, 3)
 
 
@@ -338,7 +353,7 @@ def test_a_full_disk_stops_a_run_that_goes_on_once_there_is_room(small_disk: Pat
 
 def test_removed_results_are_trained_again(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    runs.write_plan(folder, runs.read_plan(undisturbed))
+    plans.write_plan(folder, plans.read_plan(undisturbed))
     (folder / "results").rmdir()
     generate(folder, 3)
     assert_same_archive(undisturbed, folder)
@@ -348,17 +363,18 @@ def test_a_worker_that_is_killed_costs_no_model(longer: Path, tmp_path: Path) ->
     folder = tmp_path / "run"
     with started(folder, 16, "--workers", "1") as process:
         wait_for_another_result(process, folder)
-        kill_worker(process, 0)
+        kill_worker(process, folder)
         _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert_same_archive(longer, folder)
 
 
-def test_a_model_that_kills_its_worker_is_recorded_as_failed(tmp_path: Path) -> None:
+def test_a_model_that_kills_its_worker_each_time_is_recorded_as_failed(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    once = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    with started(folder, 1, "--workers", "1", "--epochs", "3000", **once) as process:
-        kill_worker(process, 8)
+    with started(folder, 1, "--workers", "1", "--epochs", "3000") as process:
+        killed: set[int] = set()
+        while len(killed) < 3:
+            killed.add(kill_worker(process, folder, killed))
         out, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "0 of 1 resnet models done; 1 trained now, of which 0 diverged and 1 failed" in out
@@ -366,24 +382,39 @@ def test_a_model_that_kills_its_worker_is_recorded_as_failed(tmp_path: Path) -> 
     assert "Traceback" not in err
 
 
-def kill_worker(process: "subprocess.Popen[str]", after: int) -> None:
-    """Kill the process that trains, once it has used the processor for so many seconds."""
+def kill_worker(process: "subprocess.Popen[str]", folder: Path, killed: Set[int] = frozenset()) -> int:
+    """Kill another process that is at work on a model, and return its number."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        listing = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,cputimes=,args=", "-g", str(process.pid)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for line in listing.stdout.splitlines():
-            pid, seconds, command = line.split(maxsplit=2)
-            if "spawn_main" in command and int(seconds) >= after:
-                os.kill(int(pid), signal.SIGKILL)
-                return
+        for written, _ in runs.signs(folder).values():
+            sign = runs.sign_of(written)
+            if sign.get("model") and sign["pid"] not in killed:
+                os.kill(sign["pid"], signal.SIGKILL)
+                return int(sign["pid"])
         assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise AssertionError("no worker was seen at work")
+
+
+def test_workers_are_jobs_of_slurm(undisturbed: Path, tmp_path: Path) -> None:
+    """Submit real jobs to a batch system that starts each at once, and keeps its directives."""
+    (tmp_path / "bin").mkdir()
+    for name, text in {
+        "sbatch": f'cp "$1" {tmp_path}/job; bash {tmp_path}/job > {tmp_path}/log 2>&1 & echo Submitted batch job $!',
+        "scancel": 'kill "$1"',
+    }.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    settings = {"CORES": "1", "PROCESSES": "1", "MEMORY": "4GB", "INTERFACE": "lo", "LOCAL_DIRECTORY": str(tmp_path)}
+    environment = {f"DASK_JOBQUEUE__SLURM__{name}": value for name, value in settings.items()}
+    environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    options = ["--slurm", "--workers", "1", "--slurm-directive=--gres=gpu:1"]
+    with started(tmp_path / "run", 3, *options, **environment) as process:
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "3 of 3 resnet models done; 3 trained now" in out
+    assert "#SBATCH --gres=gpu:1" in (tmp_path / "job").read_text()
+    assert_same_archive(undisturbed, tmp_path / "run")
 
 
 def test_two_commands_do_not_train_one_run(undisturbed: Path) -> None:
@@ -413,26 +444,39 @@ def test_an_interrupt_is_answered_with_one_line(tmp_path: Path) -> None:
 
 def test_status_counts_what_is_there(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    plan = runs.make_plan(REQUEST)
-    runs.write_plan(folder, plan)
+    plan = plans.make_plan(REQUEST)
+    plans.write_plan(folder, plan)
     now = status.read(folder)
     assert asdict(now) == {
-        "space": "resnet", "dataset": "digits", "models": 3, "finished": 0, "diverged": 0, "failed": 0, "damaged": 0,
-        "models_per_hour": None, "best_error": None,
+        "population": "resnet", "dataset": "digits", "models": 3, "finished": 0, "diverged": 0, "failed": 0,
+        "damaged": 0, "running": 0, "models_per_hour": None, "hours_left": None, "best_error": None,
+        "cost_share": None,
     }  # fmt: skip
     assert now.remaining == 3
-    for i, model in enumerate(plan.ids[:2]):
-        path = runs.result_path(folder, model)
-        path.write_bytes(runs.result_path(undisturbed, model).read_bytes())
-        os.utime(path, (1_000_000 + 36 * i, 1_000_000 + 36 * i))
+    macs = plan.sample.complexity.macs
+    for model, seconds in zip(plan.ids[:2], (30.0, 42.0), strict=True):
+        result = json.loads(runs.result_path(undisturbed, model).read_text())
+        runs.result_path(folder, model).write_text(json.dumps(result | {"seconds": seconds}))
     now = status.read(folder)
     assert (now.finished, now.remaining, now.models_per_hour) == (2, 1, 100.0)
+    assert now.hours_left == pytest.approx(macs[2] / macs[:2].mean() / 100)
+    assert now.cost_share == pytest.approx(macs[:2].mean() / macs.mean())
     found = results(folder)
     assert now.best_error == min(min(result["test_error"]) for result in found.values())
 
+    # Two processes at work, one that waits, one that was killed long ago, and one that writes at this moment.
+    (folder / "workers").mkdir()
+    for name, model in (("a", plan.ids[2]), ("b", plan.ids[2]), ("idle", None), ("dead", plan.ids[2])):
+        (folder / "workers" / f"{name}.json").write_text(json.dumps({"worker": "tcp://x", "model": model}))
+    os.utime(folder / "workers" / "dead.json", (1_000_000, 1_000_000))
+    (folder / "workers" / "torn.json").write_text('{"worker": "tcp:')
+    now = status.read(folder)
+    assert (now.running, now.models_per_hour) == (2, 200.0)
+    assert now.hours_left == pytest.approx(macs[2] / macs[:2].mean() / 200)
+
 
 def test_an_archive_says_what_the_runs_say(undisturbed: Path, tmp_path: Path) -> None:
-    plan = runs.read_plan(undisturbed)
+    plan = plans.read_plan(undisturbed)
     pack([undisturbed], tmp_path / "a.h5", title="A title", source="a test", license="CC0")
     found = results(undisturbed)
     with Archive(tmp_path / "a.h5") as archive:
@@ -468,10 +512,10 @@ def test_the_same_runs_give_the_same_bytes(undisturbed: Path, tmp_path: Path) ->
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
-def copy_run(folder: Path, request: runs.Request, source: Path) -> Path:
+def copy_run(folder: Path, request: plans.Request, source: Path) -> Path:
     """Make a run with the results of another under its own ids, to pack without training again."""
-    plan = runs.make_plan(request)
-    runs.write_plan(folder, plan)
+    plan = plans.make_plan(request)
+    plans.write_plan(folder, plan)
     texts = list(results(source).values())
     for i, model in enumerate(plan.ids):
         runs.result_path(folder, model).write_text(json.dumps({**texts[i % len(texts)], "id": model}))
@@ -486,7 +530,7 @@ def test_runs_of_one_space_become_one_population(undisturbed: Path, tmp_path: Pa
     assert counts == {"resnet": (5, 5), "vanilla": (3, 3)}
     with Archive(tmp_path / "a.h5") as archive:
         assert archive.names == ["resnet", "vanilla"]
-        assert archive.read("resnet", "id").tolist() == runs.read_plan(first).ids + runs.read_plan(second).ids
+        assert archive.read("resnet", "id").tolist() == plans.read_plan(first).ids + plans.read_plan(second).ids
         assert json.loads(archive.group_attrs("resnet")["run_seeds"]) == [3, 8]
 
 
@@ -503,7 +547,7 @@ def test_runs_that_do_not_go_together_are_refused(undisturbed: Path, tmp_path: P
     with pytest.raises(EdfkitError, match=r"the id .* stands for 2 models"):
         pack([first, twin], tmp_path / "a.h5", source="test", license="none")
     empty = tmp_path / "empty"
-    runs.write_plan(empty, runs.make_plan(REQUEST))
+    plans.write_plan(empty, plans.make_plan(REQUEST))
     with pytest.raises(EdfkitError, match="has no finished model yet"):
         pack([empty], tmp_path / "a.h5", source="test", license="none")
     assert not (tmp_path / "a.h5").exists()
@@ -537,32 +581,33 @@ def test_a_plan_of_any_kind_of_space_is_read_as_it_was_written(tmp_path: Path, n
     files = {"pruned": CELLS, "one": NETWORK}
     space = spaces.load(defined(tmp_path, name, files[name])) if name in files else spaces.find(name)
     request = replace(REQUEST, space=space, models=min(4, space.size), bounds={}, replacement=replacement)
-    plan = runs.open_run(tmp_path / "run", request)
-    again = runs.read_plan(tmp_path / "run")
+    plan = plans.open_run(tmp_path / "run", request)
+    again = plans.read_plan(tmp_path / "run")
     assert again.request.as_dict() == plan.request.as_dict()
     assert again.ids == plan.ids
     np.testing.assert_equal(again.sample.columns, plan.sample.columns)
     assert {key: value.dtype.kind for key, value in again.sample.columns.items()} == {
         key: value.dtype.kind for key, value in plan.sample.columns.items()
     }
-    assert runs.open_run(tmp_path / "run", request).ids == plan.ids
+    assert plans.open_run(tmp_path / "run", request).ids == plan.ids
 
 
 def test_a_run_is_gone_on_with_only_by_the_space_that_it_was_begun_with(tmp_path: Path) -> None:
     space = spaces.load(defined(tmp_path, "mine", CELLS))
-    runs.open_run(tmp_path / "run", replace(REQUEST, space=space, bounds={}))
+    plans.open_run(tmp_path / "run", replace(REQUEST, space=space, bounds={}))
     wider = spaces.load(defined(tmp_path, "mine", CELLS.replace("4, 8, 2", "8, 16, 2")))
     with pytest.raises(EdfkitError, match=r"was begun with width \[4, 8\] and not \[8, 16\]; repeat its settings"):
-        runs.open_run(tmp_path / "run", replace(REQUEST, space=wider, bounds={}))
+        plans.open_run(tmp_path / "run", replace(REQUEST, space=wider, bounds={}))
     built = spaces.load(defined(tmp_path, "mine", CELLS + "unused_nodes = true"))
     with pytest.raises(EdfkitError, match="was begun with unused_nodes None and not True"):
-        runs.open_run(tmp_path / "run", replace(REQUEST, space=built, bounds={}))
-    ids = [set(runs.make_plan(replace(REQUEST, space=kind, bounds={})).ids) for kind in (space, wider, built)]
+        plans.open_run(tmp_path / "run", replace(REQUEST, space=built, bounds={}))
+    ids = [set(plans.make_plan(replace(REQUEST, space=kind, bounds={})).ids) for kind in (space, wider, built)]
     assert not ids[0] & ids[2]  # what is built differs, and so does the network
 
 
 def train(*arguments: object, folder: Path) -> None:
-    subprocess.run([EDFKIT, "generate", *map(str, arguments), "--out", folder], check=True, capture_output=True)
+    command = [str(EDFKIT), "generate", *map(str, arguments), "--out", str(folder), "--scheduler", *ADDRESS]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_networks_of_cells_are_trained_packed_and_counted(tmp_path: Path) -> None:
@@ -574,7 +619,7 @@ def test_networks_of_cells_are_trained_packed_and_counted(tmp_path: Path) -> Non
     with Archive(tmp_path / "c.h5") as archive:
         archive.validate()
         for name, folder in (("darts", "a"), ("mine", "b")):
-            columns = runs.read_plan(tmp_path / folder).sample.columns
+            columns = plans.read_plan(tmp_path / folder).sample.columns
             for column, values in columns.items():
                 np.testing.assert_array_equal(archive.read(name, column), values)
             assert check_complexity(archive, name).agreeing == archive.models(name)
@@ -586,7 +631,7 @@ def test_networks_of_cells_are_trained_packed_and_counted(tmp_path: Path) -> Non
 
 def test_one_network_is_trained_with_many_seeds(tmp_path: Path) -> None:
     train("--network", defined(tmp_path, "one", NETWORK), "--models", 3, "--epochs", 1, folder=tmp_path / "run")
-    plan = runs.read_plan(tmp_path / "run")
+    plan = plans.read_plan(tmp_path / "run")
     assert len(set(plan.ids)) == len(set(plan.seeds.tolist())) == 3
     assert plan.sample.columns["depth"].tolist() == [[1, 2]] * 3
     assert len({tuple(result["train_loss"]) for result in results(tmp_path / "run").values()}) == 3
@@ -596,12 +641,12 @@ def test_the_best_network_of_an_archive_is_trained_by_the_enhanced_recipe(undist
     pack([undisturbed], tmp_path / "a.h5", source="test", license="none")
     options = ["--best-of", tmp_path / "a.h5", "--recipe", "enhanced", "--epochs", 2]
     train("resnet", *options, folder=tmp_path / "run")
-    plan = runs.read_plan(tmp_path / "run")
+    plan = plans.read_plan(tmp_path / "run")
     found = results(undisturbed)
-    errors = [min(found[model]["test_error"]) for model in runs.read_plan(undisturbed).ids]
+    errors = [min(found[model]["test_error"]) for model in plans.read_plan(undisturbed).ids]
     best = int(np.argmin(errors))
     assert plan.request.space.name == "best-of-resnet"
-    whole = runs.read_plan(undisturbed).sample
+    whole = plans.read_plan(undisturbed).sample
     assert {name: column[0].tolist() for name, column in plan.sample.columns.items()} == {
         name: column[best].tolist() for name, column in whole.columns.items()
     }
@@ -613,13 +658,13 @@ def test_the_best_network_of_an_archive_is_trained_by_the_enhanced_recipe(undist
 def test_drop_path_without_shortcuts_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     request = replace(REQUEST, space=spaces.find("vanilla"), recipe=replace(REQUEST.recipe, drop_path=0.2))
     with pytest.raises(EdfkitError, match=r"The blocks of vanilla have no shortcut, .* give --drop-path 0"):
-        runs.open_run(tmp_path / "run", request)
+        plans.open_run(tmp_path / "run", request)
     assert not (tmp_path / "run").exists()
 
 
 def test_spaces_sampled_under_one_seed_share_no_configuration_pairs() -> None:
     resnet, vanilla = (
-        runs.make_plan(replace(REQUEST, space=spaces.find(name), models=200)).sample for name in ("resnet", "vanilla")
+        plans.make_plan(replace(REQUEST, space=spaces.find(name), models=200)).sample for name in ("resnet", "vanilla")
     )
     same = np.all([(resnet.columns[name] == vanilla.columns[name]).all(1) for name in resnet.columns], axis=0)
     assert same.mean() < 0.1

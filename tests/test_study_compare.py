@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import astuple, replace
 from itertools import pairwise
 from typing import Any
 
@@ -83,28 +84,33 @@ def test_every_field_of_a_pair_is_that_of_the_array_functions(digits: Source, by
         digits, names, given=by, permutations=50, seed=3, confidence=0.9, best_share=0.2, diverged="censor"
     )
     selected = select(digits, names, given=by, diverged="censor")
-    assert result.selection.to_dict() == selected.to_dict()
-    a, b = selected.populations
-    errors, weights = (a.errors, b.errors), (a.weights, b.weights)
+    a, b = (member.counted() for member in selected.populations)
+    assert result.selection.to_dict() == replace(selected, populations=[a, b]).to_dict()
+    for ours, models in zip(result.selection.populations, selected.populations, strict=True):
+        for one, other in zip(astuple(ours)[1:6], astuple(models)[1:6], strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert ours.summary.mean == pytest.approx(models.summary.mean, rel=1e-12)
+    errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
+    counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
     bins = [np.zeros(len(one.errors), np.intp) if one.bins is None else one.bins for one in (a, b)]
     (pair,) = result.pairs
-    assert pair.test == ks(*errors, *weights)
-    assert pair.prob_a_better == prob_better(*errors, *weights)
+    assert pair.test == ks(*errors, *weights, **counts)
+    assert pair.prob_a_better == prob_better(*errors, *shares)
     assert pair.verdict == verdict(names[0], names[1], pair.test, pair.prob_a_better, a.summary, b.summary, by)
-    assert pair.crossings == crossings(*errors, *weights)
+    assert pair.crossings == crossings(*errors, *shares)
     assert pair.difference is not None
-    assert pair.difference.to_dict() == difference_band(*errors, *weights, confidence=0.9).to_dict()
-    assert pair.tail == tail(*errors, 0.2, *weights, confidence=0.9)
-    assert pair.permutation == permutation_test(*errors, *bins, trials=50, rng=np.random.default_rng(3))
+    assert pair.difference.to_dict() == difference_band(*errors, *weights, confidence=0.9, **counts).to_dict()
+    assert pair.tail == tail(*errors, 0.2, *weights, confidence=0.9, **counts)
+    assert pair.permutation == permutation_test(*errors, *bins, trials=50, rng=np.random.default_rng(3), **counts)
     assert pair.p_holm == pair.permutation.p_value
     assert result.seed == 3
     if by == "none":
         assert pair.mix is None
     else:
         assert pair.mix is not None
-        assert pair.mix.to_dict() == decompose(errors[0], bins[0], errors[1], bins[1]).to_dict()
+        assert pair.mix.to_dict() == decompose(errors[0], bins[0], errors[1], bins[1], **counts).to_dict()
     assert [one.to_dict() for one in result.bands] == [
-        edf_band(one.errors, one.weights, confidence=0.9).to_dict() for one in (a, b)
+        edf_band(one.errors, one.weights, confidence=0.9, counts=one.counts).to_dict() for one in (a, b)
     ]
 
 
@@ -285,6 +291,15 @@ def test_a_setting_that_shows_nothing_names_nobody() -> None:
     settings_ = sensitivity(same, "a", "b", bins=[1, 2])
     assert {one.given for one in settings_} == {"params", "flops"}
     assert all(one.ks == 0 and one.p_value == 1 and one.better is None for one in settings_)
+    # One is wider, but neither tends to be better: whoever comes first, round-off does not say so.
+    wide = {"error": np.repeat([10.0, 30.0, 50.0], [400, 10, 400]), "params": np.arange(810)}
+    narrow = {"error": np.repeat([10.0, 30.0, 50.0], [10, 790, 10]), "params": np.arange(810)}
+    crossing = InMemory({"wide": wide, "narrow": narrow})
+    for names in (("wide", "narrow"), ("narrow", "wide")):
+        (one, *_) = sensitivity(crossing, *names, given=["params"], bins=[1])
+        assert (one.p_value or 0) < 1e-9
+        assert one.prob_a_better == pytest.approx(0.5, abs=1e-12)
+        assert one.better is None
     worse = sensitivity(three(size=400), "c", "a", given=["params"], bins=[1])
     assert [one.better for one in worse] == ["a"] * 3
 
@@ -301,6 +316,14 @@ def test_a_comparison_brings_its_sensitivity() -> None:
 def test_sensitivity_is_about_two(names: list[str]) -> None:
     with pytest.raises(EdfkitError, match=f"two.*{len(names)}|{len(names)}.*two"):
         compare_populations(three(), names, sensitive=True)
+
+
+def test_sensitivity_to_a_complexity_of_which_nothing_is_shared_has_no_results() -> None:
+    one = {"error": [1.0, 2.0], "params": [1, 9], "flops": [1, 9]}
+    source = InMemory({"a": one, "b": one | {"flops": [4, 6]}})  # where a has none
+    result = compare_populations(source, ["a", "b"], sensitive=True)
+    assert [setting.range for setting in result.settings[::12]] == [(1, 9), (4, 6)]
+    assert all(setting.ks is None for setting in result.settings)
 
 
 def test_sensitivity_passes_policies_on() -> None:

@@ -1,22 +1,29 @@
 """Comparisons counted part by part against those in memory."""
 
+import io
 import json
 import subprocess
 import sys
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edfkit import EdfkitError, table, text
 from edfkit.archive import Archive, write
+from edfkit.cli import main
 from edfkit.compare import KS, Summary
 from edfkit.datasets import BUNDLED
 from edfkit.plot import edf_figure
 from edfkit.result import Result
 from edfkit.schema import REQUIRED_ATTRS, STATUS, VARIABLES
-from edfkit.study.compare import Comparison, Pair, compare_populations
+from edfkit.study.compare import SENSITIVE_BINS, SENSITIVE_TO, Comparison, Pair, Setting, compare_populations
 from edfkit.study.stream import stream_populations
 
 DIGITS = BUNDLED["digits"]
@@ -25,15 +32,15 @@ FINISHED, DIVERGED, FAILED = range(len(STATUS))
 
 
 def assert_same(one: Any, other: Any, path: str = "") -> None:
-    """Check that results are equal: numbers to 1e-12, all else exactly."""
-    if isinstance(one, Result | Comparison | Pair | KS | Summary):
+    """Check that results are equal, to the last bit."""
+    if isinstance(one, Result | Comparison | Pair | Setting | KS | Summary):
         one, other = vars(one), vars(other)
     if isinstance(one, dict):
         assert list(one) == list(other), path
         for key in one:
             assert_same(one[key], other[key], f"{path}.{key}")
     elif isinstance(one, np.ndarray | float):
-        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12, err_msg=path)
+        np.testing.assert_array_equal(one, other, err_msg=path)
     elif isinstance(one, list | tuple):
         assert len(one) == len(other), path
         for i, pair in enumerate(zip(one, other, strict=True)):
@@ -50,7 +57,7 @@ def assert_streams_as_in_memory(path: Path, names: list[str], **options: Any) ->
         assert_same(getattr(streamed, key), getattr(whole, key), key)
     for one, other in zip(streamed.selection.populations, whole.selection.populations, strict=True):
         assert_same(one.summary, other.summary, "summary")
-    assert_same(streamed.to_dict(), whole.to_dict())
+    assert json.dumps(streamed.to_dict()) == json.dumps(whole.to_dict())
     assert list(text.comparison(streamed)) == list(text.comparison(whole))
     return streamed
 
@@ -65,14 +72,23 @@ def written(path: Path, seed: int, names: str = "abc", images: int = 200, models
         status = np.append(rng.choice(3, size - 2, p=(0.8, 0.12, 0.08)), [0, 0]).astype(np.int8)
         missed = rng.binomial(images, 0.1 + 200 / params + 0.02 * rng.random())
         error = np.where(status == FAILED, np.nan, np.where(status == DIVERGED, 90.0, missed * 100 / images))
-        unknown = {v: np.full(size, np.nan) for v, spec in VARIABLES.items() if spec.required}
-        columns[name] = unknown | {
-            "id": np.arange(size).astype(str),
+        columns[name] = {
             "error": error,
             "error_final": np.minimum(100, error + 0.5),
             "params": params,
+            "flops": 100 * params + rng.integers(0, 90_000, size),
             "status": status,
         }
+    return archived(path, columns)
+
+
+def archived(path: Path, populations: dict[str, dict[str, Any]]) -> Path:
+    """Write populations of which some variables are known."""
+    columns = {}
+    for name, known in populations.items():
+        size = len(known["error"])
+        unknown = {v: np.full(size, np.nan) for v, spec in VARIABLES.items() if spec.required}
+        columns[name] = unknown | {"id": np.arange(size).astype(str)} | known
     write(path, columns, dict.fromkeys(REQUIRED_ATTRS, "test") | {"recipe": "{}"})
     return path
 
@@ -84,6 +100,10 @@ def written(path: Path, seed: int, names: str = "abc", images: int = 200, models
         {"given": "none", "permutations": 30},
         {"given": "flops", "bins": 5, "range": (2e6, 6e6), "permutations": 50, "seed": 4},
         {"error": "final", "diverged": "censor", "area_to": 20.0, "confidence": 0.8, "best_share": 0.3},
+        {"sensitive": True},
+        {"sensitive": True, "given": "none", "diverged": "censor"},
+        {"sensitive": True, "given": "macs", "error": "final", "diverged": "drop"},
+        {"sensitive": True, "range": (10_000.0, 200_000.0), "bins": 3},
     ],
     ids=str,
 )
@@ -114,6 +134,90 @@ def test_random_populations_give_the_same_in_every_field(tmp_path: Path, seed: i
     assert all(one.left_out.get("failed") for one in result.selection.populations)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_other_settings_of_random_populations_are_the_same(tmp_path: Path, seed: int) -> None:
+    options: dict[str, Any] = {"error": ["best", "final"][seed % 2], "diverged": ["keep", "drop", "censor"][seed % 3]}
+    path = written(tmp_path / "x.h5", seed, "ab", models=[60, 1_000][seed % 2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "_AT_ONCE", 37)
+        result = assert_streams_as_in_memory(path, ["B", "a"], sensitive=True, bins=2, **options)
+    assert [(one.given, one.bins) for one in result.settings] == list(product(SENSITIVE_TO, [*SENSITIVE_BINS] * 3))
+    empty = sum(one.ks is None for one in result.settings)
+    assert empty < 24
+    assert empty == 0 or seed % 2 == 0
+    assert all((one.better is None) == (one.p_value is None or one.p_value >= 0.05) for one in result.settings)
+
+
+@st.composite
+def populations(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
+    """Populations of few sizes and errors, so that models are on edges and ends of bins, and many bins are empty."""
+    found = {}
+    for name in "ab":
+        size = draw(st.integers(1, 40))
+        sizes = st.integers(0, 12).map(lambda i: 10 * i) | st.integers(0, 120)
+        columns = {
+            variable: np.array(draw(st.lists(of, min_size=size, max_size=size)))
+            for variable, of in (
+                ("error", st.integers(0, 16).map(lambda i: 100 * i / 16)),
+                ("params", sizes),
+                ("flops", sizes),
+                ("status", st.sampled_from([FINISHED, FINISHED, FINISHED, DIVERGED, FAILED])),
+            )
+        }
+        copies = draw(st.sampled_from([1, 1, 1, 40]))
+        found[name] = {variable: np.tile(values, copies) for variable, values in columns.items()}
+        found[name]["error"] = np.where(found[name]["status"] == FAILED, np.nan, found[name]["error"])
+    return found
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    populations(),
+    st.sampled_from(["params", "flops", "none"]),
+    st.sampled_from(["keep", "drop", "censor"]),
+    st.sampled_from([[], ["--json"]]),
+)
+def test_the_command_prints_the_same_for_any_populations(some: Any, by: str, diverged: str, form: list[str]) -> None:
+    assert_prints_the_same(some, by, diverged, form)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=100)
+@given(
+    populations(),
+    st.sampled_from(["params", "flops", "none"]),
+    st.sampled_from(["keep", "drop", "censor"]),
+    st.sampled_from([[], ["--json"]]),
+)
+def test_the_command_prints_the_same_for_many_populations(some: Any, by: str, diverged: str, form: list[str]) -> None:
+    assert_prints_the_same(some, by, diverged, form)
+
+
+def assert_prints_the_same(some: Any, by: str, diverged: str, form: list[str]) -> None:
+    """Check what the command prints of two populations, or that it refuses both ways."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        path = archived(Path(folder) / "x.h5", some)
+        patch.setattr(table, "_AT_ONCE", 7)
+        options = ["compare", "b", "a", "--archive", path, "--given", by, "--diverged", diverged, "--sensitivity"]
+        whole, streamed = (command(patch, *options, *form, *more) for more in ([], ["--stream"]))
+        assert streamed[:2] == whole[:2]
+        if whole[0]:
+            assert streamed[2].startswith("edfkit: ")
+            assert streamed[2].count("\n") == 1
+        elif form:
+            assert len(json.loads(whole[1])["sensitivity"]) == 24
+
+
+def command(patch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str, str]:
+    """Run the command line here, and return its status and what it printed."""
+    patch.setattr(sys, "argv", ["edfkit", *map(str, arguments)])
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as caught:
+        main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, out.getvalue(), err.getvalue()
+
+
 def test_one_population_streams_too(tmp_path: Path) -> None:
     result = assert_streams_as_in_memory(written(tmp_path / "x.h5", 9), ["b"])
     assert (result.pairs, len(result.bands)) == ([], 1)
@@ -140,12 +244,18 @@ def test_a_stream_names_a_population_once() -> None:
 def test_the_command_streams_here_and_on_a_cluster() -> None:
     from distributed import LocalCluster
 
-    command = [EDFKIT, "compare", "resnet", "vanilla", "--archive", DIGITS, "--json"]
-    here = subprocess.run([*command, "--stream"], capture_output=True, check=True, text=True).stdout
+    compare = [EDFKIT, "compare", "resnet", "vanilla", "--archive", DIGITS, "--sensitivity"]
+
+    def printed(*options: str) -> str:
+        return subprocess.run([*compare, *options], capture_output=True, check=True, text=True).stdout
+
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
-        there = [*command, "--scheduler", cluster.scheduler_address]
-        assert subprocess.run(there, capture_output=True, check=True, text=True).stdout == here
-    assert json.loads(here)["pairs"][0]["tail"]["q"] == 0.05
+        for form in ([], ["--json"]):
+            in_memory = printed(*form)
+            assert printed(*form, "--stream") == in_memory
+            assert printed(*form, "--scheduler", cluster.scheduler_address) == in_memory
+    document = json.loads(in_memory)
+    assert (document["pairs"][0]["tail"]["q"], len(document["sensitivity"])) == (0.05, 24)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +267,31 @@ def test_the_command_streams_here_and_on_a_cluster() -> None:
         ({"given": "none", "bins": 2}, "Bins and range belong to a complexity"),
         ({"given": "none", "range": (1.0, 2.0)}, "Bins and range belong to a complexity"),
         ({"error": "3"}, "a stream has best and final only"),
+        ({"sensitive": True, "bins": 0}, "a number from 1 to"),
     ],
 )
 def test_what_cannot_be_streamed_is_refused(options: Any, message: str) -> None:
     with pytest.raises(EdfkitError, match=message):
         stream_populations(DIGITS, ["resnet", "vanilla"], **options)
+
+
+def test_other_settings_that_cannot_be_streamed_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.h5", 3)
+    for names in (["a"], ["a", "b", "c"]):
+        with pytest.raises(EdfkitError, match=f"about two populations and {len(names)} were named"):
+            stream_populations(path, names, sensitive=True)
+    one = {"error": np.ones(4), "params": np.arange(4), "flops": np.arange(4.0), "status": np.zeros(4, np.int8)}
+    unknown = archived(tmp_path / "unknown.h5", {"a": one, "b": one | {"flops": np.array([1, np.nan, np.nan, 4])}})
+    with pytest.raises(EdfkitError, match="The flops of 2 of the 4 b models are not known; compare given another"):
+        stream_populations(unknown, ["a", "b"], sensitive=True, bins=1)
+    # Where all have one size, one bin can hold it, but not five.
+    same = archived(tmp_path / "same.h5", {"a": one | {"params": np.full(4, 7)}, "b": one | {"params": np.full(4, 7)}})
+    assert stream_populations(same, ["a", "b"]).settings == []
+    for study in (stream_populations, in_memory):
+        with pytest.raises(EdfkitError, match="range: 7 to 7 was given, but a range must start below its end"):
+            study(same, ["a", "b"], sensitive=True)
+
+
+def in_memory(path: Path, names: list[str], **options: Any) -> Comparison:
+    with Archive(path) as archive:
+        return compare_populations(archive, names, **options)

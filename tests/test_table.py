@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import strategies as shared
 from dask.distributed import LocalCluster
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -23,16 +23,19 @@ from edfkit.archive import Archive, write
 from edfkit.compare import prob_better, summarize
 from edfkit.complexity import bin_index, complexity_weights, default_bins
 from edfkit.edf import Floats, area, edf, effective_size, mean, quantiles
-from edfkit.schema import REQUIRED_ATTRS, STATUS, VARIABLES
+from edfkit.schema import REQUIRED_ATTRS, STATUS, VARIABLES, check_values
+from edfkit.study.compare import ways
 from edfkit.study.selection import select
 from edfkit.table import (
     Table,
     Terms,
     choose_bins,
-    complexity_extent,
+    complexity_extents,
     tabulate,
     tabulate_archive,
+    tabulate_at_once,
     tabulate_populations,
+    tabulate_ways,
 )
 
 FINISHED, DIVERGED, FAILED = range(len(STATUS))
@@ -267,6 +270,30 @@ def test_fine_bins_part_models_as_each_number_of_bins_does(lo: float, width: flo
         assert same(fine.binned(bins), tabulate(errors, status, complexity, Terms("params", (lo, hi), bins)))
 
 
+@settings(deadline=None)
+@given(
+    st.floats(-1e6, 1e6),
+    st.floats(1e-3, 1e7),
+    st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    st.integers(0, 10**9),
+    st.sampled_from(["keep", "drop", "censor"]),
+)
+def test_fine_bins_part_models_as_each_way_does(
+    lo: float, width: float, at: list[float], seed: int, diverged: str
+) -> None:
+    hi = lo + width
+    every = tuple(ways((lo, hi)))
+    ends = np.concatenate([np.linspace(*span, bins + 1) for bins, span in every])
+    on_and_beside = np.concatenate([ends, np.nextafter(ends, -np.inf), np.nextafter(ends, np.inf)])
+    complexity = np.concatenate([on_and_beside, lo + width * np.array(at), [lo - width, hi + width]])
+    rng = np.random.default_rng(seed)
+    errors, status = rng.integers(0, 5, complexity.size) * 25.0, rng.choice(3, complexity.size, p=[0.6, 0.3, 0.1])
+    fine = tabulate(errors, status, complexity, Terms("params", (lo, hi), None, "best", diverged, every))
+    for bins, span in every:
+        once = tabulate(errors, status, complexity, Terms("params", span, bins, diverged=diverged))
+        assert same(fine.binned(bins, span), once)
+
+
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.booleans())
 def test_places_are_those_of_a_search(errors: list[float], crowd: bool) -> None:
     points = np.array(errors)
@@ -276,15 +303,14 @@ def test_places_are_those_of_a_search(errors: list[float], crowd: bool) -> None:
     assert table._last_step(steps, points).tolist() == np.unique(points, return_inverse=True)[1].tolist()
 
 
-@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=300), st.booleans(), st.integers(1, 3))
-def test_errors_on_the_usual_grid_are_placed_as_others(missed: list[int], off: bool, columns: int) -> None:
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=300), st.booleans())
+def test_errors_on_the_usual_grid_are_placed_as_others(missed: list[int], off: bool) -> None:
     percent = np.tile(np.array(missed) * 100 / 10_000, -(-20_000 // len(missed)))
     if off:
         percent[-1] = np.nextafter(50.0, 0)
-    steps, place = table._places(percent, columns)
-    assert steps[place].tolist() == percent.tolist()
-    assert np.all(np.diff(steps) > 0)
-    assert (steps.size == 10_001) == (not off and 10_001 * columns <= 2 * percent.size)
+    steps, place = table._places(percent)
+    assert steps.tolist() == np.unique(percent).tolist()
+    assert place.tolist() == np.unique(percent, return_inverse=True)[1].tolist()
     counted = tabulate(percent, np.zeros(percent.size))
     values, counts = np.unique(percent, return_counts=True)
     assert (counted.values.tolist(), counted.counts[:, 0].tolist()) == (values.tolist(), counts.tolist())
@@ -332,19 +358,65 @@ def test_refuses_terms_and_tables_that_do_not_fit() -> None:
     for wrong in ({"given": "params"}, {"range": (0.0, 1.0)}, {"bins": 2}):
         with refused("set them together"):
             Terms(**wrong)
+    with refused("there is none: set a range too"):
+        Terms(ways=((2, (0.0, 1.0)),))
+    for bins, ways_ in ((3, ((2, (0.0, 1.0)),)), (None, ((2, (0.0, 1.5)),)), (None, ((2, (-1.0, 1.0)),))):
+        with refused("ways inside the range"):
+            Terms("params", (0.0, 1.0), bins, ways=ways_)
     a = tabulate([1.0, 2.0], [0, 0], [0.0, 1.0], Terms("params", (0.0, 1.0)))
     b = tabulate([1.0, 2.0], [0, 0], [0.0, 1.0], Terms("params", (0.0, 1.0), 2))
     with refused("do not add up"):
         a + b
     with refused("choose one with binned"):
         a.to_sample()
-    for counted, bins in ((a, 11), (b, 3)):
-        with refused(f"{bins} bins were asked for"):
+    for counted, bins, have in ((a, 11, "10 other ways are open"), (b, 3, "they were counted in 2")):
+        with refused(f"{bins} bins were asked for .* {have}:"):
             counted.binned(bins)
     with refused("a population has no model in 0.3333333333 to 0.6666666667: use fewer bins"):
         a.binned(3).to_sample()
     with refused("has no models, .*'failed': 1"):
         tabulate([NAN], [FAILED]).to_sample()
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_models_are_counted_at_once_as_one_by_one(two: Path) -> None:
+    several = [
+        Terms(diverged="drop"),
+        Terms("params", (50_000.0, 700_000.0), 7, diverged="drop"),
+        Terms("params", (50_000.0, 700_000.0), diverged="drop"),
+        Terms("params", (1.0, 2.0), 3, diverged="drop"),
+    ]
+    with Archive(two) as opened:
+        for counted, terms in zip(tabulate_at_once(opened, "a", several), several, strict=True):
+            assert same(counted, tabulate_archive(two, "a", terms))
+        assert opened.models("a") == 3_333  # still open
+    for others in ([], [Terms(), Terms(error="final")], [Terms(), Terms(diverged="drop")]):
+        with refused("read once for all of them"):
+            tabulate_at_once(two, "a", others)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_other_ways_are_read_no_more_often(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, ...]] = []
+    chunks = Archive.chunks
+
+    def noted(self: Archive, name: str, variables: Any, *rest: Any) -> Any:
+        read.append((name, *variables))
+        return chunks(self, name, variables, *rest)
+
+    monkeypatch.setattr(Archive, "chunks", noted)
+    tables, others = tabulate_ways(two, ["a", "B"], {"params": ways}, bins=4)
+    assert read == [(name, "params", "status") for name in "ab"] + [
+        (name, "error", "status", "params") for name in "ab"
+    ]
+    plain = tabulate_populations(two, ["a", "b"], bins=4)
+    assert all(same(tables[name], plain[name]) for name in "ab")
+    (both,) = others.values()
+    assert list(others) == ["params"]
+    for name in "ab":
+        for bins, span in ways(tables[name].terms.range or (0.0, 0.0)):
+            once = tabulate_archive(two, name, Terms("params", span, bins))
+            assert same(both[name].binned(bins, span), once)
 
 
 def test_a_common_range_without_width(tmp_path: Path) -> None:
@@ -373,8 +445,8 @@ def test_refuses_a_population_that_has_nothing(tmp_path: Path) -> None:
     path = written(tmp_path / "x.h5", nothing=nothing, unknown=unknown)
     with refused("No model of nothing takes part"):
         tabulate_populations(path, ["nothing"])
-    with refused("The params of 5 of 5 models is not known"):
-        complexity_extent(path, "unknown", "params")
+    with refused("The params of 5 of the 5 unknown models are not known"):
+        complexity_extents(path, "unknown", ["params"])
     with refused("has no population 'x'"):
         tabulate_archive(path, "x")
 
@@ -390,7 +462,7 @@ def test_pieces_of_an_archive_are_what_it_holds(two: Path) -> None:
                 read = [piece[variable] for piece in pieces]
                 whole = source.read("a", variable)[start:stop]
                 assert np.array_equal(np.concatenate(read) if read else whole[:0], whole, equal_nan=variable == "error")
-        sizes = [len(piece["error"]) for piece in source.chunks("a", ["error"], 5, 2_001, 600)]
+        sizes = [len(piece["error"]) for piece in source.chunks("a", ["error", "status"], 5, 2_001, 600)]
         assert sizes == [1_019, 977]  # to multiples of 1,024: two chunks of status, the longest, hold 600 models
         with refused("has no variable 'nothing'"):
             next(source.chunks("a", ["nothing"]))
@@ -403,7 +475,7 @@ def test_pieces_are_checked(two: Path, tmp_path: Path) -> None:
         file["a/error"][2_000] = 101.0
         del file["a/error"].attrs["crc32"]  # as if it had been written so
         offset = file["b/error"].id.get_chunk_info(3).byte_offset
-    with Archive(copy) as source, refused(r"models from 1536 on: 'error' of model 464 is 101.0"):
+    with Archive(copy) as source, refused("'error' of model 2000 is 101.0"):
         list(source.chunks("a", ["error"], rows=512))
     damaged = bytearray(copy.read_bytes())
     damaged[offset + 20] ^= 1
@@ -422,6 +494,23 @@ def test_an_unfinished_error_of_a_finished_model_is_refused_wherever_it_is(tmp_p
         del file["a/error"].attrs["crc32"]
     with refused("NaN only for a failed model"):
         tabulate_archive(path, "a")
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_refusals_of_a_part_say_where_it_is(tmp_path: Path) -> None:
+    some = population(3_000, 1) | {"status": np.zeros(3_000, np.int8), "error": np.ones(3_000)}
+    final = np.ones(3_000)
+    final[[2_000, 2_001, 2_999]] = NAN
+    path = written(tmp_path / "x.h5", 512, a=some | {"error_final": final})
+    with refused(r"^a, models 1940 to 2036: The final error of 2 of 97 models is not known; compare by the other\.$"):
+        tabulate_archive(path, "a", Terms(error="final"))
+    with refused(r"^a, models 1995 to 2004: The final error of 2 of 10 models"):
+        table._counted(path, "a", (Terms(error="final"),), 1_995, 2_005)
+
+
+def test_a_bad_value_is_named_by_its_place_in_the_population() -> None:
+    with refused(r"^x: 'error' of model 1538 is 101\.0, expected 0\.\.100 percent"):
+        check_values("x", "error", np.array([1.0, 2.0, 101.0]), lambda: np.zeros(3), 1_536)
 
 
 # --- Many machines, many models
@@ -455,7 +544,7 @@ def test_clusters_that_cannot_be_used(two: Path, cluster: LocalCluster, monkeypa
     with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as empty, refused("check that it has work"):
         tabulate_archive(two, "a", scheduler=empty.scheduler_address)
     with refused("has no variable 'nothing'"):
-        complexity_extent(two, "a", "nothing", scheduler=cluster.scheduler_address)
+        complexity_extents(two, "a", ["nothing"], scheduler=cluster.scheduler_address)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with refused("pip install distributed"):
         tabulate_archive(two, "a", scheduler=cluster.scheduler_address)

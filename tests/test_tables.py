@@ -60,6 +60,12 @@ def test_a_table_becomes_an_archive(tmp_path: Path) -> None:
             assert np.isnan(archive.read("table", variable)).all()
 
 
+def test_no_other_attributes_are_taken(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="titel: no attribute of an import, expected one of title, source, license"):
+        import_table(written(tmp_path), tmp_path / "out.h5", error="top1", titel="x")  # type: ignore[call-arg]
+    assert not (tmp_path / "out.h5").exists()
+
+
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     file = written(tmp_path)
     for name in ("a.h5", "b.h5"):
@@ -263,7 +269,7 @@ def test_bad_tables_are_refused_and_nothing_is_written(
     ("name", "content", "message"),
     [
         ("t.csv", b"a\n\xff\n", r"t\.csv cannot be read as CSV in UTF-8"),
-        ("t.csv.gz", gzip.compress(b"a\n5\n")[:-9], r"t\.csv\.gz cannot be read as CSV"),
+        ("t.csv.gz", gzip.compress(b"a\n5\n", mtime=0)[:-9], r"t\.csv\.gz cannot be read as CSV"),
         ("t.csv.gz", b"a\n5\n", r"t\.csv\.gz cannot be read as CSV"),
         ("t.jsonl", b'{"a": 5}\n\n{"a": \n', r"Line 3 of .*t\.jsonl is not JSON"),
         ("t.jsonl", b'{"a": 5}\n[5]\n', r"Line 2 of .*t\.jsonl is not a JSON object"),

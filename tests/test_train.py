@@ -1,5 +1,6 @@
 """The training loop: its parts against plain re-computation, and real training on real images."""
 
+import hashlib
 import math
 from dataclasses import replace
 from typing import Any
@@ -8,14 +9,17 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from edfkit import EdfkitError
 from edfkit.generator import data, models
 from edfkit.generator import train as training
+from edfkit.generator.capture import WARM_UP, Captured
 from edfkit.generator.data import Images
 from edfkit.generator.layers import DropPath
+from edfkit.generator.pipeline import InMemory, Pipeline
 from edfkit.generator.recipe import Recipe, enhanced
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,9 +28,34 @@ DIGITS = data.find("digits").load(None)
 RECIPE = Recipe(**data.find("digits").recipe)
 
 
-def run(seed: int = 0, recipe: Recipe = RECIPE, images: Images = DIGITS) -> training.Result:
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device(request.param)
+
+
+def build(
+    device: torch.device, seed: int = 0, *, auxiliary: bool = False, drop_path: bool = False
+) -> tuple[nn.Module, torch.Generator]:
+    """Build a small network, with the same weights on every device, and the generator to train it with."""
     rng = torch.Generator().manual_seed(seed)
-    model = models.build("res_basic_block", [1, 1, 1], [16, 24, 32], channels=1, rng=rng)
+    options = {"channels": 1, "auxiliary": auxiliary, "drop_path": drop_path}
+    model = models.build("res_basic_block", [1, 1, 1], [16, 24, 32], rng=rng, **options).to(device)
+    if device.type == "cpu":
+        return model, rng
+    rng = torch.Generator(device).manual_seed(seed)
+    for layer in model.modules():
+        if isinstance(layer, DropPath):
+            layer.rng = rng
+    return model, rng
+
+
+CPU = torch.device("cpu")
+
+
+def run(seed: int = 0, recipe: Recipe = RECIPE, images: Images = DIGITS, device: torch.device = CPU) -> training.Result:
+    model, rng = build(device, seed, auxiliary=recipe.auxiliary > 0, drop_path=recipe.drop_path > 0)
     return training.train(model, images, recipe, rng=rng)
 
 
@@ -34,13 +63,13 @@ def few(images: int) -> Images:
     return replace(DIGITS, x_train=DIGITS.x_train[:images], y_train=DIGITS.y_train[:images])
 
 
-def pipeline(recipe: Recipe, seed: int = 0) -> training._Pipeline:
-    return training._Pipeline(DIGITS, recipe, torch.device("cpu"), torch.Generator().manual_seed(seed))
+def pipeline(recipe: Recipe, seed: int = 0) -> InMemory:
+    return InMemory(DIGITS, recipe, torch.device("cpu"), torch.Generator().manual_seed(seed))
 
 
-def test_training_on_real_images_learns() -> None:
-    result = run()
-    assert result.status == "finished"
+def test_training_on_real_images_learns(device: torch.device) -> None:
+    result = run(device=device)
+    assert (result.status, result.note) == ("finished", None)
     assert {len(curve) for curve in (result.test_error, result.train_error, result.train_loss)} == {8}
     assert result.test_error[-1] < 15 < 50 < result.test_error[0]
     assert result.train_loss[-1] < 0.5 < 1.5 < result.train_loss[0]
@@ -54,11 +83,16 @@ def test_errors_are_whole_counts_of_images() -> None:
         np.testing.assert_allclose(counts, np.rint(counts), atol=1e-9)
 
 
-def test_same_seed_same_numbers() -> None:
-    recipe = replace(RECIPE, epochs=3)
-    first, again, other = (run(seed, recipe) for seed in (5, 5, 6))
+def test_same_seed_same_numbers_whatever_was_trained_before(device: torch.device) -> None:
+    recipe = Recipe(**enhanced({**data.find("digits").recipe, "epochs": 1}, 8))
+    recipe = replace(recipe, epochs=2)
+    first, other, again = (run(seed, recipe, few(500), device) for seed in (5, 6, 5))
     assert replace(first, seconds=0.0) == replace(again, seconds=0.0)
     assert first.train_loss != other.train_loss
+    # Even after one that diverged, and whatever torch's own generator is at.
+    torch.rand(7, device=device)
+    run(1, replace(recipe, lr=1e9, schedule="constant"), few(300), device)
+    assert replace(first, seconds=0.0) == replace(run(5, recipe, few(500), device), seconds=0.0)
 
 
 def test_a_diverged_run_is_a_result() -> None:
@@ -107,7 +141,7 @@ def test_every_augmented_image_is_a_flip_and_a_shift_of_its_own(flip: bool, shif
     # Each one is found among all the flips and shifts of its original, made one by one with numpy.
     source = pipeline(Recipe(flip=flip, shift=shift, batch=100))
     index = torch.arange(400)
-    x, y = source.train(index)
+    x, y = source.augmented(index)
     assert y.tolist() == DIGITS.y_train[:400].tolist()
     assert x.is_contiguous(memory_format=torch.channels_last)
     normalised = (DIGITS.x_train[:400, :, :, 0].astype(np.float32) - DIGITS.mean[0]) / DIGITS.std[0]
@@ -126,11 +160,42 @@ def test_every_augmented_image_is_a_flip_and_a_shift_of_its_own(flip: bool, shif
     assert used.max() < 3 * used.mean() + 10
 
 
+@pytest.mark.parametrize("shape", [(7, 3, 2), (8, 1, 1), (5, 2, 0)])
+def test_augmented_images_are_those_of_a_plain_computation_to_the_bit(shape: tuple[int, int, int]) -> None:
+    # The same random numbers, drawn in the same order, and one image after the other.
+    side, channels, shift = shape
+    numpy_rng = np.random.default_rng(0)
+    pixels = numpy_rng.integers(0, 256, (90, side, side, channels), dtype=np.uint8)
+    labels = numpy_rng.integers(0, 10, 90)
+    mean, std = (120.3, 99.1, 130.7)[:channels], (61.3, 70.9, 50.1)[:channels]
+    recipe = Recipe(batch=40, flip=True, shift=shift, cutout=3)
+    source = InMemory(Images(pixels, labels, pixels, labels, mean, std), recipe, CPU, torch.Generator().manual_seed(3))
+    rng = torch.Generator().manual_seed(3)
+    index = torch.arange(10, 50)
+    x, y = source.augmented(index)
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert y.tolist() == labels[10:50].tolist()
+
+    def drawn(high: int) -> list[int]:
+        return torch.randint(high, (40, 1), generator=rng)[:, 0].tolist()
+
+    mirrored = drawn(2)
+    down, right = (drawn(2 * shift + 1) for _ in range(2)) if shift else ([0] * 40, [0] * 40)
+    top, left = ([middle - 1 for middle in drawn(side)] for _ in range(2))
+    for i in range(40):
+        normalised = (pixels[10 + i].astype(np.float32) - np.array(mean, np.float32)) / np.array(std, np.float32)
+        padded = np.pad(normalised, ((shift, shift), (shift, shift), (0, 0)))
+        image = padded[down[i] : down[i] + side, right[i] : right[i] + side]
+        image = image[:, ::-1].copy() if mirrored[i] else image.copy()
+        image[max(top[i], 0) : top[i] + 3, max(left[i], 0) : left[i] + 3] = 0
+        assert x[i].permute(1, 2, 0).numpy().tobytes() == image.tobytes()
+
+
 @pytest.mark.parametrize("side", [3, 4])
 def test_cutout_blanks_one_square_of_each_image_centred_anywhere(side: int) -> None:
     recipe = Recipe(flip=False, shift=0, cutout=side)
-    plain = pipeline(replace(recipe, cutout=0)).train(torch.arange(1000))[0][:, 0]
-    cut = pipeline(recipe).train(torch.arange(1000))[0][:, 0]
+    plain = pipeline(replace(recipe, cutout=0)).augmented(torch.arange(1000))[0][:, 0]
+    cut = pipeline(recipe).augmented(torch.arange(1000))[0][:, 0]
     assert (plain != 0).all()  # the mean is no whole number, so what is 0 is blanked
     assert torch.equal(cut, plain.where(cut != 0, 0))
     squares = torch.zeros(8, 8, 8, 8, dtype=torch.bool)  # by the row and the column of the centre
@@ -205,13 +270,13 @@ def test_a_recipe_without_enhancements_does_not_mention_them() -> None:
 
 def test_shuffling_visits_every_image_once() -> None:
     source = pipeline(RECIPE)
-    first, second = source.order(), source.order()
+    first, second = (torch.cat([index for (index,) in source.epoch()]) for _ in range(2))
     assert sorted(first.tolist()) == list(range(1000))
     assert first.tolist() != second.tolist()
 
 
 def test_test_images_are_normalised_and_nothing_else() -> None:
-    x, y = pipeline(RECIPE).test(100, 150)
+    x, y = (whole[100:150] for whole in next(pipeline(RECIPE).test()))
     expected = (DIGITS.x_test[100:150, :, :, 0] - DIGITS.mean[0]) / DIGITS.std[0]
     np.testing.assert_allclose(x[:, 0].numpy(), expected, rtol=1e-5, atol=1e-6)
     assert y.tolist() == DIGITS.y_test[100:150].tolist()
@@ -225,10 +290,10 @@ def test_precise_statistics_are_the_average_over_the_batches() -> None:
     training._set_precise_statistics(model, source, recipe)
 
     again = pipeline(recipe, seed=4)
-    batches = again.order()[:350].split(100)[:3]
     stem, norm = model[0], model[1]
     assert isinstance(norm, nn.BatchNorm2d)
-    outputs = [stem(again.train(index)[0]).detach() for index in batches]
+    outputs = [stem(x).detach() for x, _ in again.statistics()]
+    assert len(outputs) == 3
     mean = torch.stack([out.mean((0, 2, 3)) for out in outputs]).mean(0)
     variance = torch.stack([out.var((0, 2, 3)) for out in outputs]).mean(0)
     torch.testing.assert_close(norm.running_mean, mean, rtol=1e-4, atol=1e-5)
@@ -248,9 +313,313 @@ def test_a_batch_larger_than_the_training_set_is_refused() -> None:
         run(images=few(99))
 
 
+# A step: what it waits for, how it is captured
+
+
+def prepared(
+    device: torch.device, recipe: Recipe, *, capturable: bool, seed: int = 0
+) -> tuple[training._Step, torch.Generator]:
+    model, rng = build(device, seed, auxiliary=recipe.auxiliary > 0, drop_path=recipe.drop_path > 0)
+    model = model.to(memory_format=torch.channels_last).train()
+    source = InMemory(DIGITS, recipe, device, rng)
+    return training._Step(model, source, recipe, device, capturable=capturable), rng
+
+
+def fingerprint(step: training._Step) -> str:
+    """Hash weights, statistics and momentum."""
+    states = [state["momentum_buffer"] for state in step.optimizer.state.values()]
+    content = hashlib.sha256()
+    for tensor in [*step.model.state_dict().values(), *states, step.loss_sum, step.misses]:
+        content.update(tensor.cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()
+
+
+class Operators(TorchDispatchMode):
+    """Collects which operators are called, among them those that make the host wait for a number."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket._qualified_op_name
+        # To index by a mask is to find out how many elements are true.
+        masked = name.startswith("aten::index") and any(
+            isinstance(tensor, Tensor) and tensor.dtype == torch.bool
+            for index in args[1:2]
+            for tensor in (index if isinstance(index, list) else [])
+        )
+        self.seen.add("aten::nonzero" if masked else name)
+        return func(*args, **(kwargs or {}))
+
+    @property
+    def waits(self) -> set[str]:
+        # Copies between devices are seen by the debug mode of CUDA.
+        return self.seen & {
+            "aten::_local_scalar_dense",
+            "aten::item",
+            "aten::is_nonzero",
+            "aten::equal",
+            "aten::nonzero",
+        }
+
+
+ENHANCED = Recipe(**enhanced({**data.find("digits").recipe, "epochs": 1, "flip": True}, 8))
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+@pytest.mark.parametrize("recipe", [RECIPE, ENHANCED], ids=["plain", "enhanced"])
+def test_a_step_does_not_wait_for_the_device(device: torch.device, recipe: Recipe, capturable: bool) -> None:
+    step, _ = prepared(device, recipe, capturable=capturable)
+    step.begin_epoch(1)
+    batches = step.pipeline.epoch()
+    step(*next(batches))  # makes the state of the optimizer
+    if device.type == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        with Operators() as operators:
+            step(*next(batches))
+            step.begin_epoch(2)
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    assert {"aten::convolution", "aten::convolution_backward", "aten::_fused_sgd_"} <= operators.seen
+    assert not operators.waits
+
+
+@pytest.mark.parametrize(
+    "wait", [lambda x: x.sum().item(), lambda x: bool(x.any()), lambda x: x[x > 0], torch.nonzero, float]
+)
+def test_waiting_for_the_device_would_be_seen(wait: Any) -> None:
+    with Operators() as operators:
+        wait(torch.ones(1))
+    assert operators.waits
+
+
+def test_a_step_is_fused_and_its_layout_is_channels_last(device: torch.device) -> None:
+    layouts: set[bool] = set()
+
+    class Watched(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            out = super().forward(x)
+            layouts.update(t.is_contiguous(memory_format=torch.channels_last) for t in (x, self.weight, out))
+            return out
+
+    step, _ = prepared(device, RECIPE, capturable=device.type == "cuda")
+    for layer in step.model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.__class__ = Watched
+    step.begin_epoch(0)
+    step(*next(step.pipeline.epoch()))
+    assert layouts == {True}
+    assert step.optimizer.param_groups[0]["fused"]
+    norms = [layer for layer in step.model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert {norm.num_batches_tracked for norm in norms} == {None}
+
+
+def test_numbers_in_tensors_give_the_same_steps() -> None:
+    # What a captured step reads, a rate in a tensor and a batch in one place, against numbers and batches as they come.
+    recipe = replace(RECIPE, epochs=3, flip=True)
+    (plain, _), (fixed, _) = (prepared(CPU, recipe, capturable=capturable) for capturable in (False, True))
+    place = torch.empty(recipe.batch, dtype=torch.int64)
+    for epoch in range(3):
+        for step in (plain, fixed):
+            step.begin_epoch(epoch)
+        for parts in plain.pipeline.epoch():
+            plain(*parts)
+        for (index,) in fixed.pipeline.epoch():
+            fixed(place.copy_(index))
+        assert fingerprint(plain) == fingerprint(fixed)
+    rate = fixed.optimizer.param_groups[0]["lr"]
+    assert rate is fixed.rate
+    assert rate.item() == pytest.approx(recipe.learning_rate(2))
+
+
+def test_gradients_are_given_the_strides_of_their_weights() -> None:
+    layers = [nn.Conv2d(1, 4, 3, bias=False), nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.Conv2d(4, 6, 1, bias=False)]
+    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    expected = []
+    for weight in model.parameters():
+        expected.append(torch.arange(weight.numel(), dtype=torch.float32).view(weight.shape))
+        weight.grad = expected[-1]  # contiguous: the same memory, as an axis has length 1
+    assert any(weight.grad.stride() != weight.stride() for weight in model.parameters() if weight.grad is not None)
+    training._align_gradients(model)
+    for weight, values in zip(model.parameters(), expected, strict=True):
+        assert weight.grad is not None
+        assert weight.grad.stride() == weight.stride()
+        assert torch.equal(weight.grad, values)
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("recipe", [RECIPE, ENHANCED], ids=["plain", "enhanced"])
+def test_captured_steps_give_the_numbers_of_eager_ones(cuda: torch.device, recipe: Recipe, precision: str) -> None:
+    recipe = replace(recipe, epochs=3, precision=precision)
+    marks = []
+    for captured in (False, True):
+        with training._arithmetic(cuda, precision):
+            step, rng = prepared(cuda, recipe, capturable=True)
+            do = Captured(step, rng) if captured else step
+            curves = list(training._train(step, do))
+        if isinstance(do, Captured):
+            assert do.note is None
+            assert do._graph is not None
+        marks.append((curves, fingerprint(step), rng.get_state().tolist()))
+    assert marks[0] == marks[1]
+
+
+def test_a_step_that_cannot_be_captured_stays_eager_with_a_note(cuda: torch.device) -> None:
+    marks = []
+    for waits in (False, True):
+        step, rng = prepared(cuda, replace(RECIPE, epochs=2, flip=True), capturable=True)
+        calls = 0
+
+        def do(*parts: Tensor, step: training._Step = step, waits: bool = waits) -> None:
+            nonlocal calls
+            calls += 1
+            step(*parts)
+            if waits:
+                step.loss_sum.item()
+
+        captured = Captured(do, rng)
+        curves = list(training._train(step, captured))
+        assert (captured.note is not None) == waits
+        # Eager steps of two epochs, and one that was captured or was to be.
+        assert calls == (20 + 1 if waits else WARM_UP + 1)
+        marks.append((curves, fingerprint(step), rng.get_state().tolist()))
+    assert marks[0] == marks[1]
+
+
+# Precision
+
+
+def precise_and_rounded(seed: int, epochs: int, device: torch.device) -> tuple[training.Result, training.Result]:
+    recipe = replace(RECIPE, epochs=epochs)
+    full, rounded = (run(seed, replace(recipe, precision=precision), device=device) for precision in ("fp32", "bf16"))
+    assert full.train_loss != rounded.train_loss
+    return full, rounded
+
+
+def test_bf16_trains_like_fp32(device: torch.device) -> None:
+    full, rounded = precise_and_rounded(0, 3, device)
+    assert rounded.train_loss == pytest.approx(full.train_loss, rel=0.03)
+    assert rounded.train_error == pytest.approx(full.train_error, abs=4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_bf16_ends_where_fp32_does(device: torch.device, seed: int) -> None:
+    full, rounded = precise_and_rounded(seed, 8, device)
+    assert rounded.train_loss == pytest.approx(full.train_loss, abs=0.04)
+    assert rounded.test_error[-1] == pytest.approx(full.test_error[-1], abs=2)
+
+
+def test_bf16_is_what_the_convolutions_see_and_nothing_else(device: torch.device) -> None:
+    step, _ = prepared(device, replace(ENHANCED, precision="bf16"), capturable=device.type == "cuda")
+    seen: dict[type[nn.Module], set[torch.dtype]] = {}
+    for layer in step.model.modules():
+        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d | nn.Linear):
+            layer.register_forward_hook(lambda layer, _, out: seen.setdefault(type(layer), set()).add(out.dtype))
+    step.begin_epoch(1)
+    step(*next(step.pipeline.epoch()))
+    assert seen[nn.Conv2d] == seen[nn.Linear] == {torch.bfloat16}
+    norms = [layer for layer in step.model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    tensors = [*step.model.state_dict().values(), *(weight.grad for weight in step.model.parameters())]
+    tensors += [state["momentum_buffer"] for state in step.optimizer.state.values()]
+    assert norms
+    assert {tensor.dtype for tensor in tensors if tensor is not None} == {torch.float32}
+    logits, auxiliary = training._logits(step.model, step.pipeline.augmented(torch.arange(100))[0], step.recipe)
+    assert auxiliary is not None
+    assert logits.dtype == auxiliary.dtype == torch.float32  # so the loss is computed in it
+    assert math.isfinite(step.loss_sum.item())
+
+
+def test_tf32_is_refused_on_a_processor() -> None:
+    with pytest.raises(
+        EdfkitError, match=r"precision = tf32, which CUDA devices alone have, .* on cpu; give fp32 or bf16"
+    ):
+        run(recipe=replace(RECIPE, precision="tf32"))
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("tf32", True), ("bf16", False)])
+def test_products_on_a_cuda_device_are_in_the_precision_asked_for(precision: str, tf32: bool) -> None:
+    def settings() -> tuple[bool, ...]:
+        cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        return cudnn.allow_tf32, products.allow_tf32, cudnn.deterministic, cudnn.benchmark
+
+    before = settings()
+    with training._arithmetic(torch.device("cuda"), precision):
+        assert settings() == (tf32, tf32, True, False)
+    assert settings() == before
+    with training._arithmetic(CPU, precision):
+        assert settings() == before
+
+
+def test_the_precision_is_recorded_unless_it_is_the_usual_one() -> None:
+    assert "precision" not in Recipe().as_dict()
+    for precision in ("tf32", "bf16"):
+        recipe = Recipe(precision=precision)
+        assert recipe.as_dict() == {**Recipe().as_dict(), "precision": precision}
+        assert Recipe(**recipe.as_dict()) == recipe
+
+
+# Images that bring their own pipeline
+
+
+class Own:
+    """Digits in another guise."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+
+    def pipeline(self, recipe: Recipe, device: torch.device, rng: torch.Generator) -> Pipeline:
+        made = InMemory(DIGITS, recipe, device, rng)
+        if self.failure is not None:
+            made.augmented = self._fail
+        return made
+
+    def _fail(self, *parts: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.failure is not None
+        raise self.failure
+
+
+def test_images_may_bring_their_own_pipeline(device: torch.device) -> None:
+    recipe = replace(RECIPE, epochs=2)
+    model, rng = build(device)
+    result = training.train(model, Own(), recipe, rng=rng)
+    assert replace(result, seconds=0.0) == replace(run(recipe=recipe, device=device), seconds=0.0)
+    model, rng = build(device)
+    with pytest.raises(EdfkitError, match="A batch of 1001 is larger than the training set of 1000"):
+        training.train(model, Own(), replace(RECIPE, batch=1001), rng=rng)
+
+
+def test_a_lack_of_memory_is_raised_as_it_is(device: torch.device) -> None:
+    error = torch.cuda.OutOfMemoryError("CUDA out of memory")
+    model, rng = build(device)
+    with pytest.raises(torch.cuda.OutOfMemoryError) as caught:
+        training.train(model, Own(error), RECIPE, rng=rng)
+    assert caught.value is error
+
+
+def test_read_only_images_are_read() -> None:
+    arrays = [array.copy() for array in (DIGITS.x_train, DIGITS.y_train, DIGITS.x_test, DIGITS.y_test)]
+    for array in arrays:
+        array.flags.writeable = False
+    images = Images(*arrays, DIGITS.mean, DIGITS.std)
+    recipe = replace(RECIPE, epochs=1)
+    assert run(recipe=recipe, images=images).train_loss == run(recipe=recipe).train_loss
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"precision": "fp16"}, "precision = 'fp16'; give fp32, tf32, bf16"),
         ({"epochs": 0}, "epochs = 0"),
         ({"batch": -1}, "batch = -1"),
         ({"lr": math.nan}, "lr = nan"),

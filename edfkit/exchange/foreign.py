@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,22 @@ _DECIMALS = 10  # of a percent, of errors that are computed: 100 - 94.35 gives 5
 MOST_CHARACTERS = 2**28
 # The archive takes 60,000 bytes in an attribute of the file.
 _RECIPE_BYTES = 59_000
+
+
+class Attributes(TypedDict, total=False):
+    """Root attributes that the caller of an import states; those left out, or None, are as the source has them.
+
+    `recipe` is JSON; see `edfkit.schema.REQUIRED_ATTRS`.
+    """
+
+    title: str | None
+    source: str | None
+    license: str | None
+    dataset: str | None
+    recipe: str | None
+    software: str | None
+    commit: str | None
+    created: str | None
 
 
 @dataclass(frozen=True)
@@ -95,7 +111,7 @@ def save(
 def root_attrs(
     source: str,
     created: datetime,
-    given: Mapping[str, str | None],
+    given: Attributes,
     recipe: Mapping[str, Any] | None = None,
     dataset: str = "not stated",
 ) -> dict[str, str]:
@@ -108,8 +124,8 @@ def root_attrs(
     created : datetime
         When the source was, not the import: the same input gives the same bytes. Without a time zone where the source
         names none.
-    given : mapping of str to str or None
-        Attributes that the caller states; None for those that it does not.
+    given : Attributes
+        Those that the caller states.
     recipe : mapping, optional
         What is known of how the models were trained.
     dataset : str
@@ -125,7 +141,9 @@ def root_attrs(
         "commit": "unknown",
         "created": (created.astimezone(UTC) if created.tzinfo else created).isoformat(timespec="seconds"),
     }
-    return known | {name: value for name, value in given.items() if value is not None}
+    if unknown := given.keys() - known.keys():
+        raise TypeError(f"{', '.join(sorted(unknown))}: no attribute of an import, expected one of {', '.join(known)}")
+    return known | {name: str(value) for name, value in given.items() if value is not None}
 
 
 def fits(recipe: Mapping[str, Any]) -> bool:

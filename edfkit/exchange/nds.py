@@ -168,7 +168,7 @@ def import_nds(
         "source": ", ".join(dict.fromkeys(str(member.path.name) for member in members))[:10_000],
         "license": license,
         "dataset": ", ".join(data)[:10_000],
-        "recipe": "{}",  # each population has its own
+        "recipe": "{}",  # until the records have been read
         "software": f"edfkit {__version__}",
         "commit": "unknown",
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -177,6 +177,7 @@ def import_nds(
     files: dict[str, str] = {}
     notes: list[str] = []
     read = 0
+    recipe: dict[str, Any] | None = None  # what all populations share; each has its own besides
     with writing(target, attrs) as writer:
         for member in members:
             with open_member(member, progress) as stream:
@@ -189,9 +190,11 @@ def import_nds(
                         )
                     populations[population.name] = len(population.ids)
                     population.write(writer)
+                    recipe = _shared(recipe, population.recipe)
                     notes += population.notes
             files[member.name] = stream.blob
             read += stream.count
+        writer.restate({"recipe": json.dumps(recipe)})
     return Imported(populations, files, read, left_out, tuple(notes))
 
 
@@ -264,7 +267,7 @@ class _Population:
         if optim != self._optim or self._common is None:
             self._optim = optim
             known = {key: settings[old] for key, old in _RECIPE.items() if old in settings}
-            self._common = known if self._common is None else dict(known.items() & self._common.items())
+            self._common = _shared(self._common, known)
         for key, blocks in self._curves.items():
             curve = record.get(key)
             if curve is None:
@@ -384,7 +387,7 @@ class _Population:
             "source_file": self._member.name,
             "source_place": self.place,
             "dataset": self._dataset or "",
-            "recipe": json.dumps(self._recipe()),
+            "recipe": json.dumps(self.recipe),
         }
         if self.key is not None:
             attrs["source_key"] = self.key
@@ -424,11 +427,18 @@ class _Population:
         self._texts.clear()
         return texts.view("S1").reshape(len(texts), -1)
 
-    def _recipe(self) -> dict[str, Any]:
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """How all models were trained, as far as it is the same."""
         recipe = self._common or {}
         if isinstance(policy := recipe.get("schedule"), str):
             recipe = recipe | {"schedule": _POLICIES.get(policy, policy)}
         return recipe
+
+
+def _shared(one: dict[str, Any] | None, other: dict[str, Any]) -> dict[str, Any]:
+    """Give the settings that both have, all of the other one if there is no first."""
+    return other if one is None else {key: value for key, value in one.items() if key in other and other[key] == value}
 
 
 def _shapes(columns: nets.Columns) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Variable
 from edfkit.exchange import foreign
-from edfkit.exchange.foreign import FAILED, FINISHED, Imported, is_number
+from edfkit.exchange.foreign import FAILED, FINISHED, Attributes, Imported, is_number
 
 if TYPE_CHECKING:
     import optuna
@@ -48,14 +48,7 @@ def import_optuna(
     seed: str | None = None,
     lr: str | None = None,
     wd: str | None = None,
-    title: str | None = None,
-    source: str | None = None,
-    license: str | None = None,
-    dataset: str | None = None,
-    recipe: str | None = None,
-    software: str | None = None,
-    commit: str | None = None,
-    created: str | None = None,
+    **attrs: Unpack[Attributes],
 ) -> Imported:
     """Make an archive of one population of the trials of a study.
 
@@ -82,8 +75,9 @@ def import_optuna(
     params, macs, flops, acts, seed, lr, wd : str, optional
         The user attribute, or else the parameter, that has these variables; by default the one of the same name, if
         there is one, and none if "".
-    title, source, license, dataset, recipe, software, commit, created : str, optional
-        The attributes of the archive; `recipe` is JSON, `created` by default when the last trial ended, as stored.
+    **attrs
+        Attributes of the archive, see `edfkit.exchange.foreign.Attributes`; `created` is by default when the last
+        trial ended, as stored.
 
     Returns
     -------
@@ -117,7 +111,7 @@ def import_optuna(
         "status": np.where(complete, FINISHED, FAILED).astype(np.int8),
         "seconds": np.array([trial.duration.total_seconds() if trial.duration else math.nan for trial in trials]),
     }
-    attrs = [
+    user_attrs = [
         {key: held for key, held in trial.user_attrs.items() if not isinstance(held, list | dict)} for trial in trials
     ]
     parameters = [trial.params for trial in trials]
@@ -125,15 +119,15 @@ def import_optuna(
     used_attrs: set[str] = set()
     used_parameters: set[str] = set()
     for role, key in given.items():
-        key = role if key is None and (_keys(attrs) | _keys(parameters)).keys() & {role} else key
+        key = role if key is None and (_keys(user_attrs) | _keys(parameters)).keys() & {role} else key
         if not key:
             continue
-        foreign.choose("user attribute or parameter", key, [*(_keys(attrs) | _keys(parameters))], place)
-        of_attrs = key in _keys(attrs)
+        foreign.choose("user attribute or parameter", key, [*(_keys(user_attrs) | _keys(parameters))], place)
+        of_attrs = key in _keys(user_attrs)
         (used_attrs if of_attrs else used_parameters).add(key)
-        columns[role] = _numbers(attrs if of_attrs else parameters, key, where)
+        columns[role] = _numbers(user_attrs if of_attrs else parameters, key, where)
         foreign.check_counts(role, columns[role], where)
-    columns |= _named("attr_", attrs, used_attrs)
+    columns |= _named("attr_", user_attrs, used_attrs)
     columns |= _named("param_", parameters, used_parameters)
     columns["state"] = Variable(states, ("model",), {"long_name": "state of the trial"})
     notes: list[str] = []
@@ -144,12 +138,10 @@ def import_optuna(
 
     name = name or found.study_name
     ends = [end for trial in trials if (end := trial.datetime_complete or trial.datetime_start)]
-    stated = {"title": title, "source": source, "license": license, "dataset": dataset, "recipe": recipe}
-    stated |= {"software": software, "commit": commit, "created": created}
     return foreign.save(
         target,
         {foreign.population_name(name, place): columns},
-        foreign.root_attrs(f"{found.study_name}, a study of Optuna", max(ends, default=datetime(1970, 1, 1)), stated),
+        foreign.root_attrs(f"{found.study_name}, a study of Optuna", max(ends, default=datetime(1970, 1, 1)), attrs),
         {foreign.population_name(name, place): {"name_in_source": foreign.text(name)[:1000]}},
         left_out=left_out,
         notes=notes,

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Variable
 from edfkit.exchange import foreign
-from edfkit.exchange.foreign import DIVERGED, FAILED, FINISHED, Imported, is_number
+from edfkit.exchange.foreign import DIVERGED, FAILED, FINISHED, Attributes, Imported, is_number
 from edfkit.schema import VARIABLES
 
 # Such errors are those of runs that broke down: guessing among the 1,000 classes of ImageNet gives 99.9.
@@ -37,14 +37,7 @@ def import_pycls(
     *,
     name: str | None = None,
     ema: bool = False,
-    title: str | None = None,
-    source: str | None = None,
-    license: str | None = None,
-    dataset: str | None = None,
-    recipe: str | None = None,
-    software: str | None = None,
-    commit: str | None = None,
-    created: str | None = None,
+    **attrs: Unpack[Attributes],
 ) -> Imported:
     """Make an archive of one population of a sweep.
 
@@ -63,9 +56,9 @@ def import_pycls(
         The population; by default the type of the models, if all are of one, else the folder that the file is in.
     ema : bool
         Take the errors of the averaged weights.
-    title, source, license, dataset, recipe, software, commit, created : str, optional
-        The attributes of the archive. By default the data set and the recipe (JSON) are those of the configurations,
-        and `created` is when the file was last changed.
+    **attrs
+        Attributes of the archive, see `edfkit.exchange.foreign.Attributes`. By default the data set and the recipe are
+        those of the configurations, and `created` is when the file was last changed.
 
     Returns
     -------
@@ -114,8 +107,6 @@ def import_pycls(
         notes.append("The recipe is empty: what the configurations have in common is too long for an archive.")
         whole = {}
     images = common.get("TRAIN.DATASET")
-    given = {"title": title, "source": source, "license": license, "dataset": dataset, "recipe": recipe}
-    given |= {"software": software, "commit": commit, "created": created}
     unfinished = sum(
         bool(test) and bool(status == FAILED) for test, status in zip(tests, columns["status"], strict=True)
     )
@@ -130,7 +121,7 @@ def import_pycls(
         foreign.root_attrs(
             f"{file.name}, a sweep of pycls{', averaged weights' if ema else ''}",
             changed,
-            given,
+            attrs,
             whole,
             images if isinstance(images, str) and images else "not stated",
         ),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Variable
 from edfkit.exchange import foreign
-from edfkit.exchange.foreign import DIVERGED, FAILED, FINISHED, MOST_CHARACTERS, Imported
+from edfkit.exchange.foreign import DIVERGED, FAILED, FINISHED, MOST_CHARACTERS, Attributes, Imported
 
 _ROWS = 5_000  # of a piece; ten times as many took 1.6 times as long, and more memory
 # Columns that are taken for the variable of the same name without being named for it.
@@ -64,14 +64,7 @@ def import_table(
     seconds: str | None = None,
     id: str | None = None,
     status: str | None = None,
-    title: str | None = None,
-    source: str | None = None,
-    license: str | None = None,
-    dataset: str | None = None,
-    recipe: str | None = None,
-    software: str | None = None,
-    commit: str | None = None,
-    created: str | None = None,
+    **attrs: Unpack[Attributes],
 ) -> Imported:
     """Make an archive of a table with one row per model.
 
@@ -98,8 +91,9 @@ def import_table(
     status : str, optional
         A column that says how the training ended: finished, diverged or failed (complete, completed, done, ok and
         success, or fail, error and crashed, are the same).
-    title, source, license, dataset, recipe, software, commit, created : str, optional
-        The attributes of the archive; `recipe` is JSON, `created` by default when the file was last changed.
+    **attrs
+        Attributes of the archive, see `edfkit.exchange.foreign.Attributes`; `created` is by default when the file was
+        last changed.
 
     Returns
     -------
@@ -154,12 +148,10 @@ def import_table(
         populations[population] |= {
             column: Variable(np.asarray(v.values)[chosen], v.dims, v.attrs) for column, v in variables.items()
         }
-    given = {"title": title, "source": source, "license": license, "dataset": dataset, "recipe": recipe}
-    given |= {"software": software, "commit": commit, "created": created}
     return foreign.save(
         target,
         populations,
-        foreign.root_attrs(f"{file.name}, a table", changed, given),
+        foreign.root_attrs(f"{file.name}, a table", changed, attrs),
         {population: {"name_in_source": foreign.text(text)[:1000] or "-"} for population, text in names.items()},
         notes=[
             f"The column {text!r} is not in the archive: its text is too long, {MOST_CHARACTERS:,} characters at most "

@@ -6,16 +6,25 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
 from edfkit.bootstrap import MODELS_PER_DRAW, Interval, bootstrap
 from edfkit.compare import KS, ks, prob_better, verdict
 from edfkit.complexity import EmptyBinsError
+from edfkit.edf import ROUND_OFF, Floats
 from edfkit.mix import Mix, decompose, holm
 from edfkit.permutation import Permutation, permutation_test
 from edfkit.result import Result
-from edfkit.study.selection import Population, Selection, Source, select
+from edfkit.study.selection import Population, Selection, Source, alike, select, shared_range
+
+SENSITIVE_TO = ("params", "flops")
+SENSITIVE_BINS = (5, 10, 20, 40)
+"""Complexities and numbers of bins of a sensitivity study."""
+
+Sample = tuple[str, Floats, Floats | None, NDArray[np.int64] | None]
+"""A population's name, its errors, their weights, and how many models each stands for; None: one."""
 
 
 @dataclass(frozen=True)
@@ -155,17 +164,37 @@ def compare_populations(
     EdfkitError
         See `selection.select`, and if a number is out of its range.
     """
+    if sensitive:
+        check_sensitive(names)
     selection = select(source, names, given=given, **options)
     members = selection.populations
-    if sensitive and len(members) != 2:
-        raise EdfkitError(f"Other settings are about two populations and {len(members)} were named; name two.")
+    # Models that are alike are counted, as those that are streamed are: so both round in the same way.
+    counted = [member.counted() for member in members]
     comparison = compare_selected(
-        selection, permutations=permutations, seed=seed, confidence=confidence, best_share=best_share
+        replace(selection, populations=counted),
+        permutations=permutations,
+        seed=seed,
+        confidence=confidence,
+        best_share=best_share,
     )
+    summarised = [replace(member, summary=its.summary) for member, its in zip(members, counted, strict=True)]
+    comparison = replace(comparison, selection=replace(selection, populations=summarised))
     if not sensitive:
         return comparison
     kinds = {name: options[name] for name in ("error", "diverged") if name in options}
     return replace(comparison, settings=sensitivity(source, *(member.name for member in members), **kinds))
+
+
+def check_sensitive(names: Sequence[str]) -> None:
+    """Check the names of populations that are to be compared in several settings.
+
+    Raises
+    ------
+    EdfkitError
+        If they are not two.
+    """
+    if len(names) != 2:
+        raise EdfkitError(f"Other settings are about two populations and {len(names)} were named; name two.")
 
 
 def compare_selected(
@@ -217,7 +246,9 @@ def describe_populations(source: Source, names: Sequence[str], **options: Any) -
     EdfkitError
         See `selection.select`.
     """
-    return select(source, names, **options).populations
+    return [
+        replace(member, summary=member.counted().summary) for member in select(source, names, **options).populations
+    ]
 
 
 def summary_intervals(
@@ -299,7 +330,7 @@ class Setting(Result):
         Raw counts, both ends included.
     ks, p_value, prob_a_better : float or None
     better : str or None
-        The population that tends to have the lower error; None if no difference could be shown.
+        The population that tends to have the lower error; None if no difference could be shown, or neither does.
     """
 
     given: str
@@ -316,8 +347,8 @@ def sensitivity(
     a: str,
     b: str,
     *,
-    given: Sequence[str] = ("params", "flops"),
-    bins: Sequence[int] = (5, 10, 20, 40),
+    given: Sequence[str] = SENSITIVE_TO,
+    bins: Sequence[int] = SENSITIVE_BINS,
     alpha: float = 0.05,
     **options: Any,
 ) -> list[Setting]:
@@ -350,30 +381,77 @@ def sensitivity(
     EdfkitError
         See `selection.select`; a setting with an empty bin is no error but has no result.
     """
+
+    def sample(name: str, member: Population) -> Sample:
+        errors, weights, _, counts = alike(member.errors, member.weights, member.bins)
+        return name.lower(), errors, weights, counts
+
     settings: list[Setting] = []
     for complexity in given:
-        lo, hi = select(source, [a, b], given=complexity, bins=1, **options).range or (0.0, 0.0)
-        spans = ((lo, hi), (lo, (lo + hi) / 2), ((lo + hi) / 2, hi))
-        ways = [(number, span) for span in spans for number in bins]
-        settings += [_setting(source, a, b, complexity, *way, alpha, options) for way in ways]
+        whole = shared_range(source, [a, b], complexity, options.get("diverged", "keep"))
+        for number, range in ways(whole, bins):
+            try:
+                chosen = select(source, [a, b], given=complexity, bins=number, range=range, **options)
+            except EmptyBinsError:
+                settings.append(setting(complexity, number, range))
+                continue
+            one, other = map(sample, (a, b), chosen.populations)
+            settings.append(setting(complexity, number, range, one, other, alpha))
     return settings
 
 
-def _setting(
-    source: Source,
-    a: str,
-    b: str,
+def ways(range: tuple[float, float], bins: Sequence[int] = SENSITIVE_BINS) -> list[tuple[int, tuple[float, float]]]:
+    """List the settings of a sensitivity study for one complexity: numbers of bins, over the range and its halves.
+
+    Parameters
+    ----------
+    range : (float, float)
+        What both populations cover, raw counts.
+    bins : sequence of int
+        Numbers of bins.
+
+    Returns
+    -------
+    list of (int, (float, float))
+        Bins and range; of the whole range first, then of the lower and of the upper half.
+    """
+    lo, hi = range
+    middle = (lo + hi) / 2
+    return [(number, span) for span in (range, (lo, middle), (middle, hi)) for number in bins]
+
+
+def setting(
     given: str,
     bins: int,
     range: tuple[float, float],
-    alpha: float,
-    options: dict[str, Any],
+    one: Sample | None = None,
+    other: Sample | None = None,
+    alpha: float = 0.05,
 ) -> Setting:
-    try:
-        one, other = select(source, [a, b], given=given, bins=bins, range=range, **options).populations
-    except EmptyBinsError:
+    """Compare two populations in one setting.
+
+    Parameters
+    ----------
+    given, bins, range
+        The setting.
+    one, other : Sample, optional
+        Name, errors, weights and counts of each; left out where bins are empty.
+    alpha : float
+        Level at which a difference is shown.
+
+    Returns
+    -------
+    Setting
+    """
+    if one is None or other is None:
         return Setting(given, bins, range, None, None, None, None)
-    test = ks(one.errors, other.errors, one.weights, other.weights)
-    better = prob_better(one.errors, other.errors, one.weights, other.weights)
-    winner = None if test.p_value >= alpha else one.name if better > 0.5 else other.name
+    (a, errors_a, weights_a, counts_a), (b, errors_b, weights_b, counts_b) = one, other
+    test = ks(errors_a, errors_b, weights_a, weights_b, counts_a=counts_a, counts_b=counts_b)
+    better = prob_better(errors_a, errors_b, _shares(weights_a, counts_a), _shares(weights_b, counts_b))
+    lead = better - 0.5  # where none tends to be better, round-off must not decide
+    winner = None if test.p_value >= alpha or abs(lead) < ROUND_OFF else a if lead > 0 else b
     return Setting(given, bins, range, test.statistic, test.p_value, better, winner)
+
+
+def _shares(weights: Floats | None, counts: NDArray[np.int64] | None) -> Floats | None:
+    return weights if weights is None or counts is None else weights * counts

@@ -6,7 +6,7 @@ counted, by reason.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.compare import Summary, summarize
 from edfkit.complexity import bin_index, check_bins, common_range, complexity_weights, default_bins
+from edfkit.edf import Floats
 from edfkit.schema import STATUS
 
 COMPLEXITIES = ("params", "flops", "macs", "acts")
@@ -83,6 +84,38 @@ class InMemory:
         return variables
 
 
+def alike(
+    errors: Floats, weights: Floats | None, bins: NDArray[np.intp] | None
+) -> tuple[Floats, Floats | None, NDArray[np.intp] | None, NDArray[np.int64]]:
+    """Count models of one error and bin, as `edfkit.table.Table.to_sample` gives them.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (n,)
+        Percent.
+    weights : ndarray of shape (n,), or None
+        The same within a bin.
+    bins : ndarray of int of shape (n,), or None
+        From 0; None: one bin.
+
+    Returns
+    -------
+    errors, weights, bins : ndarray of shape (m,), or None
+        In order of error, then of bin; None as given.
+    counts : ndarray of int64, shape (m,)
+    """
+    cell = np.unique(errors, return_inverse=True)[1]
+    if bins is not None:
+        cell = cell * (int(bins.max()) + 1) + bins
+    _, first, counts = np.unique(cell, return_index=True, return_counts=True)
+    return (
+        errors[first],
+        None if weights is None else weights[first],
+        None if bins is None else bins[first],
+        counts.astype(np.int64),
+    )
+
+
 @dataclass(frozen=True)
 class Population:
     """The models of one space that take part, and their summary.
@@ -123,6 +156,19 @@ class Population:
         if self.counts is None:
             return self.weights
         return self.counts * (1 / self.counts.sum() if self.weights is None else self.weights)
+
+    def counted(self) -> "Population":
+        """Count the models that are alike, of one error and bin: the same population, the numbers up to round-off.
+
+        However the models were come by, the result is the same to the last bit.
+        """
+        if self.counts is not None:
+            return self
+        errors, weights, bins, counts = alike(self.errors, self.weights, self.bins)
+        summary = summarize(errors, weights, self.summary.area_to, counts=counts)
+        return replace(
+            self, errors=errors, weights=weights, bins=bins, rows=self.rows[:0], summary=summary, counts=counts
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Give the summary as plain data; errors are percent, `area` and the keys of `quantiles` shares (0 to 1)."""
@@ -247,19 +293,10 @@ def select(
     complexities: dict[str, NDArray[np.float64]] = {}
     left_out: dict[str, dict[str, int]] = {}
     for name in names:
-        status, values = source.read(name, "status"), _errors(source, name, error)
-        failed, diverging = status == _FAILED, status == _DIVERGED
-        usable = ~(failed | diverging) if diverged == "drop" else ~failed
-        left_out[name] = {"failed": int(failed.sum())}
-        if diverged == "drop":
-            left_out[name]["diverged"] = int(diverging.sum())
-        if not usable.any():
-            reasons = " or ".join(reason for reason, count in left_out[name].items() if count)
-            raise EdfkitError(
-                f"All {len(status)} models of {name} {reasons}, so it has no errors to compare; leave it out."
-            )
+        values = _errors(source, name, error)
+        status, usable, left_out[name] = _usable(source, name, diverged)
         if diverged == "censor":
-            values = np.where(diverging, 100.0, values)
+            values = np.where(status == _DIVERGED, 100.0, values)
         rows[name], statuses[name], errors[name] = np.flatnonzero(usable), status[usable], values[usable]
         models = f"of the {usable.sum():,} {name} models"
         if unknown := np.isnan(errors[name]).sum():
@@ -298,6 +335,46 @@ def select(
         for name in names
     ]
     return Selection(given, error, diverged, bins, range, populations)
+
+
+def shared_range(source: Source, names: Sequence[str], given: str, diverged: str = "keep") -> tuple[float, float]:
+    """Find the range of a complexity that populations cover: what `select` takes without one.
+
+    Parameters
+    ----------
+    source, names, given, diverged
+        As in `select`; a complexity is given.
+
+    Returns
+    -------
+    lo, hi : float
+        Raw counts. Within them some population may have no model.
+
+    Raises
+    ------
+    EdfkitError
+        If there is no such range, and see `select`.
+    """
+    names = check_names(names)
+    rows = [np.flatnonzero(_usable(source, name, diverged)[1]) for name in names]
+    complexities = [read_complexity(source, *one) for one in zip(names, [given] * len(names), rows, strict=True)]
+    return common_range(*complexities, names=names)
+
+
+def _usable(source: Source, name: str, diverged: str) -> tuple[NDArray[Any], NDArray[np.bool_], dict[str, int]]:
+    """Return the status of the models of a population, which of them take part, and how many do not, by reason."""
+    status = source.read(name, "status")
+    failed, diverging = status == _FAILED, status == _DIVERGED
+    usable = ~(failed | diverging) if diverged == "drop" else ~failed
+    left_out = {"failed": int(failed.sum())}
+    if diverged == "drop":
+        left_out["diverged"] = int(diverging.sum())
+    if not usable.any():
+        reasons = " or ".join(reason for reason, count in left_out.items() if count)
+        raise EdfkitError(
+            f"All {len(status)} models of {name} {reasons}, so it has no errors to compare; leave it out."
+        )
+    return status, usable, left_out
 
 
 def _errors(source: Source, name: str, error: str) -> NDArray[np.float64]:

@@ -1,0 +1,322 @@
+"""The processes that train a run, on Dask: started here, by Slurm, or found on a cluster that there is.
+
+Dask carries nothing but which model is whose. It reschedules the models of a process that died; one that merely stopped
+is found by its sign of life in the run's folder, and dropped.
+"""
+
+import logging
+import math
+import os
+import queue
+import shutil
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edfkit import EdfkitError
+from edfkit.generator import run as runs
+from edfkit.generator import work
+from edfkit.generator.plan import Plan
+
+if TYPE_CHECKING:
+    from dask.distributed import Client, Future
+
+_TRIES = 3  # of a model that fails for a reason that may pass
+_KILLED = "its process was killed each time it was tried, which a lack of memory may explain"
+
+Task = Callable[[str, int, str | None, str], tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where the models are trained.
+
+    Attributes
+    ----------
+    workers : int, optional
+        Processes: each trains one model at a time on one thread. One a core, or `workers_per_gpu` a GPU, if absent.
+        With Slurm, the jobs.
+    scheduler : str, optional
+        Address of the scheduler of a Dask cluster, whose workers are taken as they are.
+    slurm : sequence of str, optional
+        Start the workers as jobs of Slurm, with these directives beside those of Dask's configuration.
+    workers_per_gpu : int
+        Processes that share a GPU.
+    device : {"auto", "cpu", "cuda"}
+        What to train on; auto takes a GPU where there is one.
+    lease : float
+        Seconds without a sign of life after which a process counts as hung, and its model goes to another.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+    slurm: Sequence[str] | None = None
+    workers_per_gpu: int = 1
+    device: str = "auto"
+    lease: float = 60.0
+
+    @contextmanager
+    def connect(self, models: int) -> "Iterator[Client]":
+        """Start what is to be started, for so many models at most, and connect to it.
+
+        Raises
+        ------
+        EdfkitError
+            If the scheduler cannot be reached, or a package is missing.
+        """
+        from dask.distributed import Client
+
+        if self.scheduler is not None:
+            try:
+                client = Client(self.scheduler, timeout=20)
+            except (OSError, ValueError, TimeoutError) as error:
+                raise EdfkitError(
+                    f"The scheduler {self.scheduler} cannot be reached ({error}); give the address that `dask "
+                    "scheduler` printed, such as tcp://host:8786."
+                ) from error
+            with client:
+                yield client
+            return
+        start = self._start_slurm if self.slurm is not None else self._start_local
+        with start(models) as cluster, Client(cluster) as client:
+            yield client
+
+    def _start_slurm(self, models: int) -> Any:
+        try:
+            from dask_jobqueue.slurm import SLURMCluster
+        except ModuleNotFoundError:
+            raise EdfkitError("Slurm needs dask-jobqueue; install it with pip install 'edfkit[slurm]'.") from None
+        try:
+            cluster = SLURMCluster(job_extra_directives=list(self.slurm or ()))
+        except ValueError as error:
+            raise EdfkitError(
+                f"The jobs for Slurm are not described ({error}); set it under jobqueue.slurm in Dask's configuration."
+            ) from error
+        cluster.scale(jobs=min(self.workers or 1, models))
+        return cluster
+
+    def _start_local(self, models: int) -> Any:
+        import dask
+        from dask.distributed import Nanny, Scheduler, SpecCluster
+
+        devices = self._gpus()
+        count = min(self.workers or len(devices) * self.workers_per_gpu or os.cpu_count() or 1, models)
+        options = {
+            "host": "127.0.0.1",
+            "nthreads": 1,
+            "memory_limit": 0,
+            "silence_logs": logging.CRITICAL,
+        }  # a model's result tells of it
+        workers: dict[int, Any] = {}
+        for i in range(count):
+            env = {"CUDA_VISIBLE_DEVICES": devices[i % len(devices)]} if devices else {}
+            workers[i] = {"cls": Nanny, "options": {**options, "env": env}}
+        scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
+        # Dask has glibc return freed memory at once, which makes a training step half as slow again, in page faults.
+        key = "distributed.nanny.pre-spawn-environ"
+        environment = {name: value for name, value in dask.config.get(key).items() if name != "MALLOC_TRIM_THRESHOLD_"}
+        # A terminal sends Ctrl-C to every process. The workers inherit that it is ignored: this process stops them.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            # A model whose process died comes back here at once, where it is known whether to try it again.
+            with dask.config.set({key: environment, "distributed.scheduler.allowed-failures": 0}):
+                return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+        finally:
+            signal.signal(signal.SIGINT, handler)
+
+    def _gpus(self) -> list[str]:
+        """Name the GPUs that this process may use."""
+        if self.device == "cpu" or shutil.which("nvidia-smi") is None:  # torch, which knows too, takes seconds to load
+            return []
+        import torch
+
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        return visible or [str(i) for i in range(torch.cuda.device_count())]
+
+
+def train_pending(
+    run: Path,
+    plan: Plan,
+    left: Sequence[int],
+    engine: Engine,
+    *,
+    where: Path | None = None,
+    said: Callable[[str], None] = lambda line: None,
+    task: Task = work.train_model,
+) -> Iterator[str]:
+    """Train models of a run, longest first.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder.
+    plan : Plan
+        Its plan.
+    left : sequence of int
+        Which models, in the order in which to begin them.
+    engine : Engine
+        Where.
+    where : Path, optional
+        Where the images are.
+    said : callable
+        Takes a line that a person may want to read.
+    task : callable
+        What trains a model and writes its result, see `work.train_model`.
+
+    Yields
+    ------
+    str
+        The status of each model as it ends: finished, diverged or failed.
+
+    Raises
+    ------
+    EdfkitError
+        If another process is training this run, the images cannot be had, or the cluster is gone.
+    """
+    with runs.alone(run):
+        if not len(left):
+            return
+        place = None if where is None else str(where)
+        work.images_of(plan.request.dataset, place)  # what cannot be had fails here, once, not in every model
+        with engine.connect(len(left)) as client:
+            said(f"Dask dashboard: {client.dashboard_link}")
+            # Absolute, as the workers of a cluster may have been started elsewhere.
+            yield from _Driver(client, run.absolute(), plan, engine, place, task, said).train(left)
+
+
+class _Driver:
+    """Keeps the workers of a cluster busy with the models of a run.
+
+    Only as many models as keep them busy are with Dask at a time, so that 25,000 cost no more memory than a few.
+    """
+
+    def __init__(
+        self,
+        client: "Client",
+        run: Path,
+        plan: Plan,
+        engine: Engine,
+        where: str | None,
+        task: Task,
+        said: Callable[[str], None],
+    ) -> None:
+        self.client, self.run, self.plan, self.engine, self.said = client, run, plan, engine, said
+        self.every = engine.lease / 4
+        self.arguments = where, engine.device, self.every, task
+        self.ended: queue.SimpleQueue[Future[tuple[str, bool]]] = queue.SimpleQueue()
+        self.models: dict[Future[tuple[str, bool]], int] = {}  # those that Dask has
+        self.signs: dict[Path, tuple[bytes, float]] = {}  # what each process wrote last, and when that was first seen
+        self.window = 1
+
+    def train(self, left: Sequence[int]) -> Iterator[str]:
+        from dask.distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        waiting, alone = deque(left), deque[int]()
+        tries: Counter[int] = Counter()
+        looked = -math.inf
+        while waiting or alone or self.models:
+            if time.monotonic() - looked > self.every:
+                self.look()
+                looked = time.monotonic()
+            while waiting and len(self.models) < self.window:
+                self.submit(waiting.popleft())
+            if alone and not self.models:  # and so none waits
+                self.submit(alone.popleft())
+            try:
+                future = self.ended.get(timeout=self.every)
+            except queue.Empty:
+                continue
+            model = self.models.pop(future)
+            tries[model] += 1
+            try:
+                status, may_pass = future.result()
+            except (CancelledError, CommClosedError):  # as all are when the scheduler is lost
+                tries[model] -= 1
+                waiting.appendleft(model)
+                self.wait_for_scheduler()
+                continue
+            except KilledWorker:
+                status, may_pass = "failed", True
+                if tries[model] == 1:  # it may have been another model's fault
+                    waiting.append(model)
+                    continue
+                runs.write_result(self.run, {"id": self.plan.ids[model], "status": "failed", "reason": _KILLED})
+            if status == "failed" and may_pass and tries[model] < _TRIES:
+                alone.append(model)  # with all the memory for itself, once the others are done
+                continue
+            del tries[model]
+            yield status
+
+    def submit(self, model: int) -> None:
+        future = self.client.submit(_train, str(self.run), model, *self.arguments, pure=False)
+        self.models[future] = model
+        future.add_done_callback(self.ended.put)
+
+    def wait_for_scheduler(self) -> None:
+        """Wait while the connection is being restored, which Dask gives up after a time."""
+        time.sleep(0.1)  # before it is known that it is lost
+        while self.client.status == "connecting":
+            time.sleep(0.1)
+        if self.client.status != "running":
+            raise EdfkitError(
+                "The scheduler is gone, and with it the models at work; the same command goes on with the others."
+            )
+
+    def look(self) -> None:
+        """Count the workers, and drop those that have given no sign of life for too long.
+
+        Times are of this process, and no clock is compared with another: one that jumps, or is wrong, does no harm.
+        """
+        try:
+            threads = self.client.nthreads().values()
+        except OSError:  # CommClosedError is one
+            self.wait_for_scheduler()
+            return
+        if not threads and self.window:
+            self.said("No worker has come yet, or all are gone: waiting for one.")
+        self.window = 2 * sum(threads)  # for each thread one at work and one that waits
+        now = time.monotonic()
+        seen = {}
+        for path, (written, _) in runs.signs(self.run).items():
+            before, since = self.signs.get(path, (b"", now))
+            seen[path] = (written, since if written == before else now)
+            if now - seen[path][1] > self.engine.lease:
+                self.client.run_on_scheduler(_drop, worker=runs.sign_of(written).get("worker"))
+                path.unlink(missing_ok=True)
+                del seen[path]
+        self.signs = seen
+
+
+async def _drop(worker: str | None, dask_scheduler: Any) -> None:
+    """Have the scheduler take a worker for dead, and its nanny start another, for which nobody waits."""
+    state = dask_scheduler.workers.get(worker)
+    if state is not None:
+        if state.nanny:
+            dask_scheduler.loop.add_callback(dask_scheduler.rpc(state.nanny).restart, timeout=30)
+        await dask_scheduler.remove_worker(worker, stimulus_id="edfkit-no-sign-of-life")
+
+
+def _train(folder: str, model: int, where: str | None, device: str, every: float, task: Task) -> tuple[str, bool]:
+    from dask.distributed import get_worker
+
+    sign = work.sign(folder, every, get_worker().address)
+    sign.at(work.plan_of(folder).ids[model])
+    try:
+        return task(folder, model, where, device)
+    finally:
+        sign.at(None)
+
+
+def longest_first(plan: Plan, left: Sequence[int]) -> list[int]:
+    """Order models by what they are predicted to take, the longest first, so that none is left over in the end."""
+    costs = plan.sample.complexity.macs[np.asarray(left, np.intp)]
+    return [left[i] for i in np.argsort(-costs, kind="stable")]

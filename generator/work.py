@@ -1,0 +1,206 @@
+"""What a process that trains does: one model of a run at a time, with a sign of life in the run's folder meanwhile."""
+
+import atexit
+import os
+import platform
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from numpy.typing import NDArray
+
+from edfkit import __version__
+from edfkit.generator import data, plan, run
+from edfkit.generator.kinds import Architecture
+from edfkit.generator.recipe import Recipe
+
+if TYPE_CHECKING:
+    from edfkit.generator.train import Result
+
+
+def software(device: str = "cpu") -> str:
+    """Name what a result depends on besides its plan: versions and processor."""
+    import torch
+
+    on = torch.backends.cpu.get_cpu_capability() if device == "cpu" else torch.cuda.get_device_name()
+    return (
+        f"edfkit {__version__}, torch {version('torch')}, numpy {version('numpy')}, "
+        f"python {platform.python_version()}, {platform.machine()} {on}"
+    )
+
+
+def plan_of(folder: str) -> plan.Plan:
+    """Read a run's plan, which is kept from model to model, and read again once the run has grown."""
+    return _plan(folder, (Path(folder) / "plan.json").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _plan(folder: str, modified: int) -> plan.Plan:
+    return plan.read_plan(Path(folder))
+
+
+@lru_cache(maxsize=1)
+def images_of(dataset: str, where: str | None) -> tuple[data.Dataset, Any]:
+    """Load a data set, which is kept from model to model.
+
+    Raises
+    ------
+    EdfkitError
+        If it cannot be had.
+    """
+    place = None if where is None else Path(where)
+    found = data.find(dataset, place)
+    return found, found.load(place)
+
+
+class _Sign:
+    """A sign of life of this process: a file that changes every few seconds, and says which model is at work.
+
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    every : float
+        Seconds between two changes.
+    worker : str
+        Address of the Dask worker that this process is.
+    """
+
+    def __init__(self, folder: str, every: float, worker: str) -> None:
+        self.path = Path(folder) / "workers" / f"{socket.gethostname()}-{os.getpid()}.json"
+        self.state: dict[str, Any] = {"worker": worker, "host": socket.gethostname(), "pid": os.getpid()}
+        self.every, self.beats, self.lock = every, 0, threading.Lock()
+        atexit.register(self.path.unlink, missing_ok=True)
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def at(self, model: str | None) -> None:
+        with self.lock, suppress(OSError):  # a disk that is full stops the results, which tell of it
+            self.state["model"] = model
+            self.beats += 1
+            self.path.write_bytes(orjson.dumps(self.state | {"beats": self.beats}))
+
+    def _beat(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(self.every):
+            self.at(self.state.get("model"))
+
+
+@lru_cache(maxsize=1)
+def sign(folder: str, every: float, worker: str) -> _Sign:
+    """Give the sign of life of this process in a run's folder."""
+    return _Sign(folder, every, worker)
+
+
+def train_configuration(
+    architecture: Architecture,
+    columns: Mapping[str, NDArray[Any]],
+    recipe: Recipe,
+    dataset: data.Dataset,
+    images: Any,
+    *,
+    seed: int,
+    device: str = "cpu",
+) -> "Result":
+    """Build and train one network, on one thread of a processor or on a GPU.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    columns : mapping of str to ndarray
+        Its configuration, without the axis of the models.
+    recipe : Recipe
+    dataset : Dataset
+    images
+        What `dataset.load` gave.
+    seed : int
+        Decides the initial weights, which are the same on every device, and all that is random in training.
+    device : {"cpu", "cuda"}
+
+    Returns
+    -------
+    train.Result
+    """
+    import torch
+
+    from edfkit.generator.layers import DropPath
+    from edfkit.generator.models import build_network
+    from edfkit.generator.train import train
+
+    torch.set_num_threads(1)
+    rng = torch.Generator().manual_seed(seed)
+    model = build_network(
+        architecture,
+        columns,
+        channels=dataset.channels,
+        classes=dataset.classes,
+        auxiliary=recipe.auxiliary > 0,
+        drop_path=recipe.drop_path > 0,
+        rng=rng,
+    )
+    if device != "cpu":
+        model, rng = model.to(device), torch.Generator(device).manual_seed(seed)
+        for layer in model.modules():
+            if isinstance(layer, DropPath):
+                layer.rng = rng
+    return train(model, images, recipe, rng=rng)
+
+
+def device_of(wanted: str) -> str:
+    """Say what to train on: as wanted, "cpu" or "cuda", or with "auto" a GPU if there is one."""
+    import torch
+
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def train_model(folder: str, index: int, where: str | None = None, device: str = "auto") -> tuple[str, bool]:
+    """Train one model of a run and write its result.
+
+    Parameters
+    ----------
+    folder : str
+        The run's folder.
+    index : int
+        Which model of the plan.
+    where : str, optional
+        Where the images are.
+    device : {"auto", "cpu", "cuda"}
+        What to train on; auto takes a GPU if there is one.
+
+    Returns
+    -------
+    str
+        Its status: finished, diverged or failed.
+    bool
+        Whether it failed for a reason that may pass, such as a lack of memory.
+    """
+    whole = plan_of(folder)
+    device = device_of(device)
+    result: dict[str, Any] = {"id": whole.ids[index], "software": software(device)}
+    may_pass = False
+    try:
+        columns = {name: column[index] for name, column in whole.sample.columns.items()}
+        trained = train_configuration(
+            whole.request.space.architecture,
+            columns,
+            whole.recipe(index),
+            *images_of(whole.request.dataset, where),
+            seed=int(whole.seeds[index]),
+            device=device,
+        )
+        result |= asdict(trained)
+    except Exception as error:  # whatever stops one model must not stop the others: it is recorded with its reason
+        result |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        may_pass = isinstance(error, OSError | MemoryError | RuntimeError)  # RuntimeError: all that torch raises
+    if device != "cpu":
+        import torch
+
+        torch.cuda.empty_cache()  # for the other processes on it
+    run.write_result(Path(folder), result)
+    return str(result["status"]), may_pass

@@ -1,0 +1,65 @@
+"""An archive of the nine spaces of the paper, 25,000 models each: its size, and reading of one space beside json.load.
+
+The conventions are those of `test_speed`: `pytest tests/benchmarks/test_nine_spaces.py -s`. Four spaces are of stages
+and five of cells, imported from two files under nine names: a population is stored apart from the others, so that equal
+ones take as much room as others. The records are those of `test_import`; it takes 0.5 GB of disk.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import records
+from pytest_benchmark.fixture import BenchmarkFixture
+from test_import import MODELS, ROUNDS, json_load
+from test_speed import in_turn, one_core  # noqa: F401 - a fixture
+
+from edfkit.archive import Archive
+from edfkit.exchange.nds import import_nds
+
+SPACES = {
+    "stages": ("Vanilla", "ResNet", "ResNeXt-A", "ResNeXt-B"),
+    "cells": ("NASNet", "Amoeba", "PNAS", "ENAS", "DARTS"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("spaces")
+    for kind, (first, *others) in SPACES.items():
+        records.write_realistic(path / f"{first}.json", MODELS, cells=kind == "cells")
+        for name in others:
+            os.link(path / f"{first}.json", path / f"{name}.json")
+    return path
+
+
+@pytest.fixture(scope="module")
+def archive(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "nine.h5"
+    imported = import_nds([folder], path)
+    assert list(imported.populations.values()) == [MODELS] * 9
+    print(f"\narchive of nine spaces {path.stat().st_size / 1e6:.0f} MB; JSON {imported.read / 1e6:.0f} MB")
+    return path
+
+
+def test_nine_spaces_take_less_than_300_megabytes(archive: Path) -> None:
+    assert archive.stat().st_size < 300e6
+
+
+@pytest.mark.parametrize("name", ["ResNeXt-B", "DARTS"])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param(("error", "error_final", "params", "flops", "status"), id="scalars"),
+        pytest.param(("test_error", "train_error", "train_loss"), id="curves"),
+    ],
+)
+def test_reading_of_a_space(
+    benchmark: BenchmarkFixture, folder: Path, archive: Path, name: str, variables: tuple[str, ...]
+) -> None:
+    def ours() -> None:
+        with Archive(archive) as opened:
+            for variable in variables:
+                assert len(opened.read(name, variable)) == MODELS
+
+    in_turn(benchmark, ours, json_load(folder / f"{name}.json"), ROUNDS)

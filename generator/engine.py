@@ -236,20 +236,25 @@ class _Driver:
             except queue.Empty:
                 continue
             model = self.models.pop(future)
-            tries[model] += 1
             try:
-                status, may_pass = future.result()
+                status, may_pass = future.result(timeout=self.every)
+            except TimeoutError:  # it is held by a process that has stopped since
+                self.look()
+                self.models[future] = model
+                self.ended.put(future)
+                continue
             except (CancelledError, CommClosedError):  # as all are when the scheduler is lost
-                tries[model] -= 1
                 waiting.appendleft(model)
                 self.wait_for_scheduler()
                 continue
             except KilledWorker:
                 status, may_pass = "failed", True
-                if tries[model] == 1:  # it may have been another model's fault
+                if not tries[model]:  # it may have been another model's fault
+                    tries[model] += 1
                     waiting.append(model)
                     continue
                 runs.write_result(self.run, {"id": self.plan.ids[model], "status": "failed", "reason": _KILLED})
+            tries[model] += 1
             if status == "failed" and may_pass and tries[model] < _TRIES:
                 alone.append(model)  # with all the memory for itself, once the others are done
                 continue

@@ -91,11 +91,13 @@ class InMemory:
         (index,) = parts
         size, side, channels, shift = len(index), self.side, self.channels, self.recipe.shift
         x = self.x_train.index_select(0, index)
+        numbers = torch.arange(size, device=self.device)
         mirrored: Tensor | None = None
         if self.recipe.flip:
             mirrored = self._random(2, size) == 1
-            x = torch.where(mirrored, x.flip(2).view(size, -1), x.view(size, -1))
-        x = x.view(size, side, side * channels) - self.mean
+            # Both are made and one is taken, which is faster than to merge them by a mask.
+            x = torch.cat([x, x.flip(2)]).index_select(0, numbers + size * mirrored.squeeze(1))
+        x = x.view(size, side, side * channels).float().sub_(self.mean)
         if shift:
             padded_side = side + 2 * shift
             row = padded_side * channels
@@ -108,7 +110,7 @@ class InMemory:
             # A window is the rows of an image from some pixel on; this is a view of all the windows there are.
             starts = size * padded_side**2 - (side - 1) * (padded_side + 1)
             windows = padded.as_strided((starts, side, side * channels), (channels, row, 1))
-            first = torch.arange(0, size * padded_side**2, padded_side**2, device=self.device)
+            first = numbers * padded_side**2
             x = windows.index_select(0, (down * padded_side + right).squeeze(1) + first)
         else:
             x = x.div_(self.std)
@@ -134,4 +136,4 @@ class InMemory:
         """Yield the test images and their labels."""
         for start in range(0, self.test_images, batch):
             x = self.x_test[start : start + batch].flatten(2)
-            yield self._viewed((x - self.mean).div_(self.std)), self.y_test[start : start + batch]
+            yield self._viewed(x.float().sub_(self.mean).div_(self.std)), self.y_test[start : start + batch]

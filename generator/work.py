@@ -181,6 +181,9 @@ def train_model(folder: str, index: int, where: str | None = None, device: str =
         Whether it failed for a reason that may pass, such as a lack of memory.
     """
     whole = plan_of(folder)
+    if run.is_done(Path(folder), whole.ids[index]):
+        # Dask asks again for what a process had not told of before it was killed.
+        return str((run.read_result(Path(folder), whole.ids[index]) or {})["status"]), False
     device = device_of(device)
     result: dict[str, Any] = {"id": whole.ids[index], "software": software(device)}
     may_pass = False

@@ -1,4 +1,4 @@
-"""Speed, each as a ratio to a reference that runs in turn with it: `pytest tests/benchmarks -s`.
+"""Speed, each as a ratio to a reference that runs in turn with it: `pytest -n 0 tests/benchmarks -s`.
 
 References are the published procedures (see `published_way`), where there is one. What takes minutes is done in part,
 and its time scaled; the printed line says so. Times hold for one core, and are compared with what they should be at

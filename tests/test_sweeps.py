@@ -1,0 +1,250 @@
+"""Sweeps beyond a plain population: rates, seeds, fixed cells; and what a run is predicted to cost."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import stats
+
+from edfkit import EdfkitError
+from edfkit.archive import Archive
+from edfkit.cli import edfkit
+from edfkit.generator import cost, data, engine, run, spaces, work
+from edfkit.generator.kinds import CellSpace
+from edfkit.generator.pack import pack
+from edfkit.generator.plan import Plan, Request, make_plan, open_run, read_plan, write_plan
+from edfkit.generator.recipe import Recipe
+
+SMALL = {"params": 30e3, "macs": 1e6}
+REQUEST = Request(
+    spaces.find("resnet"), "digits", 3, 3, SMALL, "and", Recipe(epochs=1, batch=100, flip=False, shift=1, precise_bn=0)
+)
+SWEPT = replace(REQUEST, lr_range=(1e-3, 1.0), wd_range=(1e-5, 1e-2))
+
+
+def train_all(folder: Path, request: Request) -> Plan:
+    plan = open_run(folder, request)
+    for index in run.pending(folder, plan):
+        assert work.train_model(str(folder), index, device="cpu") == ("finished", False)
+    return plan
+
+
+def test_rates_are_log_uniform_and_those_of_fewer_models_come_first() -> None:
+    plan = make_plan(replace(SWEPT, models=4000, bounds={}))
+    few = make_plan(replace(SWEPT, models=7, bounds={}))
+    for name, (low, high) in (("lr", (1e-3, 1.0)), ("weight_decay", (1e-5, 1e-2))):
+        share = np.log(plan.rates[name] / low) / np.log(high / low)
+        assert stats.kstest(share, "uniform").pvalue > 1e-3
+        np.testing.assert_array_equal(few.rates[name], plan.rates[name][:7])
+    assert abs(stats.spearmanr(plan.rates["lr"], plan.rates["weight_decay"]).statistic) < 0.06
+    assert few.ids == plan.ids[:7]
+    assert plan.recipe(2) == replace(SWEPT.recipe, lr=plan.rates["lr"][2], weight_decay=plan.rates["weight_decay"][2])
+
+
+def test_a_sweep_of_rates_has_the_configurations_of_the_population_but_other_models() -> None:
+    plain, swept = make_plan(REQUEST), make_plan(SWEPT)
+    np.testing.assert_equal(swept.sample.columns, plain.sample.columns)
+    assert not set(plain.ids) & set(swept.ids)
+    only = make_plan(replace(SWEPT, wd_range=None))
+    np.testing.assert_array_equal(only.rates["lr"], swept.rates["lr"])
+    assert set(only.rate("weight_decay")) == {5e-4}
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({}, "resnet"),
+        ({"lr_range": (0.1, 1)}, "resnet_lr"),
+        ({"wd_range": (0.1, 1)}, "resnet_wd"),
+        ({"lr_range": (0.1, 1), "wd_range": (0.1, 1)}, "resnet_lr-wd"),
+        ({"training_seed": 2}, "resnet_rng2"),
+        ({"space": spaces.fix(spaces.find("darts"), 16, 20)}, "darts_fix-w-d"),
+        ({"space": spaces.fix(spaces.find("darts"), depth=20)}, "darts_fix-d"),
+    ],
+)
+def test_populations_are_called_as_the_published_ones(change: dict[str, object], name: str) -> None:
+    assert replace(REQUEST, **change).population == name
+
+
+@pytest.mark.parametrize("ends", [(0, 1), (1, 0.1), (-1, 1), (0.1, float("inf")), (float("nan"), 1)])
+def test_rates_that_cannot_be_drawn_are_refused(ends: tuple[float, float]) -> None:
+    with pytest.raises(EdfkitError, match=r"learning rate is to be between .* two positive numbers"):
+        replace(REQUEST, lr_range=ends)
+
+
+def test_another_training_seed_gives_the_same_configurations_and_other_models() -> None:
+    plans = [make_plan(replace(REQUEST, training_seed=seed)) for seed in (None, 1, 2, 3)]
+    for plan in plans:
+        np.testing.assert_equal(plan.sample.columns, plans[0].sample.columns)
+    assert len({model for plan in plans for model in plan.ids}) == 12
+    assert make_plan(replace(REQUEST, seed=4, training_seed=1)).seeds.tolist() == plans[1].seeds.tolist()
+
+
+def test_a_plan_of_a_sweep_is_read_as_it_was_written(tmp_path: Path) -> None:
+    plan = make_plan(replace(SWEPT, training_seed=5))
+    write_plan(tmp_path, plan)
+    again = read_plan(tmp_path)
+    assert again.request == plan.request
+    np.testing.assert_equal(again.rates, plan.rates)
+    with pytest.raises(EdfkitError, match="was begun with training_seed 5 and not None"):
+        open_run(tmp_path, SWEPT)
+
+
+def test_a_sweep_trains_each_model_at_its_rates(tmp_path: Path) -> None:
+    plan = train_all(tmp_path / "swept", SWEPT)
+    pack([tmp_path / "swept"], tmp_path / "a.h5", source="test", license="none")
+    with Archive(tmp_path / "a.h5") as archive:
+        assert archive.names == ["resnet_lr-wd"]
+        np.testing.assert_array_equal(archive.read("resnet_lr-wd", "lr"), plan.rates["lr"])
+        np.testing.assert_array_equal(archive.read("resnet_lr-wd", "wd"), plan.rates["weight_decay"])
+        assert json.loads(str(archive.group_attrs("resnet_lr-wd")["lr_range"])) == [1e-3, 1.0]
+        swept = archive.read("resnet_lr-wd", "train_loss")
+    # The same network and seed at the recipe's rates, one by one, gives the same.
+    dataset, images = work.images_of("digits", None)
+    for index in range(3):
+        columns = {name: column[index] for name, column in plan.sample.columns.items()}
+        recipe = replace(
+            SWEPT.recipe, lr=float(plan.rates["lr"][index]), weight_decay=float(plan.rates["weight_decay"][index])
+        )
+        trained = work.train_configuration(
+            SWEPT.space.architecture, columns, recipe, dataset, images, seed=int(plan.seeds[index])
+        )
+        assert trained.train_loss == swept[index].tolist()
+
+
+def test_several_seeds_become_several_populations(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        train_all(tmp_path / str(seed), replace(REQUEST, training_seed=seed))
+    counts = pack([tmp_path / "1", tmp_path / "2"], tmp_path / "a.h5", source="test", license="none")
+    assert counts == {"resnet_rng1": (3, 3), "resnet_rng2": (3, 3)}
+    with Archive(tmp_path / "a.h5") as archive:
+        one, two = (archive.read(name, "depth") for name in archive.names)
+        np.testing.assert_array_equal(one, two)
+        losses = [archive.read(name, "train_loss") for name in archive.names]
+    assert (losses[0] != losses[1]).all()
+
+
+def test_width_and_depth_of_cells_are_fixed() -> None:
+    fixed = spaces.fix(spaces.find("darts"), 16, 20)
+    assert isinstance(fixed, CellSpace)
+    assert (fixed.width, fixed.depth) == ((16,), (20,))
+    plan = make_plan(replace(REQUEST, space=fixed, bounds={}))
+    assert plan.sample.columns["width"].tolist() == [16] * 3
+    assert spaces.fix(fixed) is fixed
+    with pytest.raises(EdfkitError, match="networks of resnet are not of cells"):
+        spaces.fix(spaces.find("resnet"), width=16)
+    with pytest.raises(EdfkitError, match="depth is 0"):
+        spaces.fix(spaces.find("darts"), depth=0)
+
+
+def test_the_longest_models_come_first() -> None:
+    plan = make_plan(replace(REQUEST, models=50, bounds={}))
+    left = list(range(0, 50, 3))
+    order = engine.longest_first(plan, left)
+    assert sorted(order) == left
+    assert (np.diff(plan.sample.complexity.macs[order]) <= 0).all()
+
+
+# Cost
+
+
+def test_the_steps_of_a_training_by_hand() -> None:
+    # Of 1,000 images in batches of 100, 797 to test and 500 for the statistics: 10 steps and 12.97 passes forward.
+    recipe = Recipe(epochs=3, batch=100, precise_bn=500)
+    assert cost.steps(recipe, data.find("digits")) == pytest.approx(3 * (10 + 12.97 / 3))
+
+
+def test_the_cost_of_a_plan_adds_up() -> None:
+    plan = make_plan(replace(REQUEST, models=30))
+    dataset = data.find("digits")
+    whole, part = (cost.predict(plan, list(left), dataset, device="cpu") for left in (range(30), range(10)))
+    assert (whole.models, part.models) == (30, 10)
+    steps = 10 + 7.97 / 3
+    assert whole.flops == pytest.approx(6 * 100 * steps * plan.sample.complexity.macs.sum())
+    assert whole.disk == 30 * 4096
+    assert 0 < part.hours < 1
+    assert whole.timed == 6
+
+
+def test_the_published_step_times_are_met() -> None:
+    plan = make_plan(replace(REQUEST, models=1, recipe=replace(REQUEST.recipe, batch=128)))
+    flops = plan.sample.complexity._replace(flops=np.array([185_000_000]))
+    known = replace(plan, sample=replace(plan.sample, complexity=flops))
+    dataset = data.find("digits")
+    predicted = cost.predict(known, [0], dataset, device="cpu").hours_2019
+    assert predicted * 3600 == pytest.approx(0.059 * cost.steps(known.request.recipe, dataset))
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(edfkit, [str(argument) for argument in arguments])
+    return done.exit_code, f"{done.output} {done.exception}"
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    options = ["--models", 3, "--max-params", 30e3, "--max-macs", 1e6, "--epochs", 1, "--out", tmp_path / "run"]
+    status, out = invoke("generate", "resnet", *options, "--dry-run", "--device", "cpu")
+    assert status == 0, out
+    assert "3 of 3 resnet models to train on digits" in out
+    assert "on one process here" in out
+    assert "on one GPU of 2019" in out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"], "--scheduler takes the workers that are there"),
+        (["--slurm-directive", "--gres=gpu:1"], "--slurm-directive is for --slurm"),
+        (["--image-size", "64"], "--image-size is for a folder of images"),
+        (["--dataset", "digits", "--data", "x.npz"], "Both --dataset and --data were given"),
+        (["--width", "16"], "networks of resnet are not of cells"),
+        (["--lr-range", "1", "0.1"], "two positive numbers, the smaller first"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(tmp_path: Path, options: list[str], said: str) -> None:
+    status, out = invoke("generate", "resnet", "--models", 1, "--out", tmp_path / "run", *options)
+    assert status != 0
+    assert said in " ".join(out.split())
+    assert not (tmp_path / "run").exists()
+
+
+# Retries, by tasks that fail on purpose on the workers of a real cluster
+
+
+def failing(times: int, *, may_pass: bool) -> Callable[[str, int, str | None, str], tuple[str, bool]]:
+    def task(folder: str, index: int, where: str | None, device: str) -> tuple[str, bool]:
+        log = Path(folder).parent / "tries.txt"
+        with open(log, "a") as file:
+            file.write(f"{index}\n")
+        if index == 1 and log.read_text().split().count("1") <= times:
+            return "failed", may_pass
+        return "finished", False
+
+    return task
+
+
+@pytest.mark.parametrize(("times", "may_pass", "tries", "failed"), [(2, True, 3, 0), (9, True, 3, 1), (9, False, 1, 1)])
+def test_a_failure_that_may_pass_is_tried_again_alone_and_last(
+    cluster: str, tmp_path: Path, times: int, may_pass: bool, tries: int, failed: int
+) -> None:
+    plan = open_run(tmp_path / "run", replace(REQUEST, models=6))
+    ended = Counter(
+        engine.train_pending(
+            tmp_path / "run", plan, range(6), engine.Engine(scheduler=cluster), task=failing(times, may_pass=may_pass)
+        )
+    )
+    assert ended == Counter(finished=6 - failed, failed=failed)
+    order = (tmp_path / "tries.txt").read_text().split()
+    assert order.count("1") == tries
+    assert sorted(order[:6]) == list("012345")  # the others first
+
+
+def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
+    plan = open_run(tmp_path / "run", REQUEST)
+    with pytest.raises(EdfkitError, match=r"The scheduler tcp://127.0.0.1:1 cannot be reached"):
+        list(engine.train_pending(tmp_path / "run", plan, [0], engine.Engine(scheduler="tcp://127.0.0.1:1")))

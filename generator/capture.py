@@ -71,7 +71,7 @@ class Captured:
     def _capture(self) -> None:
         usual, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # since torch 2.12, a graph notices which generators it uses
+            warnings.simplefilter("ignore")  # newer graphs notice which generators they use, and say so
             graph.register_generator_state(self._rng)
         unharmed = self._rng.clone_state()
         cause: BaseException | None = None

@@ -58,5 +58,5 @@ def test_every_option_in_the_docs_exists() -> None:
     known = {flag for _, command in commands() for option in command.params for flag in option.opts}
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
-            for flag in re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", line if "edfkit " in line else ""):
+            for flag in re.findall(r"(?<![\w=-])(--[a-z][a-z-]+)", line if "edfkit " in line else ""):
                 assert flag in known | {"--help"}, f"{page.name}: {flag}"

@@ -1,7 +1,7 @@
 """Import and export of one space of 25,000 models, each as a ratio to json.load on its file of 85 MB and more.
 
-The conventions are those of `test_speed`: `pytest -n 0 tests/benchmarks/test_import.py -s`. The file is made of records with
-the digits of real ones, see `records.write_realistic`.
+The conventions are those of `test_speed`: `pytest -n 0 tests/benchmarks/test_import.py -s`. The file is made of records
+with the digits of real ones, see `records.write_realistic`.
 """
 
 import json

@@ -1,8 +1,8 @@
 """An archive of the nine spaces of the paper, 25,000 models each: its size, and reading of one space beside json.load.
 
 The conventions are those of `test_speed`: `pytest -n 0 tests/benchmarks/test_nine_spaces.py -s`. Four spaces are of
-stages and five of cells, imported from two files under nine names: a population is stored apart from the others, so that equal
-ones take as much room as others. The records are those of `test_import`; it takes 0.5 GB of disk.
+stages and five of cells, imported from two files under nine names: a population is stored apart from the others, so
+that equal ones take as much room as others. The records are those of `test_import`; it takes 0.5 GB of disk.
 """
 
 import os

@@ -223,12 +223,13 @@ def _subjects(source: Archive, name: str, places: NDArray[np.intp]) -> Iterator[
             for among, architecture, columns in parts
             if place in among
         )
+        known: dict[str, Any] = {rate: value for rate, value in rates.items() if not math.isnan(value)}
         yield Subject(
             name,
             str(of_it["id"]),
             architecture,
             configuration,
-            replace(recipe, **{rate: value for rate, value in rates.items() if not math.isnan(value)}),
+            replace(recipe, **known),
             source.dataset(name),
             int(of_it["seed"]),
             STATUS[of_it["status"]],

@@ -118,7 +118,8 @@ class Plan:
 
     def recipe(self, index: int) -> Recipe:
         """Give the recipe of a model."""
-        return replace(self.request.recipe, **{name: float(values[index]) for name, values in self.rates.items()})
+        rates: dict[str, Any] = {name: float(values[index]) for name, values in self.rates.items()}
+        return replace(self.request.recipe, **rates)
 
     def rate(self, name: str) -> NDArray[np.float64]:
         """Give the "lr" or "weight_decay" of every model."""

@@ -204,7 +204,7 @@ def fix(space: Space, width: int | None = None, depth: int | None = None) -> Spa
     for name, value in given.items():
         check_integer(name, value, 1, int(MOST[name]))
     ending = "-".join(["fix", *(name[0] for name in given)])
-    values = {name: (value,) for name, value in given.items()}
+    values: dict[str, Any] = {name: (value,) for name, value in given.items()}
     return replace(space, name=f"{space.name}_{ending}", **values)
 
 

@@ -167,6 +167,7 @@ def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Pat
             sensitivity: bool, stream: bool, scheduler: str | None, **options: Any) -> None:  # fmt: skip
     """Compare design SPACEs by their error distributions, given complexity."""
     from edfkit import text
+    from edfkit.archive import Archive
     from edfkit.study.compare import compare_populations
     from edfkit.study.stream import AT_MOST, stream_populations
 
@@ -178,7 +179,9 @@ def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Pat
         raise click.UsageError(f"--sensitivity is about two spaces and {len(spaces)} were named; name two.")
     with _open(where) as source:
         if stream or scheduler or max(map(source.models, spaces)) > AT_MOST:
-            study = stream_populations(source.path, spaces, sensitive=sensitivity, scheduler=scheduler, **options)
+            # One that is open, as opening an archive at an address sends much of it.
+            place = source if isinstance(source, Archive) else source.path
+            study = stream_populations(place, spaces, sensitive=sensitivity, scheduler=scheduler, **options)
         else:
             study = compare_populations(source, spaces, sensitive=sensitivity, **options)
         if _show(study, _about(source, spaces), as_json, plot, band=band):
@@ -1112,8 +1115,6 @@ def _images(dataset: str | None, own: Path | None, image_size: int | None) -> "D
 
 
 def _predict(folder: Path, request: "Request", images: "Dataset", device: str, workers: int | None) -> None:
-    import os
-
     from edfkit.generator import run as runs
     from edfkit.generator.cost import predict
     from edfkit.generator.plan import make_plan
@@ -1124,11 +1125,11 @@ def _predict(folder: Path, request: "Request", images: "Dataset", device: str, w
         click.echo(f"{folder}: all {len(plan.ids):,} {request.population} models are done.")
         return
     cost = predict(plan, left, images, device=device)
-    many = workers or os.cpu_count() or 1
+    shared = f", {cost.hours / workers:,.2f} on {workers}" if workers else ""
     click.echo(f"{folder}: {cost.models:,} of {len(plan.ids):,} {request.population} models to train on {images.name}")
     click.echo(f"flops {cost.flops:.3g}, {cost.flops / cost.models:.3g} a model")
     click.echo(
-        f"hours {cost.hours:,.2f} on one process here, {cost.hours / many:,.2f} on {many} ({cost.software}; "
+        f"hours {cost.hours:,.2f} on one process here{shared} ({cost.software}; "
         f"by {cost.timed} networks that were timed); {cost.hours_2019:,.2f} on one GPU of 2019, by published times"
     )
     click.echo(f"disk {cost.disk / 1e6:,.1f} MB")

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.generator import data, networks, work
+from edfkit.generator import networks, work
 from edfkit.generator.kinds import Architecture
 from edfkit.generator.recipe import Recipe
 from edfkit.generator.run import CURVES
@@ -363,15 +363,8 @@ def _retrain(subject: Subject, seed: int, folder: str | None, device: str) -> tu
 
 def _steps(subject: Subject, folder: str | None) -> dict[str, float]:
     """Say by how much the values of each curve differ at least: by an image, or what single precision resolves."""
-    import torch
-
-    images, recipe = work.images_of(subject.dataset, folder)[1], subject.recipe
-    if isinstance(images, data.Images):
-        train, test = len(images.x_train), len(images.x_test)
-    else:
-        pipeline = images.pipeline(recipe, torch.device("cpu"), torch.Generator())
-        train, test = pipeline.train_images, pipeline.test_images
-    return {"test_error": 100 / test, "train_error": 100 / (train // recipe.batch * recipe.batch), "train_loss": 1e-6}
+    (train, test), batch = work.images_of(subject.dataset, folder)[0].images, subject.recipe.batch
+    return {"test_error": 100 / test, "train_error": 100 / (train // batch * batch), "train_loss": 1e-6}
 
 
 @dataclass(frozen=True)

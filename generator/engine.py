@@ -108,13 +108,11 @@ class Engine:
         from dask.distributed import Nanny, Scheduler, SpecCluster
 
         devices = self._gpus()
+        if self.device == "cuda" and not devices:
+            raise EdfkitError("Training on cuda was asked for, and there is no GPU here; give --device cpu or auto.")
         count = min(self.workers or len(devices) * self.workers_per_gpu or os.cpu_count() or 1, models)
-        options = {
-            "host": "127.0.0.1",
-            "nthreads": 1,
-            "memory_limit": 0,
-            "silence_logs": logging.CRITICAL,
-        }  # a model's result tells of it
+        # What happens to a model is in its result, and so not logged.
+        options = {"host": "127.0.0.1", "nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL}
         workers: dict[int, Any] = {}
         for i in range(count):
             env = {"CUDA_VISIBLE_DEVICES": devices[i % len(devices)]} if devices else {}
@@ -152,7 +150,7 @@ def train_pending(
     said: Callable[[str], None] = lambda line: None,
     task: Task = work.train_model,
 ) -> Iterator[str]:
-    """Train models of a run, longest first.
+    """Train models of a run.
 
     Parameters
     ----------
@@ -313,12 +311,8 @@ async def _drop(worker: str | None, dask_scheduler: Any) -> None:
 def _train(folder: str, model: int, where: str | None, device: str, every: float, task: Task) -> tuple[str, bool]:
     from dask.distributed import get_worker
 
-    sign = work.sign(folder, every, get_worker().address)
-    sign.at(work.plan_of(folder).ids[model])
-    try:
+    with work.sign_of_life(folder, work.plan_of(folder).ids[model], get_worker().address, every):
         return task(folder, model, where, device)
-    finally:
-        sign.at(None)
 
 
 def longest_first(plan: Plan, left: Sequence[int]) -> list[int]:

@@ -16,7 +16,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms import v2
 
 from edfkit import EdfkitError
-from edfkit.generator.pipeline import Batch
+from edfkit.generator.pipeline import Batch, inside_squares
 from edfkit.generator.recipe import Recipe
 
 Samples = list[tuple[str, int]]
@@ -172,15 +172,12 @@ class Cropped:
         images, labels = parts
         x = (images.float() - self.mean) / self.std
         if self.recipe.cutout:
-            x = x.masked_fill((self._inside(len(x))[:, :, None] & self._inside(len(x))[:, None, :])[..., None], 0.0)
+            rows, columns = (
+                inside_squares(self.side, side=len(self.side), cutout=self.recipe.cutout, images=len(x), rng=self.rng)
+                for _ in range(2)
+            )
+            x = x.masked_fill((rows[:, :, None] & columns[:, None, :])[..., None], 0.0)
         return x.permute(0, 3, 1, 2), labels
-
-    def _inside(self, size: int) -> Tensor:
-        """Tell which rows, or columns, lie in the square of each image: bool, shape (size, side)."""
-        cutout = self.recipe.cutout
-        first = torch.randint(len(self.side), (size, 1), generator=self.rng, device=self.device) - cutout // 2
-        inside: Tensor = (self.side >= first) & (self.side < first + cutout)
-        return inside
 
     def statistics(self) -> Iterator[Batch]:
         """Yield batches of `recipe.precise_bn` random images, augmented."""

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -51,6 +52,29 @@ class Source(Protocol):
 
     def pipeline(self, recipe: Recipe, device: torch.device, rng: torch.Generator) -> Pipeline:
         """Make a pipeline to train by the recipe on the device; `rng` is on the device too."""
+
+
+def inside_squares(positions: Tensor, *, side: int, cutout: int, images: int, rng: torch.Generator) -> Tensor:
+    """Draw a square for each image, centred anywhere in it, along one axis.
+
+    Parameters
+    ----------
+    positions : Tensor of int64, shape (positions,)
+        Pixels along the axis, from 0.
+    side, cutout : int
+        Of the images and of the squares, pixels.
+    images : int
+    rng : torch.Generator
+        On the device of the positions.
+
+    Returns
+    -------
+    Tensor of bool, shape (images, positions)
+        Whether they lie in the square.
+    """
+    first = torch.randint(side, (images, 1), generator=rng, device=positions.device) - cutout // 2
+    inside: Tensor = (positions >= first) & (positions < first + cutout)
+    return inside
 
 
 class InMemory:
@@ -115,14 +139,9 @@ class InMemory:
         else:
             x = x.div_(self.std)
         if self.recipe.cutout:
-            x = x.masked_fill_(self._inside(self.rows, size)[:, :, None] & self._inside(self.columns, size)[:, None], 0)
+            along = partial(inside_squares, side=side, cutout=self.recipe.cutout, images=size, rng=self.rng)
+            x = x.masked_fill_(along(self.rows)[:, :, None] & along(self.columns)[:, None], 0)
         return self._viewed(x), self.y_train.index_select(0, index)
-
-    def _inside(self, positions: Tensor, size: int) -> Tensor:
-        """Tell which positions lie in the square of each image, along one axis: bool, shape (size, positions)."""
-        first = self._random(self.side, size) - self.recipe.cutout // 2
-        inside: Tensor = (positions >= first) & (positions < first + self.recipe.cutout)
-        return inside
 
     def _viewed(self, x: Tensor) -> Tensor:
         # The channels are last in memory: viewed as the second axis, they are in channels_last layout without a copy.

@@ -3,7 +3,7 @@
     RUN/plan.json          what is to be trained, see `plan`; written before anything else
     RUN/results/ID.json    what training one model gave, written whole; its presence means that the model is done
     RUN/damaged/ID.json    a result that could not be read when it was wanted; its model counts as not done
-    RUN/workers/NAME.json  a sign of life of a process that trains
+    RUN/workers/NAME.json  a sign of life of a process while it trains a model
 
 Only this folder is the truth: what schedules the models, and the processes that train them, hold nothing else.
 """
@@ -33,7 +33,7 @@ def write_result(run: Path, result: dict[str, Any]) -> None:
 
     If the model is done already, as that of a process that was taken for dead, the first result stays.
     """
-    if is_done(run, result["id"]):
+    if find_done(run, result["id"]) is not None:
         return
     with replacing(result_path(run, result["id"])) as temporary:
         temporary.write_bytes(orjson.dumps(result))
@@ -65,18 +65,18 @@ def read_result(run: Path, model: str) -> dict[str, Any] | None:
     return dict(result)
 
 
-def is_done(run: Path, model: str) -> bool:
-    """Tell whether a model has a result that is whole and no failure."""
+def find_done(run: Path, model: str) -> dict[str, Any] | None:
+    """Read the result of a model that is done: whole and no failure; else None."""
     try:
         result = read_result(run, model)
     except EdfkitError:
-        return False
-    return result is not None and result["status"] != "failed"
+        return None
+    return None if result is None or result["status"] == "failed" else result
 
 
 def pending(run: Path, plan: Plan) -> list[int]:
     """Return which models are to be trained, in the plan's order: those without a result, or with a bad one."""
-    return [index for index, model in enumerate(plan.ids) if not is_done(run, model)]
+    return [index for index, model in enumerate(plan.ids) if find_done(run, model) is None]
 
 
 def put_aside(run: Path, model: str) -> None:

@@ -112,4 +112,4 @@ def _running(folder: Path) -> int:
     # By the times of the file system, which of all clocks is the one that the processes share.
     now = time.time()
     alive = [runs.sign_of(written) for written, at in runs.signs(folder).values() if now - at < _ALIVE]
-    return sum(sign.get("model") is not None for sign in alive)
+    return sum("model" in sign for sign in alive)

@@ -1,15 +1,15 @@
 """What a process that trains does: one model of a run at a time, with a sign of life in the run's folder meanwhile."""
 
-import atexit
 import os
 import platform
 import socket
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,42 +60,41 @@ def images_of(dataset: str, where: str | None) -> tuple[data.Dataset, Any]:
     return found, found.load(place)
 
 
-class _Sign:
-    """A sign of life of this process: a file that changes every few seconds, and says which model is at work.
+@contextmanager
+def sign_of_life(folder: str, model: str, worker: str, every: float) -> Iterator[None]:
+    """Give a sign of life while a model is trained: a file of this process that changes every few seconds.
 
     Parameters
     ----------
     folder : str
         The run's folder.
-    every : float
-        Seconds between two changes.
+    model : str
+        Id of the model.
     worker : str
         Address of the Dask worker that this process is.
+    every : float
+        Seconds between two changes.
     """
+    host, pid, ended = socket.gethostname(), os.getpid(), threading.Event()
+    path = Path(folder) / "workers" / f"{host}-{pid}.json"
 
-    def __init__(self, folder: str, every: float, worker: str) -> None:
-        self.path = Path(folder) / "workers" / f"{socket.gethostname()}-{os.getpid()}.json"
-        self.state: dict[str, Any] = {"worker": worker, "host": socket.gethostname(), "pid": os.getpid()}
-        self.every, self.beats, self.lock = every, 0, threading.Lock()
-        atexit.register(self.path.unlink, missing_ok=True)
-        threading.Thread(target=self._beat, daemon=True).start()
+    def beat() -> None:
+        for beats in count():
+            with suppress(OSError):  # a disk that is full stops the results, which tell of it
+                path.write_bytes(
+                    orjson.dumps({"worker": worker, "host": host, "pid": pid, "model": model, "beats": beats})
+                )
+            if ended.wait(every):
+                return
 
-    def at(self, model: str | None) -> None:
-        with self.lock, suppress(OSError):  # a disk that is full stops the results, which tell of it
-            self.state["model"] = model
-            self.beats += 1
-            self.path.write_bytes(orjson.dumps(self.state | {"beats": self.beats}))
-
-    def _beat(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(self.every):
-            self.at(self.state.get("model"))
-
-
-@lru_cache(maxsize=1)
-def sign(folder: str, every: float, worker: str) -> _Sign:
-    """Give the sign of life of this process in a run's folder."""
-    return _Sign(folder, every, worker)
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        path.unlink(missing_ok=True)
 
 
 def train_configuration(
@@ -181,9 +180,9 @@ def train_model(folder: str, index: int, where: str | None = None, device: str =
         Whether it failed for a reason that may pass, such as a lack of memory.
     """
     whole = plan_of(folder)
-    if run.is_done(Path(folder), whole.ids[index]):
+    if (known := run.find_done(Path(folder), whole.ids[index])) is not None:
         # Dask asks again for what a process had not told of before it was killed.
-        return str((run.read_result(Path(folder), whole.ids[index]) or {})["status"]), False
+        return str(known["status"]), False
     device = device_of(device)
     result: dict[str, Any] = {"id": whole.ids[index], "software": software(device)}
     may_pass = False

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -94,11 +95,11 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
         started.kill(name)
 
 
-def start_cluster(processes: Processes, port: int, name: str, host: str = "127.0.0.1") -> None:
+def start_cluster(processes: Processes, port: int, name: str) -> None:
     if name == "scheduler":
-        processes.start(name, BIN / "dask", "scheduler", "--host", host, "--port", port, "--no-dashboard")
+        processes.start(name, BIN / "dask", "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
     else:
-        where = ["--nthreads", 1, "--host", host, "--local-directory", processes.folder / name, "--no-dashboard"]
+        where = ["--nthreads", 1, "--host", "127.0.0.1", "--local-directory", processes.folder / name, "--no-dashboard"]
         processes.start(name, BIN / "dask", "worker", f"tcp://127.0.0.1:{port}", *where)
 
 
@@ -106,9 +107,9 @@ def results(folder: Path) -> dict[str, int]:
     return {path.stem: path.stat().st_mtime_ns for path in (folder / "results").glob("*.json")}
 
 
-def wait_until(what: str, is_so: "object", seconds: float = 240) -> None:
+def wait_until(what: str, is_so: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
-    while not is_so():  # type: ignore[operator]
+    while not is_so():
         assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
         time.sleep(0.05)
 
@@ -158,12 +159,15 @@ def test_thirty_kills_of_anything_lose_nothing(processes: Processes, tmp_path: P
                 else:
                     start_cluster(processes, port, name)
 
+    def is_further(known: int) -> bool:
+        return len(results(folder)) > known or len(results(folder)) == models
+
     in_flight = 0
     before: dict[str, int] = {}
     while killed.total() < rounds:
         mend()
         known = len(results(folder))
-        wait_until("another model", lambda known=known: len(results(folder)) > known or len(results(folder)) == models)
+        wait_until("another model", partial(is_further, known))
         time.sleep(rng.uniform(0, 1.5))
         assert len(results(folder)) < models, f"all was done after {killed.total()} kills: train more models"
         victim = parts[killed.total() % len(parts)] if killed.total() < 4 else rng.choice(parts)

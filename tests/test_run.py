@@ -464,10 +464,10 @@ def test_status_counts_what_is_there(undisturbed: Path, tmp_path: Path) -> None:
     found = results(folder)
     assert now.best_error == min(min(result["test_error"]) for result in found.values())
 
-    # Two processes at work, one that waits, one that was killed long ago, and one that writes at this moment.
+    # Two processes at work, one that was killed long ago, and one that writes at this moment.
     (folder / "workers").mkdir()
-    for name, model in (("a", plan.ids[2]), ("b", plan.ids[2]), ("idle", None), ("dead", plan.ids[2])):
-        (folder / "workers" / f"{name}.json").write_text(json.dumps({"worker": "tcp://x", "model": model}))
+    for name in ("a", "b", "dead"):
+        (folder / "workers" / f"{name}.json").write_text(json.dumps({"worker": "tcp://x", "model": plan.ids[2]}))
     os.utime(folder / "workers" / "dead.json", (1_000_000, 1_000_000))
     (folder / "workers" / "torn.json").write_text('{"worker": "tcp:')
     now = status.read(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from scipy import stats
 
@@ -248,3 +249,11 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
     plan = open_run(tmp_path / "run", REQUEST)
     with pytest.raises(EdfkitError, match=r"The scheduler tcp://127.0.0.1:1 cannot be reached"):
         list(engine.train_pending(tmp_path / "run", plan, [0], engine.Engine(scheduler="tcp://127.0.0.1:1")))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there_is_missed_before_anything_is_trained(tmp_path: Path) -> None:
+    plan = open_run(tmp_path / "run", REQUEST)
+    with pytest.raises(EdfkitError, match=r"there is no GPU here; give --device cpu or auto"):
+        list(engine.train_pending(tmp_path / "run", plan, [0], engine.Engine(device="cuda")))
+    assert run.pending(tmp_path / "run", plan) == [0, 1, 2]

@@ -27,7 +27,7 @@ from edfkit.generator import work
 from edfkit.generator.plan import Plan
 
 if TYPE_CHECKING:
-    from dask.distributed import Client, Future
+    from dask.distributed import Client
 
 _TRIES = 3  # of a model that fails for a reason that may pass
 _KILLED = "its process was killed each time it was tried, which a lack of memory may explain"
@@ -209,8 +209,8 @@ class _Driver:
         self.client, self.run, self.plan, self.engine, self.said = client, run, plan, engine, said
         self.every = engine.lease / 4
         self.arguments = where, engine.device, self.every, task
-        self.ended: queue.SimpleQueue[Future[tuple[str, bool]]] = queue.SimpleQueue()
-        self.models: dict[Future[tuple[str, bool]], int] = {}  # those that Dask has
+        self.ended: queue.SimpleQueue[tuple[int, tuple[str, bool] | BaseException]] = queue.SimpleQueue()
+        self.with_dask = 0  # models
         self.signs: dict[Path, tuple[bytes, float]] = {}  # what each process wrote last, and when that was first seen
         self.window = 1
 
@@ -221,38 +221,33 @@ class _Driver:
         waiting, alone = deque(left), deque[int]()
         tries: Counter[int] = Counter()
         looked = -math.inf
-        while waiting or alone or self.models:
+        while waiting or alone or self.with_dask:
             if time.monotonic() - looked > self.every:
                 self.look()
                 looked = time.monotonic()
-            while waiting and len(self.models) < self.window:
+            while waiting and self.with_dask < self.window:
                 self.submit(waiting.popleft())
-            if alone and not self.models:  # and so none waits
+            if alone and not self.with_dask:  # and so none waits
                 self.submit(alone.popleft())
             try:
-                future = self.ended.get(timeout=self.every)
+                model, outcome = self.ended.get(timeout=self.every)
             except queue.Empty:
                 continue
-            model = self.models.pop(future)
-            try:
-                status, may_pass = future.result(timeout=self.every)
-            except TimeoutError:  # it is held by a process that has stopped since
-                self.look()
-                self.models[future] = model
-                self.ended.put(future)
-                continue
-            except (CancelledError, CommClosedError):  # as all are when the scheduler is lost
+            self.with_dask -= 1
+            if isinstance(outcome, CancelledError | CommClosedError):  # as all are when the scheduler is lost
                 waiting.appendleft(model)
                 self.wait_for_scheduler()
                 continue
-            except KilledWorker:
-                status, may_pass = "failed", True
-                if not tries[model]:  # it may have been another model's fault
-                    tries[model] += 1
+            tries[model] += 1
+            if isinstance(outcome, KilledWorker):
+                if tries[model] == 1:  # it may have been another model's fault
                     waiting.append(model)
                     continue
                 runs.write_result(self.run, {"id": self.plan.ids[model], "status": "failed", "reason": _KILLED})
-            tries[model] += 1
+                outcome = "failed", True
+            if isinstance(outcome, BaseException):  # such as a full disk, which stops the others too
+                raise outcome
+            status, may_pass = outcome
             if status == "failed" and may_pass and tries[model] < _TRIES:
                 alone.append(model)  # with all the memory for itself, once the others are done
                 continue
@@ -261,8 +256,19 @@ class _Driver:
 
     def submit(self, model: int) -> None:
         future = self.client.submit(_train, str(self.run), model, *self.arguments, pure=False)
-        self.models[future] = model
-        future.add_done_callback(self.ended.put)
+        self.with_dask += 1
+
+        async def wait() -> None:
+            # What a process holds that has stopped since comes late, and the others go on meanwhile.
+            try:
+                outcome = await self.client.gather(future, asynchronous=True)
+            except (Exception, CancelledError) as error:
+                outcome = error
+            self.ended.put((model, outcome))
+
+        loop = self.client.loop
+        assert loop is not None  # as of every client that is connected
+        loop.add_callback(wait)
 
     def wait_for_scheduler(self) -> None:
         """Wait while the connection is being restored, which Dask gives up after a time."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # the modules of the other studies are not loaded to print on
     from edfkit.study.search import Curve, SearchStudy
     from edfkit.study.selection import Population, Selection
 
+_RANGES = 3  # of errors, named in a sentence; large populations may differ in dozens
+
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Lay out a table, of which so many columns on the left are text and the others numbers."""
@@ -128,9 +130,13 @@ def comparison(result: Comparison) -> Iterator[str]:
 
 def _details(pair: Pair) -> Iterator[str]:
     band, tail = pair.difference, pair.tail
-    decided = [f"{kind} from {lo:.2f} to {hi:.2f} %" for lo, hi, kind in band.ranges() if kind != "undecided"]
+    decided = [one for one in band.ranges() if one[2] != "undecided"]
+    widest = sorted(sorted(decided, key=lambda one: one[0] - one[1])[:_RANGES])
     if decided:
-        yield f"With confidence {band.confidence:g}, the EDF of {pair.a} is {' and '.join(decided)}."
+        named = " and ".join(f"{kind} from {lo:.2f} to {hi:.2f} %" for lo, hi, kind in widest)
+        narrower = len(decided) - len(widest)
+        more = f", and one or the other in {narrower} narrower ranges, which --json lists" if narrower else ""
+        yield f"With confidence {band.confidence:g}, the EDF of {pair.a} is {named}{more}."
     else:
         yield f"At no error is either EDF above the other with confidence {band.confidence:g}."
     tails = ((pair.a, tail.a), (pair.b, tail.b))

@@ -121,6 +121,18 @@ def test_pairs_of_three_are_said_to_be_adjusted() -> None:
     assert "of complexity mix" not in found
 
 
+def test_only_the_widest_ranges_of_errors_are_named() -> None:
+    # Blocks of 1,000 models: A and B are ahead in turn, five times.
+    a = population(np.repeat([10.0, 21, 30, 43, 50], 1000), np.ones(5000))
+    b = population(np.repeat([11.0, 20, 32, 40, 59], 1000), np.ones(5000))
+    result = compare_populations(InMemory({"a": a, "b": b}), ["a", "b"], given="none")
+    assert len(result.pairs[0].difference.ranges()) == 11
+    assert (
+        "the EDF of a is better from 30.00 to 32.00 % and worse from 40.00 to 43.00 % and better from 50.00 to 59.00 %, "
+        "and one or the other in 2 narrower ranges, which --json lists."
+    ) in render(text.comparison(result))
+
+
 def test_policies_are_said() -> None:
     source = InMemory({"a": population([1.0, 2.0, 90.0], [1, 2, 3], status=[0, 2, 1])})
 

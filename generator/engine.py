@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from dask.distributed import Client
 
 _TRIES = 3  # of a model that fails for a reason that may pass
+_BATCH_SECONDS = 0.25  # what models that one process takes at a time may need together: Dask needs 10 ms of it
+_BATCH = 32  # such models at most
 _KILLED = "its process was killed each time it was tried, which a lack of memory may explain"
 
 Task = Callable[[str, int, str | None, str], tuple[str, bool]]
+_Outcome = tuple[list[tuple[str, bool]], float]  # what the task said of each model, and the seconds that all took
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ class Engine:
             raise EdfkitError(
                 f"The jobs for Slurm are not described ({error}); set it under jobqueue.slurm in Dask's configuration."
             ) from error
-        cluster.scale(jobs=min(self.workers or 1, models))
+        jobs = min(self.workers or 1, models)
+        # Not `scale`, which replaces no job that ends before the run, as each does at its time limit.
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         return cluster
 
     def _start_local(self, models: int) -> Any:
@@ -126,7 +131,9 @@ class Engine:
         try:
             # A model whose process died comes back here at once, where it is known whether to try it again.
             with dask.config.set({key: environment, "distributed.scheduler.allowed-failures": 0}):
-                return SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+                cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+                cluster.adapt(minimum=count, maximum=count)  # a worker that does not come back is replaced
+                return cluster
         finally:
             signal.signal(signal.SIGINT, handler)
 
@@ -193,7 +200,8 @@ def train_pending(
 class _Driver:
     """Keeps the workers of a cluster busy with the models of a run.
 
-    Only as many models as keep them busy are with Dask at a time, so that 25,000 cost no more memory than a few.
+    Only as many models as keep them busy are with Dask at a time, so that 25,000 cost no more memory than a few. One
+    goes alone unless a few take less than a moment together.
     """
 
     def __init__(
@@ -209,8 +217,9 @@ class _Driver:
         self.client, self.run, self.plan, self.engine, self.said = client, run, plan, engine, said
         self.every = engine.lease / 4
         self.arguments = where, engine.device, self.every, task
-        self.ended: queue.SimpleQueue[tuple[int, tuple[str, bool] | BaseException]] = queue.SimpleQueue()
-        self.with_dask = 0  # models
+        self.ended: queue.SimpleQueue[tuple[list[int], _Outcome | BaseException]] = queue.SimpleQueue()
+        self.with_dask = 0  # batches
+        self.batch = 1  # models
         self.signs: dict[Path, tuple[bytes, float]] = {}  # what each process wrote last, and when that was first seen
         self.window = 1
 
@@ -226,36 +235,43 @@ class _Driver:
                 self.look()
                 looked = time.monotonic()
             while waiting and self.with_dask < self.window:
-                self.submit(waiting.popleft())
+                batch = [waiting.popleft()]
+                # What was tried before is tried by itself, as it may stop its process again.
+                while waiting and len(batch) < self.batch and not (tries[batch[0]] or tries[waiting[0]]):
+                    batch.append(waiting.popleft())
+                self.submit(batch)
             if alone and not self.with_dask:  # and so none waits
-                self.submit(alone.popleft())
+                self.submit([alone.popleft()])
             try:
-                model, outcome = self.ended.get(timeout=self.every)
+                batch, outcome = self.ended.get(timeout=self.every)
             except queue.Empty:
                 continue
             self.with_dask -= 1
             if isinstance(outcome, CancelledError | CommClosedError):  # as all are when the scheduler is lost
-                waiting.appendleft(model)
+                waiting.extendleft(reversed(batch))
                 self.wait_for_scheduler()
                 continue
-            tries[model] += 1
+            tries.update(batch)
             if isinstance(outcome, KilledWorker):
-                if tries[model] == 1:  # it may have been another model's fault
-                    waiting.append(model)
+                if tries[batch[0]] == 1:  # it may have been another model's fault
+                    waiting.extend(batch)
                     continue
+                (model,) = batch
                 runs.write_result(self.run, {"id": self.plan.ids[model], "status": "failed", "reason": _KILLED})
-                outcome = "failed", True
+                outcome = [("failed", True)], math.inf
             if isinstance(outcome, BaseException):  # such as a full disk, which stops the others too
                 raise outcome
-            status, may_pass = outcome
-            if status == "failed" and may_pass and tries[model] < _TRIES:
-                alone.append(model)  # with all the memory for itself, once the others are done
-                continue
-            del tries[model]
-            yield status
+            ended, seconds = outcome
+            self.batch = max(1, min(_BATCH, int(_BATCH_SECONDS * len(batch) / seconds)))
+            for model, (status, may_pass) in zip(batch, ended, strict=True):
+                if status == "failed" and may_pass and tries[model] < _TRIES:
+                    alone.append(model)  # with all the memory for itself, once the others are done
+                    continue
+                del tries[model]
+                yield status
 
-    def submit(self, model: int) -> None:
-        future = self.client.submit(_train, str(self.run), model, *self.arguments, pure=False)
+    def submit(self, batch: list[int]) -> None:
+        future = self.client.submit(_train, str(self.run), batch, *self.arguments, pure=False)
         self.with_dask += 1
 
         async def wait() -> None:
@@ -264,7 +280,7 @@ class _Driver:
                 outcome = await self.client.gather(future, asynchronous=True)
             except (Exception, CancelledError) as error:
                 outcome = error
-            self.ended.put((model, outcome))
+            self.ended.put((batch, outcome))
 
         loop = self.client.loop
         assert loop is not None  # as of every client that is connected
@@ -314,11 +330,14 @@ async def _drop(worker: str | None, dask_scheduler: Any) -> None:
         await dask_scheduler.remove_worker(worker, stimulus_id="edfkit-no-sign-of-life")
 
 
-def _train(folder: str, model: int, where: str | None, device: str, every: float, task: Task) -> tuple[str, bool]:
+def _train(folder: str, models: list[int], where: str | None, device: str, every: float, task: Task) -> _Outcome:
     from dask.distributed import get_worker
 
-    with work.sign_of_life(folder, work.plan_of(folder).ids[model], get_worker().address, every):
-        return task(folder, model, where, device)
+    begun, ended = time.perf_counter(), []
+    for model in models:
+        with work.sign_of_life(folder, work.plan_of(folder).ids[model], get_worker().address, every):
+            ended.append(task(folder, model, where, device))
+    return ended, time.perf_counter() - begun
 
 
 def longest_first(plan: Plan, left: Sequence[int]) -> list[int]:

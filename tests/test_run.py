@@ -397,23 +397,28 @@ def kill_worker(process: "subprocess.Popen[str]", folder: Path, killed: Set[int]
 
 
 def test_workers_are_jobs_of_slurm(undisturbed: Path, tmp_path: Path) -> None:
-    """Submit real jobs to a batch system that starts each at once, and keeps its directives."""
+    """Submit real jobs to a batch system that starts each at once, keeps its directives, and ends the first early."""
+    job, log = tmp_path / "job", tmp_path / "log"
     (tmp_path / "bin").mkdir()
     for name, text in {
-        "sbatch": f'cp "$1" {tmp_path}/job; bash {tmp_path}/job > {tmp_path}/log 2>&1 & echo Submitted batch job $!',
-        "scancel": 'kill "$1"',
+        "sbatch": f'cp "$1" {job}; setsid bash {job} > {log} 2>&1 & echo $! >> {job}s; echo Submitted batch job $!',
+        "scancel": 'kill -- "-$1"',
     }.items():
         (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / "bin" / name).chmod(0o755)
     settings = {"CORES": "1", "PROCESSES": "1", "MEMORY": "4GB", "INTERFACE": "lo", "LOCAL_DIRECTORY": str(tmp_path)}
     environment = {f"DASK_JOBQUEUE__SLURM__{name}": value for name, value in settings.items()}
     environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment["DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT"] = "1s"  # within which it may come back
     options = ["--slurm", "--workers", "1", "--slurm-directive=--gres=gpu:1"]
     with started(tmp_path / "run", 3, *options, **environment) as process:
+        wait_for_another_result(process, tmp_path / "run")
+        os.killpg(int((tmp_path / "jobs").read_text()), signal.SIGKILL)
         out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "3 of 3 resnet models done; 3 trained now" in out
-    assert "#SBATCH --gres=gpu:1" in (tmp_path / "job").read_text()
+    assert len((tmp_path / "jobs").read_text().split()) == 2
+    assert "#SBATCH --gres=gpu:1" in job.read_text()
     assert_same_archive(undisturbed, tmp_path / "run")
 
 

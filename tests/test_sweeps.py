@@ -1,9 +1,12 @@
 """Sweeps beyond a plain population: rates, seeds, fixed cells; and what a run is predicted to cost."""
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +246,26 @@ def test_a_failure_that_may_pass_is_tried_again_alone_and_last(
     order = (tmp_path / "tries.txt").read_text().split()
     assert order.count("1") == tries
     assert sorted(order[:6]) == list("012345")  # the others first
+
+
+def test_models_that_go_together_are_tried_apart_when_their_process_is_killed(tmp_path: Path) -> None:
+    killer, models = 77, 100
+
+    def task(folder: str, index: int, where: str | None, device: str) -> tuple[str, bool]:
+        with open(Path(folder).parent / f"{os.getpid()}.txt", "a") as file:
+            file.write(f"{index}\n")
+        if index == killer:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "finished", False
+
+    plan = open_run(tmp_path / "run", replace(REQUEST, models=models))
+    ended = Counter(engine.train_pending(tmp_path / "run", plan, range(models), engine.Engine(workers=2), task=task))
+    assert ended == Counter(finished=models - 1, failed=1)
+    assert run.read_result(tmp_path / "run", plan.ids[killer])["reason"].startswith("its process was killed")
+    tried = [path.read_text().split() for path in tmp_path.glob("*.txt")]
+    assert sum(one[-1] == str(killer) for one in tried) == 3
+    again = [model for model, times in Counter(chain.from_iterable(tried)).items() if times > 1]
+    assert len(again) > 1  # others had gone with it
 
 
 def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:

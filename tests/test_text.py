@@ -128,8 +128,8 @@ def test_only_the_widest_ranges_of_errors_are_named() -> None:
     result = compare_populations(InMemory({"a": a, "b": b}), ["a", "b"], given="none")
     assert len(result.pairs[0].difference.ranges()) == 11
     assert (
-        "the EDF of a is better from 30.00 to 32.00 % and worse from 40.00 to 43.00 % and better from 50.00 to 59.00 %, "
-        "and one or the other in 2 narrower ranges, which --json lists."
+        "the EDF of a is better from 30.00 to 32.00 % and worse from 40.00 to 43.00 % and better from 50.00 to 59.00 "
+        "%, and one or the other in 2 narrower ranges, which --json lists."
     ) in render(text.comparison(result))
 
 

@@ -1058,6 +1058,8 @@ def generate(space: str | None, network: str | None, best_of: str | None, models
             )
         models = 1
     images_of = _images(dataset, own, image_size)
+    if own is not None and own.is_dir() and recipe["shift"]:
+        raise click.UsageError("--shift is not for a folder, whose images are cropped at random; leave it out.")
     usual = enhanced(images_of.recipe, images_of.image_size) if recipe_name == "enhanced" else images_of.recipe
     settings = usual | {name: value for name, value in recipe.items() if value is not None}
     request = plans.Request(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edfkit import EdfkitError
+from edfkit import EdfkitError, __version__
 from edfkit.generator import run as runs
 from edfkit.generator import work
 from edfkit.generator.plan import Plan
@@ -134,6 +134,8 @@ class Engine:
                 cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
                 cluster.adapt(minimum=count, maximum=count)  # a worker that does not come back is replaced
                 return cluster
+        except RuntimeError as error:
+            raise EdfkitError(f"The workers could not be started: {error.__cause__ or error}") from error
         finally:
             signal.signal(signal.SIGINT, handler)
 
@@ -227,6 +229,7 @@ class _Driver:
         from dask.distributed import KilledWorker
         from distributed.comm.core import CommClosedError
 
+        self.check_workers()
         waiting, alone = deque(left), deque[int]()
         tries: Counter[int] = Counter()
         looked = -math.inf
@@ -269,6 +272,38 @@ class _Driver:
                     continue
                 del tries[model]
                 yield status
+
+    def check_workers(self) -> None:
+        """Have a worker say whether it can train, as functions that it cannot load would end it without a word."""
+        from dask.distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
+
+        def found() -> str:  # within this function, and so sent whole and not by its name
+            from importlib.util import find_spec
+
+            import edfkit.generator.work
+
+            if find_spec("torch") is None:
+                raise ModuleNotFoundError("No module named 'torch'")
+            return edfkit.__version__
+
+        need = f"install edfkit[generator]=={__version__} where the workers are started."
+        for _ in range(_TRIES):
+            future = self.client.submit(found, pure=False)
+            while True:
+                self.look()
+                try:
+                    version = future.result(timeout=self.every)
+                except TimeoutError:
+                    continue
+                except ImportError as error:
+                    raise EdfkitError(f"The workers cannot train ({error}); {need}") from None
+                except (KilledWorker, CommClosedError, CancelledError):
+                    break
+                if version != __version__:
+                    raise EdfkitError(f"The workers have edfkit {version}, and this is {__version__}; {need}")
+                return
+        raise EdfkitError("The workers are lost before they train anything; see what they and the scheduler log.")
 
     def submit(self, batch: list[int]) -> None:
         future = self.client.submit(_train, str(self.run), batch, *self.arguments, pure=False)

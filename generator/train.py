@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.sgd import sgd
 
 from edfkit import EdfkitError
 from edfkit.generator.capture import Captured
@@ -120,22 +121,16 @@ class _Step:
         self.capturable, self.paths = capturable, _drop_paths(model)
         self.rate = torch.tensor(recipe.lr, device=device)  # float32: all that the fused optimizer of CUDA reads
         self.probability = torch.zeros((), device=device)
-        self.optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.momentum > 0,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+        self.weights: list[Tensor] = []  # those that take part, which the first gradients show
+        self.momenta: list[Tensor | None] = []
 
     def begin_epoch(self, epoch: int) -> None:
         """Set what changes from epoch to epoch, and count from 0."""
-        rate: float | Tensor = self.recipe.learning_rate(epoch)
+        rate = self.recipe.learning_rate(epoch)
         probability: float | Tensor = self.recipe.drop_probability(epoch)
+        self.lr: float | Tensor = rate
         if self.capturable:
-            rate, probability = self.rate.fill_(rate), self.probability.fill_(probability)
-        self.optimizer.param_groups[0]["lr"] = rate
+            self.lr, probability = self.rate.fill_(rate), self.probability.fill_(probability)
         for path in self.paths:
             path.probability = probability
         self.loss_sum.zero_()
@@ -148,19 +143,40 @@ class _Step:
         loss = total = functional.cross_entropy(logits, y)
         if auxiliary is not None:
             total = loss + self.recipe.auxiliary * functional.cross_entropy(auxiliary, y)
-        self.optimizer.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad = None
         total.backward()
+        if not self.weights:
+            self.weights += [weight for weight in self.model.parameters() if weight.grad is not None]
+            self.momenta += [None] * len(self.weights)
         if self.capturable:
-            _align_gradients(self.model)
-        self.optimizer.step()
+            _align_gradients(self.weights)
+        self._descend()
         self.loss_sum += loss.detach()
         self.misses += _misses(logits.detach(), y)
 
+    @torch.no_grad()
+    def _descend(self) -> None:
+        # The function behind torch.optim.SGD, which itself loads torch's compiler first, for more than two seconds.
+        recipe = self.recipe
+        sgd(
+            self.weights,
+            [weight.grad for weight in self.weights if weight.grad is not None],
+            self.momenta,
+            fused=True,
+            lr=self.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            weight_decay=recipe.weight_decay,
+            dampening=0.0,
+            maximize=False,
+        )
 
-def _align_gradients(model: nn.Module) -> None:
+
+def _align_gradients(weights: Iterable[Tensor]) -> None:
     # Along an axis of length 1 a stride means nothing, and gradients come with others than the weights have. The fused
     # optimizer of CUDA refuses that.
-    for weight in model.parameters():
+    for weight in weights:
         if weight.grad is not None and weight.grad.stride() != weight.stride():
             weight.grad = weight.grad.as_strided(weight.shape, weight.stride())
 

@@ -235,7 +235,7 @@ def stopped_worker(folder: Path) -> tuple[int, str]:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("wakes", [True, False])
+@pytest.mark.parametrize("wakes", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_process_that_hangs_loses_its_model_to_another(
     processes: Processes, undisturbed: Path, tmp_path: Path, wakes: bool
 ) -> None:

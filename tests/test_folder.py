@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from photographs import unpack
 from PIL import Image
 from scipy import stats
@@ -19,6 +20,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from edfkit import EdfkitError
+from edfkit.cli import edfkit
 from edfkit.generator import data, models, spaces
 from edfkit.generator.folder import Cropped, Folder, read_folder
 from edfkit.generator.recipe import Recipe
@@ -258,6 +260,14 @@ def test_same_seed_same_numbers(digits: Path) -> None:
     first, again = learn(folder, RECIPE), learn(replace(folder, loaders=2), RECIPE)
     assert replace(first, seconds=0.0) == replace(again, seconds=0.0)
     assert learn(folder, RECIPE, seed=1).train_loss != first.train_loss
+
+
+def test_shifts_are_refused_before_anything_is_trained(digits: Path, tmp_path: Path) -> None:
+    arguments = ["generate", "resnet", "--models", "1", "--data", str(digits), "--image-size", "12", "--shift", "1"]
+    result = CliRunner().invoke(edfkit, [*arguments, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2
+    assert "--shift is not for a folder, whose images are cropped at random; leave it out." in result.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_shifts_are_refused_since_images_are_cropped(digits: Path) -> None:

@@ -359,6 +359,7 @@ def test_removed_results_are_trained_again(undisturbed: Path, tmp_path: Path) ->
     assert_same_archive(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_no_model(longer: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with started(folder, 16, "--workers", "1") as process:
@@ -409,6 +410,7 @@ def test_workers_are_jobs_of_slurm(undisturbed: Path, tmp_path: Path) -> None:
     settings = {"CORES": "1", "PROCESSES": "1", "MEMORY": "4GB", "INTERFACE": "lo", "LOCAL_DIRECTORY": str(tmp_path)}
     environment = {f"DASK_JOBQUEUE__SLURM__{name}": value for name, value in settings.items()}
     environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment["PYTHONSAFEPATH"] = "1"  # a job starts Python in this folder, whose parts of edfkit are not the package
     environment["DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT"] = "1s"  # within which it may come back
     options = ["--slurm", "--workers", "1", "--slurm-directive=--gres=gpu:1"]
     with started(tmp_path / "run", 3, *options, **environment) as process:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from dask.distributed import Client
 from scipy import stats
 
-from edfkit import EdfkitError
+from edfkit import EdfkitError, __version__
 from edfkit.archive import Archive
 from edfkit.cli import edfkit
 from edfkit.generator import cost, data, engine, run, spaces, work
@@ -272,6 +275,30 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
     plan = open_run(tmp_path / "run", REQUEST)
     with pytest.raises(EdfkitError, match=r"The scheduler tcp://127.0.0.1:1 cannot be reached"):
         list(engine.train_pending(tmp_path / "run", plan, [0], engine.Engine(scheduler="tcp://127.0.0.1:1")))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("sys.modules['edfkit.generator'] = None", "The workers cannot train (No module named 'edfkit.generator.work'"),
+        ("edfkit.__version__ = '0.0.1'", f"The workers have edfkit 0.0.1, and this is {__version__}; install edfkit["),
+    ],
+)
+def test_workers_that_have_another_edfkit_are_refused(tmp_path: Path, change: str, said: str) -> None:
+    (tmp_path / "first.py").write_text(f"import sys, edfkit; {change}")
+    plan = open_run(tmp_path / "run", REQUEST)
+    with Client(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as client:
+        address = client.scheduler.address
+        command = [sys.executable, "-P", "-m", "distributed.cli.dask_worker", address, "--host", "127.0.0.1"]
+        worker = subprocess.Popen([*command, "--preload", tmp_path / "first.py"], stderr=subprocess.DEVNULL)
+        try:
+            with pytest.raises(EdfkitError) as refusal:
+                list(engine.train_pending(tmp_path / "run", plan, [0], engine.Engine(scheduler=address)))
+        finally:
+            worker.terminate()
+            worker.wait(60)
+    assert said in str(refusal.value)
+    assert run.pending(tmp_path / "run", plan) == [0, 1, 2]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -327,9 +328,9 @@ def prepared(
 
 def fingerprint(step: training._Step) -> str:
     """Hash weights, statistics and momentum."""
-    states = [state["momentum_buffer"] for state in step.optimizer.state.values()]
+    momenta = [momentum for momentum in step.momenta if momentum is not None]
     content = hashlib.sha256()
-    for tensor in [*step.model.state_dict().values(), *states, step.loss_sum, step.misses]:
+    for tensor in [*step.model.state_dict().values(), *momenta, step.loss_sum, step.misses]:
         content.update(tensor.cpu().contiguous().numpy().tobytes())
     return content.hexdigest()
 
@@ -412,7 +413,6 @@ def test_a_step_is_fused_and_its_layout_is_channels_last(device: torch.device) -
     step.begin_epoch(0)
     step(*next(step.pipeline.epoch()))
     assert layouts == {True}
-    assert step.optimizer.param_groups[0]["fused"]
     norms = [layer for layer in step.model.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert {norm.num_batches_tracked for norm in norms} == {None}
 
@@ -430,9 +430,28 @@ def test_numbers_in_tensors_give_the_same_steps() -> None:
         for (index,) in fixed.pipeline.epoch():
             fixed(place.copy_(index))
         assert fingerprint(plain) == fingerprint(fixed)
-    rate = fixed.optimizer.param_groups[0]["lr"]
-    assert rate is fixed.rate
-    assert rate.item() == pytest.approx(recipe.learning_rate(2))
+    assert fixed.lr is fixed.rate
+    assert fixed.rate.item() == pytest.approx(recipe.learning_rate(2))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_steps_are_those_of_sgd(device: torch.device, momentum: float) -> None:
+    recipe = replace(RECIPE, epochs=2, momentum=momentum)
+    step, _ = prepared(device, recipe, capturable=False)
+    twin = deepcopy(step.model)
+    optimizer = torch.optim.SGD(
+        twin.parameters(), momentum=momentum, nesterov=momentum > 0, weight_decay=recipe.weight_decay, fused=True
+    )
+    for epoch in range(2):
+        step.begin_epoch(epoch)
+        optimizer.param_groups[0]["lr"] = recipe.learning_rate(epoch)
+        for parts in step.pipeline.epoch():
+            step(*parts)
+            for weight, ours in zip(twin.parameters(), step.model.parameters(), strict=True):
+                weight.grad = ours.grad
+            optimizer.step()
+    for weight, ours in zip(twin.parameters(), step.model.parameters(), strict=True):
+        assert torch.equal(weight, ours)
 
 
 def test_gradients_are_given_the_strides_of_their_weights() -> None:
@@ -443,7 +462,7 @@ def test_gradients_are_given_the_strides_of_their_weights() -> None:
         expected.append(torch.arange(weight.numel(), dtype=torch.float32).view(weight.shape))
         weight.grad = expected[-1]  # contiguous: the same memory, as an axis has length 1
     assert any(weight.grad.stride() != weight.stride() for weight in model.parameters() if weight.grad is not None)
-    training._align_gradients(model)
+    training._align_gradients(model.parameters())
     for weight, values in zip(model.parameters(), expected, strict=True):
         assert weight.grad is not None
         assert weight.grad.stride() == weight.stride()
@@ -531,7 +550,7 @@ def test_bf16_is_what_the_convolutions_see_and_nothing_else(device: torch.device
     assert seen[nn.Conv2d] == seen[nn.Linear] == {torch.bfloat16}
     norms = [layer for layer in step.model.modules() if isinstance(layer, nn.BatchNorm2d)]
     tensors = [*step.model.state_dict().values(), *(weight.grad for weight in step.model.parameters())]
-    tensors += [state["momentum_buffer"] for state in step.optimizer.state.values()]
+    tensors += step.momenta
     assert norms
     assert {tensor.dtype for tensor in tensors if tensor is not None} == {torch.float32}
     logits, auxiliary = training._logits(step.model, step.pipeline.augmented(torch.arange(100))[0], step.recipe)

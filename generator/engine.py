@@ -261,11 +261,12 @@ class _Driver:
                     continue
                 (model,) = batch
                 runs.write_result(self.run, {"id": self.plan.ids[model], "status": "failed", "reason": _KILLED})
-                outcome = [("failed", True)], math.inf
+                outcome = [("failed", True)], 0.0
             if isinstance(outcome, BaseException):  # such as a full disk, which stops the others too
                 raise outcome
             ended, seconds = outcome
-            self.batch = max(1, min(_BATCH, int(_BATCH_SECONDS * len(batch) / seconds)))
+            if all(status != "failed" for status, _ in ended):  # failing at once says nothing of the others
+                self.batch = max(1, min(_BATCH, int(_BATCH_SECONDS * len(batch) / seconds)))
             for model, (status, may_pass) in zip(batch, ended, strict=True):
                 if status == "failed" and may_pass and tries[model] < _TRIES:
                     alone.append(model)  # with all the memory for itself, once the others are done

@@ -121,14 +121,14 @@ class _Step:
         self.capturable, self.paths = capturable, _drop_paths(model)
         self.rate = torch.tensor(recipe.lr, device=device)  # float32: all that the fused optimizer of CUDA reads
         self.probability = torch.zeros((), device=device)
+        self.lr: float | Tensor = recipe.lr
         self.weights: list[Tensor] = []  # those that take part, which the first gradients show
         self.momenta: list[Tensor | None] = []
 
     def begin_epoch(self, epoch: int) -> None:
         """Set what changes from epoch to epoch, and count from 0."""
-        rate = self.recipe.learning_rate(epoch)
+        self.lr = rate = self.recipe.learning_rate(epoch)
         probability: float | Tensor = self.recipe.drop_probability(epoch)
-        self.lr: float | Tensor = rate
         if self.capturable:
             self.lr, probability = self.rate.fill_(rate), self.probability.fill_(probability)
         for path in self.paths:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train the populations on digits piece by piece, into an archive each. A piece that is there is not trained again, and
-# one that was stopped goes on, so this may be killed and started at will. `edfkit merge corpus/*.h5` joins them.
+# one that was stopped goes on, so this may be killed and started at will. `edfkit merge` joins pieces.
 set -euo pipefail
 cd "$(dirname "$0")"
 

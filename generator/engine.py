@@ -135,7 +135,10 @@ class Engine:
                 cluster.adapt(minimum=count, maximum=count)  # a worker that does not come back is replaced
                 return cluster
         except RuntimeError as error:
-            raise EdfkitError(f"The workers could not be started: {error.__cause__ or error}") from error
+            raise EdfkitError(
+                f"The {count} workers could not be started ({error.__cause__ or error}); see that there is memory for "
+                "them, or give fewer --workers."
+            ) from error
         finally:
             signal.signal(signal.SIGINT, handler)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import torch
@@ -299,6 +300,15 @@ def test_workers_that_have_another_edfkit_are_refused(tmp_path: Path, change: st
             worker.wait(60)
     assert said in str(refusal.value)
     assert run.pending(tmp_path / "run", plan) == [0, 1, 2]
+
+
+def test_workers_that_end_as_they_start_are_told_of(tmp_path: Path) -> None:
+    plan = open_run(tmp_path / "run", REQUEST)
+    with (
+        dask.config.set({"distributed.worker.preload": ["there_is_no_such_module"]}),
+        pytest.raises(EdfkitError, match=r"The 2 workers could not be started \(.+\); see that there is memory"),
+    ):
+        list(engine.train_pending(tmp_path / "run", plan, [0, 1], engine.Engine(workers=2)))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

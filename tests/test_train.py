@@ -397,7 +397,7 @@ def test_waiting_for_the_device_would_be_seen(wait: Any) -> None:
     assert operators.waits
 
 
-def test_a_step_is_fused_and_its_layout_is_channels_last(device: torch.device) -> None:
+def test_the_layout_of_a_step_is_channels_last(device: torch.device) -> None:
     layouts: set[bool] = set()
 
     class Watched(nn.Conv2d):

@@ -63,6 +63,8 @@ def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     }
     with serve(content) as server:
         monkeypatch.setenv("EDFKIT_REGISTRY", f"{server.url}/corpus.toml,{server.url}/records.toml")
+        (empty := tmp_path / "empty").mkdir()
+        monkeypatch.chdir(empty)  # a file or folder that is called like an archive would go before it
         yield server
 
 

@@ -10,8 +10,8 @@ piece() { # NAME, then what to generate
     local name=$1
     shift
     test ! -e "$name.h5" || return 0
-    edfkit generate "$@" --dataset digits --workers 2 --out "../runs/corpus/$name"
-    edfkit pack "../runs/corpus/$name" -o "$name.h5" --title "$name, trained on digits" \
+    edfkit generate "$@" --dataset digits --workers 2 --out "../../runs/corpus/$name"
+    edfkit pack "../../runs/corpus/$name" -o "$name.h5" --title "$name, trained on digits" \
         --source "the developers of edfkit, by edfkit generate" --license CC0-1.0
 }
 

@@ -315,6 +315,47 @@ def summarize(
     )
 
 
+def lead(ks: KS, prob: float, n_eff: float, alpha: float = 0.05) -> str:
+    """Say which population is better, as far as a comparison of A and B shows.
+
+    A difference is claimed only where the test rejects (p < alpha). One population is called better only where besides
+    P(A < B) + P(A = B) / 2 is away from 0.5 by more than its sampling error; else the distributions are said to differ
+    in shape. The sampling error is that of level alpha with the standard deviation 0.5 / sqrt(smaller effective size),
+    which no pair of distributions exceeds (van Dantzig's bound), but at least 0.005, which would be printed as 0.50.
+
+    Parameters
+    ----------
+    ks : KS
+        Of A against B.
+    prob : float
+        `prob_better` of A against B, 0 to 1.
+    n_eff : float
+        The smaller effective size.
+    alpha : float
+        Level of the test, above 0 and below 1.
+
+    Returns
+    -------
+    {"a", "b", "shape", "none"}
+        The better one; "shape" if the distributions differ but neither is better; "none" if no difference is shown.
+
+    Raises
+    ------
+    EdfkitError
+        If `alpha` is not between 0 and 1.
+    """
+    if not 0 < alpha < 1:
+        raise EdfkitError(
+            f"verdict: alpha = {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05."
+        )
+    if ks.p_value >= alpha:
+        return "none"
+    away = abs(prob - 0.5)  # with a standard deviation of 0.5 / sqrt(n), by chance as far with probability erfc(...)
+    if away <= 0.005 or math.erfc(away * math.sqrt(2 * n_eff)) >= alpha:
+        return "shape"
+    return "a" if prob > 0.5 else "b"
+
+
 def verdict(
     name_a: str,
     name_b: str,
@@ -327,10 +368,7 @@ def verdict(
 ) -> str:
     """Say in one sentence what the comparison of A and B shows.
 
-    A difference is claimed only where the test rejects (p < alpha). One population is called better only where besides
-    P(A < B) + P(A = B) / 2 is away from 0.5 by more than its sampling error; else the distributions are said to differ
-    in shape. The sampling error is that of level alpha with the standard deviation 0.5 / sqrt(smaller effective size),
-    which no pair of distributions exceeds (van Dantzig's bound), but at least 0.005, which would be printed as 0.50.
+    Which population it calls better, if any, is what `lead` says.
 
     Parameters
     ----------
@@ -356,20 +394,14 @@ def verdict(
     EdfkitError
         If `alpha` is not between 0 and 1.
     """
-    if not 0 < alpha < 1:
-        raise EdfkitError(
-            f"verdict: alpha = {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05."
-        )
-    away = abs(prob - 0.5)  # with a standard deviation of 0.5 / sqrt(n), by chance as far with probability erfc(...)
-    clear = away > 0.005 and math.erfc(away * math.sqrt(2 * min(summary_a.n_eff, summary_b.n_eff))) < alpha
-    different = ks.p_value < alpha
+    better = lead(ks, prob, min(summary_a.n_eff, summary_b.n_eff), alpha)
     ahead_a, ahead_b = ks.a_ahead, ks.b_ahead
-    if different and clear and prob < 0.5:  # the better one comes first
+    if better == "b":  # the better one comes first
         name_a, name_b, summary_a, summary_b, prob = name_b, name_a, summary_b, summary_a, 1 - prob
         ahead_a, ahead_b = ahead_b, ahead_a
-    if not different:
+    if better == "none":
         claim = f"no difference between the errors of {name_a} and {name_b} models could be shown"
-    elif not clear:
+    elif better == "shape":
         claim = (
             f"the error distributions of {name_a} and {name_b} models differ in shape, but neither is clearly better"
         )
@@ -386,5 +418,5 @@ def verdict(
     return (
         f"{control}, {claim}: KS D = {ks.statistic:.2f}, {p} ({kind}, {sizes}), a random {name_a} model beats a random "
         f"{name_b} model with probability {prob:.2f} (ties count half), the median errors are {summary_a.median:.2f} % "
-        f"and {summary_b.median:.2f} %" + (f", and {curves}." if different else ".")
+        f"and {summary_b.median:.2f} %" + (f", and {curves}." if better != "none" else ".")
     )

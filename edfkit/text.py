@@ -122,13 +122,14 @@ def comparison(result: Comparison) -> Iterator[str]:
             )
         if len(result.pairs) > 1:
             yield f"Adjusted for {len(result.pairs)} pairs (Holm): p = {pair.p_holm:.2g}."
-        yield from _details(pair)
+        yield from details(pair)
     if result.settings:
         yield ""
         yield from sensitivity(result.settings)
 
 
-def _details(pair: Pair) -> Iterator[str]:
+def details(pair: Pair) -> Iterator[str]:
+    """Say at which errors one EDF of a pair is ahead, what the best models reach, and what complexity mix makes."""
     band, tail = pair.difference, pair.tail
     decided = [one for one in band.ranges() if one[2] != "undecided"]
     widest = sorted(sorted(decided, key=lambda one: one[0] - one[1])[:_RANGES])

@@ -44,7 +44,7 @@ def _checked_confidence(confidence: float) -> float:
 
 
 def ks_half_width(n: float, confidence: float = 0.95) -> float:
-    """Compute the half width of the Kolmogorov-Smirnov band: d with P(sup |EDF - F| <= d) = confidence.
+    """Compute the half width of the Kolmogorov-Smirnov band: d with P(sup `|EDF - F|` <= d) = confidence.
 
     The EDF is that of n independent draws from a continuous F. Up to n = 500, d is the exact quantile of the one-sided
     distance, at the level that makes up for both sides in the limit; above, the limit with its terms in 1 / sqrt(n) and

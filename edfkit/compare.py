@@ -90,8 +90,8 @@ def exact_p(ends: list[int], size_a: int, size_b: int, distance: int) -> float:
 
     If both samples come from one distribution, every choice of the size_a models of A among the pooled ones is equally
     likely. Read in order of error, a choice is a path: after k models, i of them from A, the EDFs are
-    |i / size_a - (k - i) / size_b| apart, or |i * size - k * size_a| in units of 1 / (size_a * size_b). EDFs exist only
-    where a block of equal errors ends, so only there is a path tested, and taken out if it is far enough: what was
+    `|i / size_a - (k - i) / size_b|` apart, or `|i * size - k * size_a|` in units of 1 / (size_a * size_b). EDFs exist
+    only where a block of equal errors ends, so only there is a path tested, and taken out if it is far enough: what was
     taken out is the p-value, summed without subtraction, so a small one is precise too.
 
     To make the models independent, each one is given to A with probability size_a / size, on condition that size_a are
@@ -169,7 +169,7 @@ def ks(
 ) -> KS:
     """Test whether two samples come from one error distribution (two-sample Kolmogorov-Smirnov).
 
-    D = sup |F_A - F_B|. Without weights the p-value is exact for the ties that there are, by counting paths, up to
+    D = sup `|F_A - F_B|`. Without weights the p-value is exact for the ties that there are, by counting paths, up to
     20,000 distinct errors and 1e9 pairs of models; above, it is asymptotic, P(K > D sqrt(n_a n_b / (n_a + n_b))) with
     Kolmogorov's K, which ties make too large. With weights it is asymptotic with the effective sizes. That is too large
     as well, the more so the better complexity predicts error: balanced bins remove that part of the variation. At the

@@ -133,7 +133,7 @@ class Gap(Result):
     Attributes
     ----------
     either : float
-        Smallest gap g with P(|min_small - min_large| >= g) <= alpha, percent: two-sided.
+        Smallest gap g with P(`|min_small - min_large| >= g`) <= alpha, percent: two-sided.
     small_behind : float
         The same for P(min_small - min_large >= g): by how much the small search's minimum must be the larger one.
     large_behind : float

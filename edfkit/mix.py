@@ -67,7 +67,7 @@ class Mix(Result):
         Of P(A < B) + P(A = B) / 2 - 1 / 2, how much likelier than not a random model of A beats one of B. `within` is
         its value if both had the average shares.
     distance : Parts
-        The largest |F_A - F_B| and the largest |part| of each; distances do not add up.
+        The largest `|F_A - F_B|` and the largest `|part|` of each; distances do not add up.
     errors : ndarray, shape (k,)
         The distinct errors, increasing, percent.
     total, composition, within, unshared : ndarray, shape (k,)

@@ -1,6 +1,6 @@
 """The special functions that the laws of `edfkit compare` need: to load scipy.special, which has them, takes as long.
 
-Kolmogorov's law is that of sqrt(n) sup |EDF - F| in the limit, Smirnov's that of sup (EDF - F), for n draws of a
+Kolmogorov's law is that of sqrt(n) sup `|EDF - F|` in the limit, Smirnov's that of sup (EDF - F), for n draws of a
 continuous F.
 """
 

@@ -6,6 +6,7 @@ colour-blind and readers of grey print can tell them apart. The colours were fou
 differences after the simulation of Machado et al. (2009); tests/test_look.py says which differences hold.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -62,12 +63,14 @@ SPACES: dict[str, Look] = {
 }
 
 _DASHES = (_SOLID, _DASHED, _DOTTED, _DASH_DOT, _LONG, _DASH_DOT_DOT)
+_VARIANT = re.compile(r"(_(in|fix-w-d|lr-wd|rng\d+|reruns(_\w+)?))+$")  # how the published populations are called
 _MARKERS = tuple("os^vDXP><*")
 
 
 def space_of(name: str) -> str:
-    """Return the design space that a population's name begins with: `resnet` for "ResNet_lr-wd_in"."""
-    return name.lower().partition("_")[0]
+    """Return the design space of a population: `resnet` for "ResNet_lr-wd_in", `my_space` for "my_space_rng1"."""
+    first = name.lower().partition("_")[0]
+    return first if first in SPACES else _VARIANT.sub("", name.lower())
 
 
 def looks(names: Sequence[str]) -> list[Look]:

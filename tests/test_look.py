@@ -156,6 +156,11 @@ def test_a_variant_looks_like_its_space(name: str) -> None:
     assert looks([name]) == [SPACES["resnext-b"]]
 
 
+@pytest.mark.parametrize("name", ["my_space", "My_Space_rng12", "my_space_reruns_top", "my_space_lr-wd_in"])
+def test_of_an_unknown_name_only_what_names_a_variant_is_left_out(name: str) -> None:
+    assert space_of(name) == "my_space"
+
+
 def test_a_space_looks_the_same_whatever_is_beside_it() -> None:
     assert looks(["vanilla", "resnet"]) == looks(["resnet", "vanilla"])[::-1]
     assert looks(["mine", "resnet", "yours"])[1] == SPACES["resnet"]

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from edfkit import EdfkitError
+from edfkit.draw import short
 from edfkit.plot import (
     FORMATS,
-    _short,
     check_path,
     complexity_figure,
     edf_figure,
@@ -481,4 +481,4 @@ def test_the_style_of_the_caller_is_left_alone(comparison: Comparison) -> None:
     ],
 )
 def test_large_numbers_are_short(count: float, text: str) -> None:
-    assert _short(count) == text
+    assert short(count) == text

@@ -22,7 +22,15 @@ Command = Callable[..., None]
 _PATH = click.Path(path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise EdfkitError("Interrupted; nothing is left half-written.") from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edfkit")
 def edfkit() -> None:
     """Compare network design spaces by the error distributions of populations of trained models."""
@@ -381,6 +389,35 @@ def noise(spaces: tuple[str, ...], where: str | None, error: str, as_json: bool,
         if _show(study, _about(source, spaces), as_json, plot):
             _print_source(source, spaces)
             _say(text.noise(study))
+
+
+@edfkit.command()
+@click.argument("spaces", metavar="SPACE SPACE...", nargs=-1, required=True)
+@click.option("-o", "--output", "target", type=_PATH, required=True, metavar="FILE", help="HTML file to write.")
+@click.option("--given", type=_GIVEN, help="Complexity to normalise.  [default: params, or the first that is known]")
+@_BINS
+@_RANGE
+@_reads
+@_CONFIDENCE
+@_SEED
+def report(spaces: tuple[str, ...], target: Path, where: str | None, as_json: bool, **options: Any) -> None:
+    """Write all that comparing design SPACEs gives into one HTML file, which needs no network."""
+    from edfkit.report.content import verdict
+    from edfkit.report.page import write_report
+
+    if len(spaces) < 2:
+        raise click.UsageError(
+            f"only {spaces[0]} was named, which cannot be compared with itself; name two spaces or more."
+        )
+    with _open(where) as source:
+        written = write_report(source, spaces, target, **options)
+        if as_json:
+            place = {"report": str(target), "bytes": target.stat().st_size}
+            _print_json({"archive": _about(source, spaces), **place, **written.main.to_dict()})
+            return
+        _print_source(source, spaces)
+    click.echo(verdict(written.main)[0])
+    _print_written(target)
 
 
 def _about(source: "Archive | Published", names: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,405 @@
+// The part of the report that answers: every model, a range of complexity, and the EDFs over it.
+
+const $ = (id) => document.getElementById(id);
+const root = document.documentElement;
+const theme = $('theme');
+
+function dark() {
+  return (root.dataset.theme ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light')) === 'dark';
+}
+const repaints = [];
+function showTheme() { theme.textContent = dark() ? 'Light mode' : 'Dark mode'; for (const repaint of repaints) repaint(); }
+theme.hidden = false;
+theme.addEventListener('click', () => { root.dataset.theme = dark() ? 'light' : 'dark'; showTheme(); });
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', showTheme);
+showTheme();
+
+// A table wider than the page is scrolled by keys too.
+const scrollers = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const wide = target.scrollWidth > target.clientWidth;
+    for (const [name, value] of [['tabindex', '0'], ['role', 'region'], ['aria-label', target.querySelector('caption').textContent]]) {
+      if (wide) target.setAttribute(name, value); else target.removeAttribute(name);
+    }
+  }
+});
+for (const scroller of document.querySelectorAll('.scroll')) scrollers.observe(scroller);
+
+const SVG = 'http://www.w3.org/2000/svg';
+function svg(name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+function html(name, text, style) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (style) made.className = style;
+  return made;
+}
+
+function short(count) {
+  const [scale, letter] = [[1e9, '\u202fB'], [1e6, '\u202fM'], [1e3, '\u202fk']].find(([unit]) => count >= unit) ?? [1, ''];
+  return `${Number((count / scale).toPrecision(3))}${letter}`;
+}
+const whole = (count) => count.toLocaleString('en-US', { maximumFractionDigits: 2 });
+
+function ticks(lo, hi, most = 6) {
+  const rough = (hi - lo) / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((one) => one >= rough * (1 - 1e-9));
+  const found = [];
+  for (let i = Math.ceil(lo / step - 1e-9); i <= hi / step + 1e-9; i += 1) found.push(Number((i * step).toPrecision(12)));
+  return found;
+}
+
+// Grid and labels, as edfkit/report/draw.py draws them.
+function axes(into, x, y, write) {
+  const percent = (value) => `${(100 * value).toFixed(2)}%`;
+  for (const value of ticks(y.lo, y.hi)) {
+    const at = percent(1 - (value - y.lo) / (y.hi - y.lo));
+    into.append(svg('line', { class: 'grid', x1: 0, x2: '100%', y1: at, y2: at }));
+    into.append(svg('text', { x: 0, y: at, dx: -8, dy: '.32em', 'text-anchor': 'end' }, String(value)));
+  }
+  for (const value of ticks(x.lo, x.hi, 5)) {
+    const at = percent((value - x.lo) / (x.hi - x.lo));
+    into.append(svg('text', { x: at, y: '100%', dy: '1.6em', 'text-anchor': 'middle' }, write(value)));
+  }
+  into.append(svg('line', { class: 'base', x1: 0, x2: '100%', y1: '100%', y2: '100%' }));
+}
+
+const MARKERS = {
+  o: (c, x, y, r) => { c.moveTo(x + r, y); c.arc(x, y, r, 0, 7); },
+  s: (c, x, y, r) => c.rect(x - r, y - r, 2 * r, 2 * r),
+  D: (c, x, y, r) => polygon(c, x, y, r * 1.3, 4, 0),
+  '^': (c, x, y, r) => polygon(c, x, y, r * 1.35, 3, -Math.PI / 2),
+  v: (c, x, y, r) => polygon(c, x, y, r * 1.35, 3, Math.PI / 2),
+  '>': (c, x, y, r) => polygon(c, x, y, r * 1.35, 3, 0),
+  '<': (c, x, y, r) => polygon(c, x, y, r * 1.35, 3, Math.PI),
+  X: (c, x, y, r) => polygon(c, x, y, r * 1.5, 4, Math.PI / 4, 0.4),
+  P: (c, x, y, r) => polygon(c, x, y, r * 1.5, 4, 0, 0.4),
+  '*': (c, x, y, r) => polygon(c, x, y, r * 1.6, 5, -Math.PI / 2, 0.45),
+};
+function polygon(c, x, y, r, corners, turn, inner) {
+  const points = inner ? 2 * corners : corners;
+  for (let i = 0; i < points; i += 1) {
+    const reach = inner && i % 2 ? r * inner : r, angle = turn + (2 * Math.PI * i) / points;
+    const at = [x + reach * Math.cos(angle), y + reach * Math.sin(angle)];
+    if (i) c.lineTo(...at); else c.moveTo(...at);
+  }
+  c.closePath();
+}
+
+async function explore() {
+  const about = JSON.parse($('about').textContent);
+  const block = await unpack($('block').textContent);
+  const spaces = about.spaces.map((one) => ({ ...space(block, one), columns_: one.columns }));
+  const models = $('models'), canvas = models.querySelector('canvas'), tip = $('model');
+  const inputs = { given: $('given'), from: $('from'), to: $('to'), bins: $('bins') };
+  const state = { given: about.given, lo: 0, hi: 1, bins: 1, curves: [], message: '', at: null };
+  let x, y; // of the models: raw counts and percent
+
+  // --- The models
+
+  function frame() {
+    let lo = Infinity, hi = -Infinity;
+    for (const one of spaces) for (const value of one.columns[state.given]) { lo = Math.min(lo, value); hi = Math.max(hi, value); }
+    const margin = 0.02 * (hi - lo) || 1;
+    x = { lo: Math.max(0, lo - margin), hi: hi + margin, least: lo, most: hi };
+    const sorted = spaces.map((one) => Float64Array.from(one.columns.error).sort());
+    const top = Math.max(...sorted.map((errors) => errors[Math.ceil(0.98 * errors.length) - 1]));
+    const bottom = Math.min(...sorted.map((errors) => errors[0]));
+    const space_ = 0.06 * (top - bottom) || 1;
+    y = { lo: Math.max(0, bottom - space_), hi: top + space_ };
+    const beyond = sorted.reduce((sum, errors) => sum + errors.filter((error) => error > y.hi).length, 0);
+    $('scatter-label').textContent = `${state.given} of a model`;
+    $('scatter-caption').textContent = spaces.map((one) => `${whole(one.models)} ${one.name}`).join(', ')
+      + (beyond ? `; ${whole(beyond)} models above ${y.hi.toPrecision(3)} % are at the upper edge.` : ' models.');
+    $('scatter-axes').replaceChildren();
+    axes($('scatter-axes'), x, y, short);
+  }
+
+  const across = (value, width) => ((value - x.lo) / (x.hi - x.lo)) * width;
+  const down = (error, height) => (1 - (Math.min(error, y.hi) - y.lo) / (y.hi - y.lo)) * height;
+
+  function paint() {
+    const { width, height } = models.getBoundingClientRect();
+    if (!width) return;
+    const scale = Math.min(3, devicePixelRatio || 1);
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+    const context = canvas.getContext('2d');
+    context.scale(scale, scale);
+    const most = Math.max(...spaces.map((one) => one.models));
+    const radius = Math.min(3, Math.max(1.3, 60 / Math.sqrt(most)));
+    context.globalAlpha = Math.min(0.75, Math.max(0.18, 12 / Math.sqrt(most)));
+    const colours = spaces.map((_, i) => getComputedStyle(document.querySelector(`.swatch .s${i}`)).stroke);
+    const part = Math.ceil(most / 40); // in turns, so that none lies on top everywhere
+    for (let start = 0; start < most; start += part) {
+      spaces.forEach((one, i) => {
+        const counts = one.columns[state.given], { error } = one.columns, mark = MARKERS[one.marker] ?? MARKERS.o;
+        context.fillStyle = colours[i];
+        for (let model = start; model < Math.min(start + part, one.models); model += 1) {
+          context.beginPath();
+          mark(context, across(counts[model], width), down(error[model], height), radius);
+          context.fill();
+        }
+      });
+    }
+  }
+
+  // --- The range
+
+  function choose(lo, hi, bins = state.bins) {
+    Object.assign(state, { lo, hi, bins });
+    inputs.from.value = lo;
+    inputs.to.value = hi;
+    inputs.bins.value = bins;
+    compute();
+  }
+
+  function reset(given) {
+    state.given = given;
+    inputs.given.value = given;
+    const { range, bins } = about.settings[given];
+    frame();
+    paint();
+    leave();
+    choose(range[0], range[1], bins);
+  }
+
+  function typed() {
+    const [lo, hi, bins] = [inputs.from, inputs.to, inputs.bins].map((input) => (input.value === '' ? NaN : Number(input.value)));
+    Object.assign(state, { lo, hi, bins });
+    compute();
+  }
+
+  function wrong() {
+    const { lo, hi, bins } = state;
+    const counts = spaces.map((one) => one.columns[state.given]);
+    if (!Number.isFinite(lo) || !Number.isFinite(hi)) return 'The range has an end that is no number; give a raw count.';
+    if (!Number.isInteger(bins) || bins < 1 || bins > 1000) return 'The number of bins must be a whole number from 1 to 1,000.';
+    const single = lo === hi && bins === 1 && counts.every((models_) => models_.every((value) => value === lo));
+    if (lo >= hi && !single) return 'The range must start below its end; give a wider one.';
+    return advice(spaces.map((one) => one.name), counts, lo, hi, bins);
+  }
+
+  function compute() {
+    state.message = wrong();
+    state.curves = state.message ? [] : spaces.map((one) => normalised(one, state.given, state.lo, state.hi, state.bins));
+    for (const input of [inputs.from, inputs.to, inputs.bins]) input.setAttribute('aria-invalid', String(Boolean(state.message)));
+    mark();
+    draw();
+  }
+
+  function mark() {
+    const inside = (value) => Math.min(1, Math.max(0, (value - x.lo) / (x.hi - x.lo)));
+    for (const end of ['lo', 'hi']) {
+      const handle = $(end), value = state[end];
+      handle.hidden = !Number.isFinite(value);
+      if (handle.hidden) continue;
+      handle.style.left = `${100 * inside(value)}%`;
+      handle.setAttribute('aria-valuemin', x.least);
+      handle.setAttribute('aria-valuemax', x.most);
+      handle.setAttribute('aria-valuenow', value);
+      handle.setAttribute('aria-valuetext', `${whole(value)} ${state.given}`);
+    }
+    $('before').style.width = `${100 * inside(state.lo || 0)}%`;
+    $('after').style.width = `${100 * (1 - inside(state.hi))}%`;
+  }
+
+  function draw() {
+    const { lo, hi, bins, given, curves, message } = state;
+    const [left, right] = about.span, drawing = $('again');
+    drawing.replaceChildren();
+    axes(drawing, { lo: left, hi: right }, { lo: 0, hi: 1 }, String);
+    const inner = svg('svg', { viewBox: '0 0 1000 1000', preserveAspectRatio: 'none', width: '100%', height: '100%' });
+    curves.forEach((curve, i) => {
+      let path = '', height = 0, started = false;
+      const at = (value) => (1000 * (value - left)) / (right - left);
+      curve.values.forEach((value, step) => {
+        if (at(value) > 1000) return;
+        if (at(value) > 0) {
+          if (!started) { path = `M0 ${(1000 * (1 - height)).toFixed(1)}`; started = true; }
+          path += `H${at(value).toFixed(1)}V${(1000 * (1 - curve.heights[step])).toFixed(1)}`;
+        }
+        height = curve.heights[step];
+      });
+      if (!started) path = `M0 ${(1000 * (1 - height)).toFixed(1)}`;
+      inner.append(svg('path', { class: `line s${i}`, d: `${path}H1000` }));
+    });
+    drawing.append(inner);
+    const found = $('found');
+    found.classList.toggle('wrong', Boolean(message));
+    const gap = curves.length === 2 ? ` D = ${distance(...curves).toFixed(3)}.` : '';
+    found.textContent = message
+      || `Given ${given}, ${whole(lo)} to ${whole(hi)}, in ${named(bins)} of equal weight.${gap}`;
+    const rows = curves.map((curve) => {
+      const row = html('tr');
+      const head = html('th', curve.name, 'text');
+      head.scope = 'row';
+      const numbers = [whole(curve.models), curve.nEff.toFixed(1), ...[curve.min, curve.median, curve.mean].map((error) => error.toFixed(2))];
+      row.append(head, ...numbers.map((number) => html('td', number)));
+      return row;
+    });
+    $('chosen').tBodies[0].replaceChildren(...rows);
+    $('command').textContent = message ? '' : `${about.command} --given ${given} --bins ${bins} --range ${lo} ${hi}`;
+  }
+
+  // --- One model
+
+  function show(place) {
+    state.at = place;
+    const one = spaces[place.space], { columns } = one;
+    const { width, height } = models.getBoundingClientRect();
+    const left = across(columns[state.given][place.model], width), top = down(columns.error[place.model], height);
+    const ring = $('ring');
+    ring.hidden = false;
+    ring.style.left = `${left}px`;
+    ring.style.top = `${top}px`;
+    tip.replaceChildren();
+    const head = html('p');
+    head.append(html('strong', one.name, `name s${place.space}`), ` model ${columns.row[place.model]}: error ${Number(columns.error[place.model].toFixed(4))} %`);
+    tip.append(head);
+    tip.append(html('p', Object.keys(about.settings).map((name) => `${short(columns[name][place.model])} ${name}`).join(', ')));
+    const grid = html('table');
+    for (const [what, numbers] of network(one, place.model, about.ops)) {
+      const row = html('tr');
+      const head_ = html('th', what);
+      head_.scope = 'row';
+      row.append(head_);
+      if (typeof numbers[0] === 'number') row.append(...numbers.map((number) => html('td', String(Number(number.toPrecision(4))))));
+      else {
+        const cell = html('td');
+        cell.colSpan = 9;
+        numbers.forEach((line, i) => { if (i) cell.append(html('br')); cell.append(html('code', line)); });
+        row.append(cell);
+      }
+      grid.append(row);
+    }
+    if (grid.rows.length) tip.append(grid); else tip.append(html('p', 'Its network is not described in the archive.'));
+    tip.hidden = false;
+    const page = models.getBoundingClientRect(), around = tip.offsetParent.getBoundingClientRect();
+    const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
+    tip.style.left = `${Math.max(8, Math.min(page.left + left + 14, room)) - around.left}px`;
+    const below = page.top + top + 16;
+    const fits = below + tip.offsetHeight < innerHeight || page.top + top - tip.offsetHeight - 16 < 0;
+    tip.style.top = `${(fits ? below : page.top + top - tip.offsetHeight - 16) - around.top}px`;
+  }
+
+  function leave() {
+    state.at = null;
+    tip.hidden = true;
+    $('ring').hidden = true;
+  }
+
+  function nearest(left, top, reach) {
+    const { width, height } = models.getBoundingClientRect();
+    let best = reach * reach, found = null;
+    spaces.forEach((one, i) => {
+      const counts = one.columns[state.given], { error } = one.columns;
+      for (let model = 0; model < one.models; model += 1) {
+        const away = (across(counts[model], width) - left) ** 2 + (down(error[model], height) - top) ** 2;
+        if (away < best) { best = away; found = { space: i, model }; }
+      }
+    });
+    return found;
+  }
+
+  const orders = new Map(); // the models of a space by complexity
+  function order(i) {
+    const key = `${state.given} ${i}`;
+    if (!orders.has(key)) {
+      const counts = spaces[i].columns[state.given];
+      orders.set(key, Uint32Array.from(counts.keys()).sort((a, b) => counts[a] - counts[b] || a - b));
+    }
+    return orders.get(key);
+  }
+
+  function walk(key) {
+    const at = state.at ?? { space: 0, model: order(0)[0] };
+    if (!state.at) return show(at);
+    const sorted = order(at.space), place = sorted.indexOf(at.model), last = sorted.length - 1;
+    const to = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: last, PageUp: place - Math.ceil(last / 20), PageDown: place + Math.ceil(last / 20) }[key];
+    if (to !== undefined) return show({ space: at.space, model: sorted[Math.min(last, Math.max(0, to))] });
+    const next = (at.space + (key === 'ArrowDown' ? 1 : spaces.length - 1)) % spaces.length;
+    const here = spaces[at.space].columns[state.given][at.model], counts = spaces[next].columns[state.given];
+    let model = 0;
+    counts.forEach((value, i) => { if (Math.abs(value - here) < Math.abs(counts[model] - here)) model = i; });
+    return show({ space: next, model });
+  }
+
+  // --- Events
+
+  function point(event) {
+    const box = models.getBoundingClientRect();
+    return { left: event.clientX - box.left, top: event.clientY - box.top, width: box.width };
+  }
+  const countAt = ({ left, width }) => {
+    const value = x.lo + (Math.min(width, Math.max(0, left)) / width) * (x.hi - x.lo);
+    return Math.round(Math.min(x.most, Math.max(x.least, value)));
+  };
+  let drag = null;
+  models.addEventListener('pointerdown', (event) => {
+    if (event.button) return;
+    const end = ['lo', 'hi'].find((id) => $(id) === event.target);
+    const start = point(event);
+    drag = end ? { end, moved: true } : { from: countAt(start), left: start.left, moved: false };
+    models.setPointerCapture(event.pointerId);
+  });
+  models.addEventListener('pointermove', (event) => {
+    const at = point(event);
+    if (!drag) {
+      const found = nearest(at.left, at.top, 16);
+      if (found) show(found); else leave();
+      return;
+    }
+    if (!drag.moved && Math.abs(at.left - drag.left) < 5) return;
+    drag.moved = true;
+    leave();
+    const to = countAt(at);
+    if (drag.end) {
+      const fixed = drag.end === 'lo' ? state.hi : state.lo;
+      choose(Math.min(fixed, to), Math.max(fixed, to));
+      if ((drag.end === 'lo') === (to > fixed) && to !== fixed) drag.end = drag.end === 'lo' ? 'hi' : 'lo';
+    } else choose(Math.min(drag.from, to), Math.max(drag.from, to));
+  });
+  models.addEventListener('pointerup', (event) => {
+    if (drag && !drag.moved) {
+      const at = point(event), found = nearest(at.left, at.top, event.pointerType === 'touch' ? 28 : 16);
+      if (found) show(found); else leave();
+    }
+    drag = null;
+  });
+  models.addEventListener('pointercancel', () => { drag = null; });
+  models.addEventListener('pointerleave', (event) => { if (event.pointerType === 'mouse' && !drag) leave(); });
+  models.addEventListener('keydown', (event) => {
+    const end = ['lo', 'hi'].find((id) => $(id) === event.target);
+    if (event.key === 'Escape') leave();
+    else if (end) {
+      const step = (x.most - x.least) / 100;
+      const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
+      let to = by === undefined ? { Home: x.least, End: x.most }[event.key] : Math.round(state[end] + by * step);
+      if (to === undefined) return;
+      to = Math.min(x.most, Math.max(x.least, to));
+      if (end === 'lo') choose(Math.min(to, state.hi), state.hi); else choose(state.lo, Math.max(to, state.lo));
+    } else if (['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End', 'PageUp', 'PageDown'].includes(event.key)) walk(event.key);
+    else return;
+    event.preventDefault();
+  });
+  models.addEventListener('focusout', (event) => { if (!models.contains(event.relatedTarget)) leave(); });
+  for (const input of [inputs.from, inputs.to, inputs.bins]) input.addEventListener('input', typed);
+  inputs.given.addEventListener('change', () => reset(inputs.given.value));
+  $('controls').addEventListener('reset', (event) => { event.preventDefault(); reset(state.given); });
+  $('controls').addEventListener('submit', (event) => event.preventDefault());
+
+  $('explore').hidden = false;
+  reset(about.given);
+  new ResizeObserver(() => { paint(); leave(); }).observe(models);
+  addEventListener('beforeprint', paint);
+  repaints.push(paint);
+  globalThis.edfkit = state; // what is shown, for tests and for the curious
+}
+
+if ($('about')) explore();

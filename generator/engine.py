@@ -4,8 +4,10 @@ Dask carries nothing but which model is whose. It reschedules the models of a pr
 is found by its sign of life in the run's folder, and dropped.
 """
 
+import atexit
 import logging
 import math
+import multiprocessing
 import os
 import queue
 import shutil
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +92,7 @@ class Engine:
                 yield client
             return
         start = self._start_slurm if self.slurm is not None else self._start_local
-        with start(models) as cluster, Client(cluster) as client:
+        with _killed_by_interrupt(), start(models) as cluster, Client(cluster) as client, _killed_by_interrupt():
             yield client
 
     def _start_slurm(self, models: int) -> Any:
@@ -126,12 +129,11 @@ class Engine:
         # Dask has glibc return freed memory at once, which makes a training step half as slow again, in page faults.
         key = "distributed.nanny.pre-spawn-environ"
         environment = {name: value for name, value in dask.config.get(key).items() if name != "MALLOC_TRIM_THRESHOLD_"}
-        # A terminal sends Ctrl-C to every process. The workers inherit that it is ignored: this process stops them.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             # A model whose process died comes back here at once, where it is known whether to try it again.
             with dask.config.set({key: environment, "distributed.scheduler.allowed-failures": 0}):
-                cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+                loop = _deaf_loop()
+                cluster = SpecCluster(workers=workers, scheduler=scheduler, loop=loop, silence_logs=logging.CRITICAL)
                 cluster.adapt(minimum=count, maximum=count)  # a worker that does not come back is replaced
                 return cluster
         except RuntimeError as error:
@@ -139,8 +141,6 @@ class Engine:
                 f"The {count} workers could not be started ({error.__cause__ or error}); see that there is memory for "
                 "them, or give fewer --workers."
             ) from error
-        finally:
-            signal.signal(signal.SIGINT, handler)
 
     def _gpus(self) -> list[str]:
         """Name the GPUs that this process may use."""
@@ -358,6 +358,39 @@ class _Driver:
                 path.unlink(missing_ok=True)
                 del seen[path]
         self.signs = seen
+
+
+@contextmanager
+def _killed_by_interrupt() -> Iterator[None]:
+    """End the workers that were started here at Ctrl-C, which loses nothing: asked to end, they take seconds."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from distributed.deploy.spec import close_clusters
+
+        for logger in ("distributed", "tornado", "asyncio"):  # to which what follows looks like a fault
+            logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
+        atexit.unregister(close_clusters)  # which fails on one that was not yet up
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
+
+
+def _deaf_loop() -> Any:
+    """Start the loop of a cluster in a thread that blocks Ctrl-C, and with it all processes that it will start.
+
+    A terminal sends it to every process, and this one stops the others.
+    """
+    from distributed.utils import LoopRunner
+
+    resource_tracker.ensure_running()  # which would lift the block if it came after
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        runner = LoopRunner()
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return runner.loop
 
 
 async def _drop(worker: str | None, dask_scheduler: Any) -> None:

@@ -1,8 +1,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -944,3 +946,16 @@ def test_what_is_published_can_be_downloaded(call: Call, tmp_path: Path, monkeyp
         assert said in verified.err
     assert call("datasets", "remove", "mine").status == 0
     check_refusal(call("datasets", "path", "mine"), "mine is not on this machine")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read from Linux's /proc")
+def test_an_interrupt_is_answered_with_one_sentence(tmp_path: Path) -> None:
+    command = [EDFKIT, "compare", "resnet", "vanilla", "--permutations", "10000000", "--plot", tmp_path / "edfs.pdf"]
+    ready = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's background jobs ignore it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **ready) as running:
+        while "h5py" not in Path(f"/proc/{running.pid}/maps").read_text():  # and so the command has begun
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    check_refusal(Result(running.returncode, out, err), "Interrupted; nothing is left half-written.")
+    assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -432,10 +433,14 @@ def test_two_commands_do_not_train_one_run(undisturbed: Path) -> None:
     generate(undisturbed, 3)  # and later it may
 
 
-def test_an_interrupt_is_answered_with_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("when", ["starting", "training"])
+def test_an_interrupt_is_answered_with_one_line(when: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with started(folder, 50, "--workers", "2") as process:
-        wait_for_another_result(process, folder)
+        if when == "training":
+            wait_for_another_result(process, folder)
+        while not (children := psutil.Process(process.pid).children(recursive=True)):
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -444,6 +449,7 @@ def test_an_interrupt_is_answered_with_one_line(tmp_path: Path) -> None:
         f"edfkit: Interrupted; the same command goes on with {folder}, where nothing is lost."
     )
     assert "Traceback" not in err
+    assert not psutil.wait_procs(children, timeout=30)[1]
 
 
 # Status and pack

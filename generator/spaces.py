@@ -1,10 +1,16 @@
 """The design spaces by their names, and those that users define: a space is data, in TOML.
 
-    block = "res_basic_block"         or   ops = ["sep_conv_3x3", "skip_connect"]
-    depth = [1, 2, 4]                      nodes = 3
-    width = "16, 64, 3"                    output = "loose"
-                                           width = [16]
-                                           depth = [4, 8]
+    block = "res_basic_block"
+    depth = [1, 2, 4]
+    width = "16, 64, 3"
+
+or, for cells,
+
+    ops = ["sep_conv_3x3", "skip_connect"]
+    nodes = 3
+    output = "loose"
+    width = [16]
+    depth = [4, 8]
 
 A list holds the values that are drawn from; "a, b, n" is n values from a to b, log-uniform. With `like = "resnet"` a
 space is like another of those that come with edfkit, except for what else is said.

@@ -1,0 +1,105 @@
+"""The blocks of code in the pages of the documentation, and what they print.
+
+A page's blocks run in the order in which they stand, in one folder:
+
+* `sh` runs and must end well; its output is not shown.
+* `console` has commands after `$ `, which go on after `> `, and what each prints, which must be what the page says;
+  `...` stands for anything.
+* `python` runs with warnings as errors.
+
+Blocks in other languages are not run. `python -P tests/pages.py` writes what the commands print now into the pages, or
+into those that are named.
+"""
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edfkit.datasets import BUNDLED
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", *DOCS, *sorted((ROOT / "datasets").glob("*.md"))]
+
+_BLOCK = re.compile(r"^```(sh|console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_COMMAND = re.compile(r"^\$ (.*(?:\n> .*)*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A block that has run: what it prints as the page has it and in truth, and how it ended."""
+
+    code: str
+    said: str
+    prints: str
+    failure: str
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Give the language and the code of each block that runs."""
+    return [(found[1], found[2]) for found in _BLOCK.finditer(text)]
+
+
+def session(code: str) -> list[tuple[str, str]]:
+    """Give the commands of a `console` block, each with what it prints."""
+    return [(found[1].replace("\n> ", "\n"), found[2]) for found in _COMMAND.finditer(code)]
+
+
+def alike(said: str, prints: str) -> bool:
+    """Tell whether a page says what a command prints; `...` stands for anything."""
+    return doctest.OutputChecker().check_output(said, prints, doctest.ELLIPSIS)
+
+
+def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDFKIT_")}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "EDFKIT_DATA": str(folder / ".data"),  # where nothing has been downloaded
+        "NO_COLOR": "1",
+    }
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def _printed(done: subprocess.CompletedProcess[str]) -> str:
+    """Give standard output, and the sentence of an error, as a page shows them: without folders and trailing blanks."""
+    error = done.stderr if done.returncode else ""
+    text = (done.stdout + error).replace(f"{BUNDLED['digits'].parent}{os.sep}", "")
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def run(text: str, folder: Path) -> Iterator[Done]:
+    """Run the blocks of a page one after the other in a folder."""
+    for language, code in blocks(text):
+        if language == "console":
+            for command, said in session(code):
+                done = _run(["bash", "-euc", command], folder)
+                yield Done(command, said, _printed(done), "")
+        elif not code.startswith("pip install "):
+            command = ["bash", "-euc", code] if language == "sh" else [sys.executable, "-P", "-W", "error", "-c", code]
+            done = _run(command, folder)
+            yield Done(code, "", "", done.stderr + done.stdout if done.returncode else "")
+
+
+def refresh(page: Path) -> None:
+    """Write what the commands of a page print now into it."""
+    text = page.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for done in run(text, Path(folder)):
+            if done.failure:
+                print(f"{page.name}: {done.code}\n{done.failure}")
+            elif done.said != done.prints and not alike(done.said, done.prints):
+                print(f"{page.name}: {done.code}")
+                shown = "$ " + done.code.replace("\n", "\n> ") + "\n"
+                text = text.replace(shown + done.said, shown + done.prints, 1)
+    page.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for chosen in [Path(name) for name in sys.argv[1:]] or PAGES:
+        refresh(chosen)

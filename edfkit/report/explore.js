@@ -55,14 +55,14 @@ function ticks(lo, hi, most = 6) {
 }
 
 // Grid and labels, as edfkit/report/draw.py draws them.
-function axes(into, x, y, write) {
+function axes(into, x, y, write, most = 6) {
   const percent = (value) => `${(100 * value).toFixed(2)}%`;
   for (const value of ticks(y.lo, y.hi)) {
     const at = percent(1 - (value - y.lo) / (y.hi - y.lo));
     into.append(svg('line', { class: 'grid', x1: 0, x2: '100%', y1: at, y2: at }));
     into.append(svg('text', { x: 0, y: at, dx: -8, dy: '.32em', 'text-anchor': 'end' }, String(value)));
   }
-  for (const value of ticks(x.lo, x.hi, 5)) {
+  for (const value of ticks(x.lo, x.hi, most)) {
     const at = percent((value - x.lo) / (x.hi - x.lo));
     into.append(svg('text', { x: at, y: '100%', dy: '1.6em', 'text-anchor': 'middle' }, write(value)));
   }
@@ -102,6 +102,16 @@ async function explore() {
 
   // --- The models
 
+  const keys = Array.from(document.querySelectorAll('#explore .legend li'), (item) => item.appendChild(html('canvas')));
+  function key(into, colour, draw_) {
+    into.width = 36;
+    into.height = 36;
+    const context = into.getContext('2d');
+    context.fillStyle = colour;
+    draw_(context, 18, 18, 10);
+    context.fill();
+  }
+
   function frame() {
     let lo = Infinity, hi = -Infinity;
     for (const one of spaces) for (const value of one.columns[state.given]) { lo = Math.min(lo, value); hi = Math.max(hi, value); }
@@ -117,7 +127,7 @@ async function explore() {
     $('scatter-caption').textContent = spaces.map((one) => `${whole(one.models)} ${one.name}`).join(', ')
       + (beyond ? `; ${whole(beyond)} models above ${y.hi.toPrecision(3)} % are at the upper edge.` : ' models.');
     $('scatter-axes').replaceChildren();
-    axes($('scatter-axes'), x, y, short);
+    axes($('scatter-axes'), x, y, short, 5);
   }
 
   const across = (value, width) => ((value - x.lo) / (x.hi - x.lo)) * width;
@@ -135,6 +145,7 @@ async function explore() {
     const radius = Math.min(3, Math.max(1.3, 60 / Math.sqrt(most)));
     context.globalAlpha = Math.min(0.75, Math.max(0.18, 12 / Math.sqrt(most)));
     const colours = spaces.map((_, i) => getComputedStyle(document.querySelector(`.swatch .s${i}`)).stroke);
+    spaces.forEach((one, i) => key(keys[i], colours[i], MARKERS[one.marker] ?? MARKERS.o));
     const part = Math.ceil(most / 40); // in turns, so that none lies on top everywhere
     for (let start = 0; start < most; start += part) {
       spaces.forEach((one, i) => {
@@ -271,7 +282,7 @@ async function explore() {
       row.append(head_);
       if (typeof numbers[0] === 'number') row.append(...numbers.map((number) => html('td', String(Number(number.toPrecision(4))))));
       else {
-        const cell = html('td');
+        const cell = html('td', '', 'nodes');
         cell.colSpan = 9;
         numbers.forEach((line, i) => { if (i) cell.append(html('br')); cell.append(html('code', line)); });
         row.append(cell);
@@ -283,9 +294,9 @@ async function explore() {
     const page = models.getBoundingClientRect(), around = tip.offsetParent.getBoundingClientRect();
     const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
     tip.style.left = `${Math.max(8, Math.min(page.left + left + 14, room)) - around.left}px`;
-    const below = page.top + top + 16;
-    const fits = below + tip.offsetHeight < innerHeight || page.top + top - tip.offsetHeight - 16 < 0;
-    tip.style.top = `${(fits ? below : page.top + top - tip.offsetHeight - 16) - around.top}px`;
+    const below = page.top + top + 22, above = page.top + top - tip.offsetHeight - 22;
+    const fits = below + tip.offsetHeight < innerHeight || above < 0;
+    tip.style.top = `${(fits ? below : above) - around.top}px`;
   }
 
   function leave() {

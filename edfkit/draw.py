@@ -33,11 +33,17 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg", ".pdf")
 
 # Text stays text in SVG and PDF; a fixed salt gives the same names, and so the same bytes, every time.
-RC: dict[Any, Any] = {"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "edfkit", "pdf.fonttype": 42}
+RC: dict[Any, Any] = {
+    "font.size": 9,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 3.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edfkit",
+    "pdf.fonttype": 42,
+}
 
 _WIDTH, _HEIGHT, _LINE = 4.8, 3.2, 0.18  # of axes, and of a line of the legend below them, inches
 _BARS = 60  # of a law, about
-_LINEWIDTH, _MARKERSIZE = 1.6, 3.5
 _STYLES = ("-", "--", "-.", ":")
 _UNSEEN = 5e-4  # probability of a law's tail that is not drawn, at either end
 _CLOSEST = 1e-3  # points: errors a test image apart differ by more, equal ones by less, as they are rounded
@@ -150,12 +156,12 @@ def decorate(axes: "Axes", title: str) -> None:
 
 def line(look: Look) -> dict[str, Any]:
     """Give the look of a line, as matplotlib's arguments."""
-    return {"color": look.light, "linestyle": (0, look.dash) if look.dash else "-", "linewidth": _LINEWIDTH}
+    return {"color": look.light, "linestyle": (0, look.dash) if look.dash else "-"}
 
 
 def marked(look: Look) -> dict[str, Any]:
     """Give the look of a line with markers, as matplotlib's arguments."""
-    return line(look) | {"marker": look.marker, "markersize": _MARKERSIZE}
+    return line(look) | {"marker": look.marker}
 
 
 def step(axes: "Axes", errors: Floats, heights: Floats, **look: Any) -> None:
@@ -179,12 +185,17 @@ def fill_band(axes: "Axes", band: Band, look: Look) -> None:
 
 
 def edf_axes(axes: "Axes", selection: Selection, also: str = "") -> None:
-    """Label axes with EDFs, and show from the smallest error to where the slowest EDF is at 95 %."""
-    axes.set_xlim(*_ends(selection))
-    axes.set_ylim(0, 1.02)  # a curve that has reached 1 is still seen whole
+    """Label axes with EDFs, and set their limits."""
+    limit_edfs(axes, selection)
     axes.set_xlabel(error_label(selection.error))
     axes.set_ylabel(f"cumulative share of models\n({weighting(selection)})")
     decorate(axes, title(selection, also))
+
+
+def limit_edfs(axes: "Axes", selection: Selection) -> None:
+    """Show EDFs from the smallest error to where the slowest is at 95 %."""
+    axes.set_xlim(*_ends(selection))
+    axes.set_ylim(0, 1.02)  # a curve that has reached 1 is still seen whole
 
 
 def _ends(selection: Selection) -> tuple[float, float]:
@@ -252,7 +263,7 @@ def draw_samples(axes: "Axes", study: SampleStudy, look: Look) -> None:
     for i, (size, errors) in enumerate(study.errors.items()):
         label = f"{size:,} models (min {study.samples[size].min:.1f} %)"
         shade = tint(look.light, 0.4 + 0.6 * (i + 1) / len(study.errors))
-        step(axes, *edf(errors), label=label, color=shade, linestyle=_STYLES[i % len(_STYLES)], linewidth=_LINEWIDTH)
+        step(axes, *edf(errors), label=label, color=shade, linestyle=_STYLES[i % len(_STYLES)])
     label = f"all {member.summary.models:,} models (min {member.summary.min:.1f} %)"
     step(axes, *edf(member.errors, member.weights), label=label, color="#000000", linewidth=0.9)
 
@@ -305,7 +316,9 @@ def draw_models(axes: "Axes", complexity: Floats, errors: Floats, look: Look) ->
 
 def draw_counts(axes: "Axes", counts: NDArray[Any], edges: Floats, look: Look, **more: Any) -> None:
     """Draw a histogram as an outline."""
-    axes.stairs(counts, edges, **line(look), **more)
+    import matplotlib as mpl
+
+    axes.stairs(counts, edges, linewidth=mpl.rcParams["lines.linewidth"], **line(look), **more)
 
 
 def draw_buckets(axes: "Axes", buckets: BucketMeans, look: Look, place: int, number: int, **more: Any) -> None:
@@ -313,8 +326,8 @@ def draw_buckets(axes: "Axes", buckets: BucketMeans, look: Look, place: int, num
     width = buckets.edges[1] - buckets.edges[0]
     beside = (place - (number - 1) / 2) * 0.6 * width / number
     middle = (buckets.edges[:-1] + buckets.edges[1:]) / 2 + beside
-    look_of_points = {"fmt": look.marker, "color": look.light, "markersize": _MARKERSIZE, "linewidth": 1.2}
-    axes.errorbar(middle, buckets.mean, 2 * buckets.sd, **look_of_points, **more)
+    points: dict[str, Any] = {"fmt": look.marker, "color": look.light, "linewidth": 1.2}
+    axes.errorbar(middle, buckets.mean, 2 * buckets.sd, **points, **more)
 
 
 def keep_possible(axes: "Axes") -> None:

@@ -1,6 +1,8 @@
 """The command line: one short command a verb, which parses, calls and prints. Start-up counts: imports stay inside."""
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -133,6 +135,23 @@ def _drawable(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
 
 
 _PLOT = click.option("--plot", type=_PATH, metavar="FILE", callback=_drawable, help="Draw into a PNG, SVG or PDF file.")
+
+
+class _OnDisk(click.ParamType):
+    """An archive file, or the name of an archive that is on this machine."""
+
+    name = "archive"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from edfkit.datasets import locate
+
+        place = locate(value)
+        if isinstance(place, str):
+            self.fail(f"{value} is an address, expected a file; download it first.", param, ctx)
+        return place
+
+
+_ON_DISK = _OnDisk()
 
 
 def _open(where: str | None) -> "Archive | Published":
@@ -426,8 +445,14 @@ def _about(source: "Archive | Published", names: Sequence[str]) -> dict[str, str
 
 
 def _say(lines: Iterable[str]) -> None:
+    """Print sentences and tables; on a terminal, sentences break between words."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for line in lines:
-        click.echo(line)
+        click.echo(
+            textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+            if width and "\n" not in line
+            else line
+        )
 
 
 def _print_json(result: dict[str, Any]) -> None:
@@ -614,7 +639,7 @@ def export() -> None:
 
 
 @export.command("nds")
-@click.argument("archive", type=_PATH)
+@click.argument("archive", type=_ON_DISK)
 @click.option("-o", "--output", "folder", type=_PATH, required=True, metavar="FOLDER", help="Where to write the files.")
 @click.option("--space", "spaces", multiple=True, metavar="SPACE", help="Only this population; may be repeated.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
@@ -633,7 +658,7 @@ def export_nds(archive: Path, folder: Path, spaces: tuple[str, ...], force: bool
 
 
 @edfkit.command()
-@click.argument("archives", type=_PATH, metavar="ARCHIVE...", nargs=-1, required=True)
+@click.argument("archives", type=_ON_DISK, metavar="ARCHIVE...", nargs=-1, required=True)
 @_OUTPUT
 @click.option("--force", is_flag=True, help="Join even what was trained on other data or in another way.")
 @click.option("--title", help="What the archive is.  [default: the titles of all]")
@@ -647,7 +672,7 @@ def merge(archives: tuple[Path, ...], target: Path, **options: Any) -> None:
 
 
 @edfkit.command()
-@click.argument("archive", type=_PATH)
+@click.argument("archive", type=_ON_DISK)
 @_OUTPUT
 @click.option("--space", "spaces", multiple=True, metavar="SPACE", help="Take this population; may be repeated.")
 @click.option("--given", type=click.Choice(["params", "flops", "macs", "acts"]), default="params", show_default=True,
@@ -786,7 +811,7 @@ def remove(name: str) -> None:
 
 
 @datasets.command()
-@click.argument("archive", type=_PATH)
+@click.argument("archive", type=_ON_DISK)
 @click.option("-o", "--output", "folder", type=_PATH, required=True, metavar="FOLDER", help="New folder to write.")
 @click.option("--name", required=True, help="Name in the registry: lower-case letters, digits, -, _ and dots.")
 @click.option("--version", required=True, help="Version of the archive.")

@@ -824,7 +824,8 @@ def _head(path: Path) -> bytes:
     """Read the first bytes of what may be no file."""
     if not path.exists():
         raise EdfkitError(
-            f"{path} does not exist, expected an edfkit archive; correct the path or download the archive."
+            f"{path} does not exist, expected an edfkit archive; correct the path, or take the name of one that edfkit "
+            "datasets list shows."
         )
     if path.is_dir():
         raise EdfkitError(f"{path} is a folder, expected an edfkit archive; give the path of the file in it.")

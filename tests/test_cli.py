@@ -476,12 +476,12 @@ def test_help_fits_80_columns(call: Call) -> None:
         assert max(len(line) for line in result.out.splitlines()) <= 80
 
 
-@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"TERM": "xterm-256color"}])
-def test_there_are_no_escape_codes_even_on_a_terminal(environment: dict[str, str]) -> None:
+def on_terminal(*arguments: object, **environment: str) -> str:
+    """Run the installed command on a terminal and give what it shows there."""
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [EDFKIT, "describe"], stdout=theirs, stderr=theirs, env={**os.environ, **environment}
+        [EDFKIT, *map(str, arguments)], stdout=theirs, stderr=theirs, env={**os.environ, **environment}
     ) as child:
         os.close(theirs)
         output = b""
@@ -492,8 +492,25 @@ def test_there_are_no_escape_codes_even_on_a_terminal(environment: dict[str, str
             pass
     os.close(ours)
     assert child.returncode == 0
-    assert b"resnet" in output
-    assert b"\x1b" not in output
+    return output.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"TERM": "xterm-256color"}])
+def test_there_are_no_escape_codes_even_on_a_terminal(environment: dict[str, str]) -> None:
+    output = on_terminal("describe", **environment)
+    assert "resnet" in output
+    assert "\x1b" not in output
+
+
+def test_sentences_break_between_words_on_a_terminal_only() -> None:
+    shown, piped = (
+        on_terminal("compare", "resnet", "vanilla", COLUMNS="70"),
+        process("compare", "resnet", "vanilla").out,
+    )
+    assert shown != piped
+    assert shown.split() == piped.split()
+    assert max(map(len, shown.splitlines()[1:])) <= 70  # the first has a path
+    assert max(map(len, piped.splitlines())) > 200
 
 
 def test_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -731,8 +748,8 @@ def test_refusals_about_spaces(
         (["samples", "resnest"], ["no population 'resnest'"]),
         (["plan", "--eps", "2"], ["eps"]),
         (["plan", "--eps", "0.1", "--confidence", "1"], ["confidence"]),
-        (["plan", "resnet"], ["without a shift, 1 populations", "expected two without or one with it"]),
-        (["plan", "resnet", "vanilla", "--shift", "1"], ["with a shift, 2 populations"]),
+        (["plan", "resnet"], ["1 populations were given without a shift, expected two, or one"]),
+        (["plan", "resnet", "vanilla", "--shift", "1"], ["2 populations were given with a shift"]),
         (["plan", "resnet", "vanilla", "--power", "1"], ["power"]),
         (["plan", "resnet", "--shift", "0"], ["shift: 0 was given"]),
         (["complexity", "resnet", "--range", "2", "1"], ["range: 2 to 1"]),

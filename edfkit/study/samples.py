@@ -242,8 +242,8 @@ def plan_detection(
     """
     if len(names) != (2 if shift is None else 1):
         raise EdfkitError(
-            f"To plan {'without' if shift is None else 'with'} a shift, {len(names)} populations cannot be taken, "
-            "expected two without or one with it; name as many."
+            f"{len(names)} populations were given {'without' if shift is None else 'with'} a shift, expected two, or "
+            "one and the points by which another would be worse (--shift); name these."
         )
     selection = select(source, names, given=given, **options)
     rng = np.random.default_rng(seed)

@@ -45,7 +45,12 @@ function mostBins(complexities, lo, hi, most) {
   return 0;
 }
 
-const digits = (value) => String(Number(value.toPrecision(10)));
+// Ten digits, as Python writes them by %.10g.
+function digits(value) {
+  const [mantissa, exponent] = value.toExponential(9).split('e').map(Number);
+  if (exponent >= -4 && exponent < 10) return String(Number(value.toPrecision(10)));
+  return `${mantissa}e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
+}
 const named = (bins) => `${bins} ${bins === 1 ? 'bin' : 'bins'}`;
 
 // What is wrong with a range and a number of bins, and what would work; nothing if it works.

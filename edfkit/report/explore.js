@@ -405,6 +405,7 @@ async function explore() {
   $('controls').addEventListener('reset', (event) => { event.preventDefault(); reset(state.given); });
   $('controls').addEventListener('submit', (event) => event.preventDefault());
 
+  $('unexplored').hidden = true;
   $('explore').hidden = false;
   reset(about.given);
   new ResizeObserver(() => { paint(); leave(); }).observe(models);

@@ -465,7 +465,7 @@ def _print_source(source: "Archive | Published", names: Sequence[str]) -> None:
     about = _about(source, names)
     counts = ", ".join(f"{source.models(name):,} {name.lower()}" for name in names)
     path = click.format_filename(about["path"])  # a name need not be printable
-    click.echo(f"{path}: {about['title']}; models trained on {about['dataset']}: {counts}")
+    _say([f"{path}: {about['title']}; models trained on {about['dataset']}: {counts}"])
 
 
 @edfkit.command()

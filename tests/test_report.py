@@ -33,6 +33,7 @@ from edfkit.source import open_source
 from edfkit.study.compare import compare_populations
 from edfkit.study.point import point_study
 from edfkit.study.search import search_study
+from edfkit.study.selection import InMemory
 
 SECTIONS = [
     "verdict", "edfs", "difference", "point", "search", "samples", "complexity", "sensitivity", "method",
@@ -212,7 +213,7 @@ def test_more_than_two_spaces_give_a_table_of_pairs_and_no_sensitivity(three: Pa
 def test_the_verdict_on_many_spaces_names_one_that_beats_all_others_only() -> None:
     def compared(*worse: float) -> tuple[str, str]:
         populations = {f"s{i}": stages(200, i, points) for i, points in enumerate(worse)}
-        return verdict(compare_populations(content.InMemory(populations), list(populations)))
+        return verdict(compare_populations(InMemory(populations), list(populations)))
 
     assert compared(4.0, 0.0, 4.0) == (
         "Given params, s1 models tend to have lower error than those of each other space.",
@@ -238,7 +239,7 @@ def test_a_complexity_that_is_not_known_is_left_out_and_it_is_said_why(tmp_path:
 
 
 def test_without_any_complexity_there_is_still_a_report(tmp_path: Path) -> None:
-    unknown = dict.fromkeys(("params", "macs", "flops", "acts"), np.full(60, np.nan))
+    unknown: dict[str, Any] = dict.fromkeys(("params", "macs", "flops", "acts"), np.full(60, np.nan))
     file = archive(tmp_path / "a.h5", {"a": stages(60, 1, **unknown), "b": stages(60, 2, 3.0, **unknown)})
     page = report(file, ["a", "b"], tmp_path / "report.html")
     text = Page(page).text
@@ -249,7 +250,7 @@ def test_without_any_complexity_there_is_still_a_report(tmp_path: Path) -> None:
 
 
 def test_models_of_one_complexity_and_single_models_have_a_report(tmp_path: Path) -> None:
-    same = {"params": np.full(40, 1000)}
+    same: dict[str, Any] = {"params": np.full(40, 1000)}
     file = archive(
         tmp_path / "a.h5",
         {"a": stages(40, 1, **same), "b": stages(40, 2, **same), "c": stages(1, 3), "d": stages(1, 3)},

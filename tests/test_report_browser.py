@@ -42,7 +42,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an archive with a report for each kind of network beside it."""
     folder = tmp_path_factory.mktemp("browser")
     # Gaps in the complexities, one model on the upper end of a range, and params beyond 2**32.
-    sparse = {"params": np.array([10, 20, 21, 30, 40, 90, 100, 2**40]) * 1000}
+    sparse: dict[str, Any] = {"params": np.array([10, 20, 21, 30, 40, 90, 100, 2**40]) * 1000}
     file = archive(
         folder / "made.h5",
         {
@@ -91,9 +91,10 @@ class Opened:
 @pytest.fixture
 def opened(browser: Browser, made: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
     """Open a report, by default that of two spaces; whatever a test does, nothing may go wrong or leave the page."""
-    options = dict(getattr(request, "param", {}))
+    options: dict[str, Any] = dict(getattr(request, "param", {}))
     name = options.pop("name", "one-two")
-    context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+    options.setdefault("viewport", {"width": 1280, "height": 900})
+    context = browser.new_context(**options)
     found = Opened(context, made.parent / f"{name}.html")
     yield found
     assert found.said == []

@@ -50,7 +50,7 @@ def ends(selections: Sequence[Selection]) -> tuple[float, float]:
 def edfs(comparison: Comparison, span: tuple[float, float]) -> Markup:
     """Draw the EDFs of populations with their bands; `span` are the errors shown, percent."""
     members = comparison.selection.populations
-    x, y = Axis(*span, "test error (%)"), Axis(0.0, 1.0, "share of models with at most that error")
+    x, y = Axis(*span, "test error (%)"), Axis(0.0, 1.0, "cumulative share of models")
     areas, lines, names = [], [], []
     first = min(members, key=lambda member: member.summary.median)
     for i, (member, band) in enumerate(zip(members, comparison.bands, strict=True)):
@@ -92,9 +92,9 @@ def difference(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]
     fixed = [rule(None, y, 0.0)]
     for lo, hi, name in decided(pair):
         start, end = np.clip(x.place(np.array([lo, hi])), 0, 1)
-        top, shift = ("0", 0.0) if name == pair.a else ("100%", -8.0)
+        edge, shift = ("0", 0.0) if name == pair.a else ("100%", -8.0)
         if end > start:
-            fixed.append(bar(float(start), float(end), f"edge {classes[name]}", top, "8", shift))
+            fixed.append(bar(float(start), float(end), f"edge {classes[name]}", edge, "8", shift))
     top, bottom = 0.86 * y.hi, 0.86 * y.lo
     fixed += [
         label(x, y, span[1], top, f"{pair.a} better \N{UPWARDS ARROW}", classes[pair.a], "end"),

@@ -221,12 +221,25 @@ def _verdict(report: Report) -> dict[str, Any]:
     ]
     return {
         "claim": claim,
+        "numbers": list(_numbers(report.main)),
         "evidence": evidence[:1].upper() + evidence[1:],
         "details": [*text.selection(report.main.selection), *_details(pairs)],
         "pairs": pairs,
         "pair_rows": pair_rows,
         **_controls(report),
     }
+
+
+def _numbers(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Give the few numbers that a comparison comes down to, each with what it is."""
+    if len(comparison.pairs) == 1:
+        (pair,) = comparison.pairs
+        first, second = (pair.a, pair.b) if pair.prob_a_better >= 0.5 else (pair.b, pair.a)
+        better = max(pair.prob_a_better, 1 - pair.prob_a_better)
+        yield f"probability that {first} beats {second}", f"{better:.2f}"
+        yield "largest distance of the EDFs, D", f"{pair.test.statistic:.2f}"
+    for member in comparison.selection.populations:
+        yield f"median error, {member.name}", f"{member.summary.median:.2f} %"
 
 
 def _details(pairs: Sequence[Pair]) -> list[str]:

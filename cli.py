@@ -12,6 +12,8 @@ import click
 from edfkit import EdfkitError, __version__
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from edfkit.archive import Archive
     from edfkit.exchange.foreign import Imported
     from edfkit.generator.data import Dataset
@@ -21,7 +23,64 @@ if TYPE_CHECKING:
     from edfkit.published import Published
 
 Command = Callable[..., None]
+Completer = Callable[[click.Context, click.Parameter, str], list["CompletionItem"]]
 _PATH = click.Path(path_type=Path)
+
+
+# Completing in the shell: what fails, fails in silence, as the user is in the middle of a line
+
+
+def _completer(offered: Callable[[click.Context], Iterable[str]], *, files: bool = False) -> Completer:
+    """Make a completer of what gives all names there are: those that fit and do not stand there already."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+        from click.shell_completion import CompletionItem
+
+        try:
+            names = list(offered(ctx))
+        except Exception:
+            names = []
+        there = ctx.params.get(str(param.name))
+        there = [str(name).lower() for name in there] if isinstance(there, tuple) else []
+        fitting = [name for name in names if name.startswith(incomplete.lower()) and name.lower() not in there]
+        return [CompletionItem(incomplete, type="file")] * files + [CompletionItem(name) for name in fitting]
+
+    return complete
+
+
+def _populations(ctx: click.Context) -> list[str]:
+    """Name the populations of the archive that the command line names so far."""
+    from edfkit.datasets import locate
+    from edfkit.source import open_source
+
+    given = ctx.params
+    place = locate(given.get("best_of") or given.get("where") or given.get("archive"))
+    if isinstance(place, str):  # an address: nothing is fetched to complete a word
+        return []
+    with open_source(place) as source:
+        return [name.lower() for name in source.names]
+
+
+def _archives(_: click.Context) -> list[str]:
+    """Name the archives of the registries."""
+    from edfkit.datasets import registry
+
+    return [entry.name for entry in registry.entries(ask=False)]
+
+
+def _design_spaces(_: click.Context) -> list[str]:
+    """Name the design spaces that come with edfkit."""
+    from edfkit.generator.spaces import SPACES
+
+    return list(SPACES)
+
+
+_complete_populations = _completer(_populations)
+_complete_archives = _completer(_archives, files=True)
+_complete_designs = _completer(_design_spaces, files=True)
+_complete_trained = _completer(
+    lambda ctx: (_populations if ctx.params.get("best_of") else _design_spaces)(ctx), files=True
+)
 
 
 class _Group(click.Group):
@@ -75,6 +134,7 @@ _reads = _with(
         "--archive",
         "where",
         metavar="WHERE",
+        shell_complete=_complete_archives,
         help="Archive file or its address (https://...), published JSON file or folder of them, or the name of an "
         "archive (edfkit datasets list).  [default: $EDFKIT_ARCHIVE, else nds if downloaded, else digits]",
     ),
@@ -150,6 +210,9 @@ class _OnDisk(click.ParamType):
             self.fail(f"{value} is an address, expected a file; download it first.", param, ctx)
         return place
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+        return _complete_archives(ctx, param, incomplete)
+
 
 _ON_DISK = _OnDisk()
 
@@ -173,7 +236,7 @@ def _show(study: Any, about: dict[str, str], as_json: bool, plot: Path | None, *
 
 
 @edfkit.command()
-@click.argument("spaces", metavar="SPACE SPACE...", nargs=-1, required=True)
+@click.argument("spaces", metavar="SPACE SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
 @_normalised
 @_reads
 @_AREA_TO
@@ -217,7 +280,7 @@ def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Pat
 
 
 @edfkit.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1)
+@click.argument("spaces", metavar="SPACE...", nargs=-1, shell_complete=_complete_populations)
 @_reads
 @_AREA_TO
 @click.option("--bootstrap", "trials", type=click.IntRange(0), default=0, metavar="TRIALS", help="Give intervals too.")
@@ -259,8 +322,8 @@ def describe(spaces: tuple[str, ...], where: str | None, as_json: bool, trials: 
 
 
 @edfkit.command()
-@click.argument("space")
-@click.argument("against", required=False)
+@click.argument("space", shell_complete=_complete_populations)
+@click.argument("against", required=False, shell_complete=_complete_populations)
 @click.option("--small", type=click.IntRange(1), default=100, show_default=True, help="Models of the small search.")
 @click.option("--large", type=click.IntRange(1), default=1000, show_default=True, help="Models of the large search.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="Level of the gap that means something.")
@@ -282,7 +345,7 @@ def point(space: str, against: str | None, where: str | None, as_json: bool, plo
 
 
 @edfkit.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
+@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
 @click.option("-m", "draws", metavar="M,M...", help="Numbers of draws.  [default: 1,2,4,... 4096]")
 @click.option("--without-replacement", is_flag=True, help="Draw no model twice; with --given none.")
 @click.option("--cost", type=click.Choice(["seconds", "params", "macs", "flops"]), help="Show what a search costs.")
@@ -308,7 +371,7 @@ def search(spaces: tuple[str, ...], draws: str | None, without_replacement: bool
 
 
 @edfkit.command()
-@click.argument("space")
+@click.argument("space", shell_complete=_complete_populations)
 @click.option("--simulate", "trials", type=click.IntRange(2), metavar="TRIALS", help="Simulate samples as well.")
 @_SEED
 @_reads
@@ -328,7 +391,7 @@ def samples(
 
 
 @edfkit.command()
-@click.argument("spaces", metavar="[SPACE [SPACE]]", nargs=-1)
+@click.argument("spaces", metavar="[SPACE [SPACE]]", nargs=-1, shell_complete=_complete_populations)
 @click.option("--eps", type=float, help="Without SPACE: how near the EDF shall be to the truth, as a share.")
 @click.option("--shift", type=float, help="With one SPACE: points by which another space would be worse.")
 @click.option("--power", type=float, default=0.8, show_default=True, help="Wanted probability to detect a difference.")
@@ -367,7 +430,7 @@ def plan(spaces: tuple[str, ...], eps: float | None, confidence: float, where: s
 
 
 @edfkit.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
+@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
 @click.option("--by", type=click.Choice(["params", "flops", "macs", "acts"]), default="params", show_default=True,
               help="Which complexity.")  # fmt: skip
 @click.option("--bins", type=click.IntRange(1), default=10, show_default=True, help="Bins to give advice on.")
@@ -388,7 +451,7 @@ def complexity(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: 
 
 
 @edfkit.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True)
+@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
 @click.option("--same-models", is_flag=True, help="The SPACEs are the same models with other seeds.")
 @click.option("--one-network", is_flag=True, help="Each of the SPACEs is one network with many seeds.")
 @click.option("--default", type=float, nargs=2, default=(0.1, 5e-4), show_default=True, metavar="LR WD",
@@ -411,7 +474,7 @@ def noise(spaces: tuple[str, ...], where: str | None, error: str, as_json: bool,
 
 
 @edfkit.command()
-@click.argument("spaces", metavar="SPACE SPACE...", nargs=-1, required=True)
+@click.argument("spaces", metavar="SPACE SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
 @click.option("-o", "--output", "target", type=_PATH, required=True, metavar="FILE", help="HTML file to write.")
 @click.option("--given", type=_GIVEN, help="Complexity to normalise.  [default: params, or the first that is known]")
 @_BINS
@@ -469,7 +532,7 @@ def _print_source(source: "Archive | Published", names: Sequence[str]) -> None:
 
 
 @edfkit.command()
-@click.argument("where", metavar="PATH")
+@click.argument("where", metavar="PATH", shell_complete=_complete_archives)
 @click.option("--complexity", is_flag=True, help="Recompute the complexities from the descriptions of the networks.")
 def verify(where: str, complexity: bool) -> None:
     """Check the archive or the published files at PATH: read all, and hold it against the rules of the format.
@@ -641,7 +704,8 @@ def export() -> None:
 @export.command("nds")
 @click.argument("archive", type=_ON_DISK)
 @click.option("-o", "--output", "folder", type=_PATH, required=True, metavar="FOLDER", help="Where to write the files.")
-@click.option("--space", "spaces", multiple=True, metavar="SPACE", help="Only this population; may be repeated.")
+@click.option("--space", "spaces", multiple=True, metavar="SPACE", shell_complete=_complete_populations,
+              help="Only this population; may be repeated.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 def export_nds(archive: Path, folder: Path, spaces: tuple[str, ...], force: bool) -> None:
     """Write the populations of an ARCHIVE as published files, JSON.
@@ -674,7 +738,8 @@ def merge(archives: tuple[Path, ...], target: Path, **options: Any) -> None:
 @edfkit.command()
 @click.argument("archive", type=_ON_DISK)
 @_OUTPUT
-@click.option("--space", "spaces", multiple=True, metavar="SPACE", help="Take this population; may be repeated.")
+@click.option("--space", "spaces", multiple=True, metavar="SPACE", shell_complete=_complete_populations,
+              help="Take this population; may be repeated.")  # fmt: skip
 @click.option("--given", type=click.Choice(["params", "flops", "macs", "acts"]), default="params", show_default=True,
               help="Complexity that --range is about.")  # fmt: skip
 @_RANGE
@@ -707,7 +772,7 @@ def datasets() -> None:
     """
 
 
-_NAMED = click.argument("name", metavar="NAME")
+_NAMED = click.argument("name", metavar="NAME", shell_complete=_completer(_archives))
 
 
 @datasets.command("list")
@@ -779,7 +844,7 @@ def download(name: str, from_file: Path | None) -> None:
 
 
 @datasets.command("verify")
-@click.argument("name", metavar="[NAME]", required=False)
+@click.argument("name", metavar="[NAME]", required=False, shell_complete=_completer(_archives))
 def verify_dataset(name: str | None) -> None:
     """Check that the archive NAME is as it was when it was downloaded, and whole; all that are here, without NAME."""
     from edfkit.datasets import BUNDLED, downloaded, registry, store
@@ -874,7 +939,7 @@ def spaces() -> None:
     """
 
 
-_SPACE = click.argument("name", metavar="SPACE")
+_SPACE = click.argument("name", metavar="SPACE", shell_complete=_complete_designs)
 _COUNTED_FOR = click.option(
     "--dataset",
     type=click.Choice(["digits", "cifar10", "imagenet"]),
@@ -1029,9 +1094,10 @@ def _toml(value: Any) -> str:
 
 
 @edfkit.command()
-@click.argument("space", required=False)
+@click.argument("space", required=False, shell_complete=_complete_trained)
 @click.option("--network", metavar="NAME", help="Train this one network, such as resnet-110, instead of a SPACE.")
-@click.option("--best-of", metavar="ARCHIVE", help="Train the best network of the population SPACE of this archive.")
+@click.option("--best-of", metavar="ARCHIVE", shell_complete=_complete_archives,
+              help="Train the best network of the population SPACE of this archive.")  # fmt: skip
 @click.option("--models", type=click.IntRange(1), help="Size of the population.  [default: 1 of a single network]")
 @click.option("--out", "folder", type=_PATH, metavar="RUN", help="Folder of the run.  [default: runs/NAME]")
 @click.option(
@@ -1283,8 +1349,8 @@ def status(folder: Path, as_json: bool) -> None:
 
 
 @edfkit.command()
-@click.argument("where", metavar="ARCHIVE")
-@click.argument("space", required=False)
+@click.argument("where", metavar="ARCHIVE", shell_complete=_complete_archives)
+@click.argument("space", required=False, shell_complete=_complete_populations)
 @click.option("--models", type=click.IntRange(1), default=3, show_default=True, help="How many to train again.")
 @_SEED
 @click.option(
@@ -1352,3 +1418,20 @@ def pack(folders: tuple[Path, ...], archive: Path, title: str | None, source: st
     for space, (packed, planned) in counts.items():
         click.echo(f"{space}: {packed:,} of {planned:,} models")
     click.echo(f"{archive}: {archive.stat().st_size / 1e6:.2f} MB")
+
+
+# The shell
+
+
+@edfkit.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that lets a SHELL complete commands, options and names when Tab is pressed.
+
+    Put what it prints into ~/.local/share/bash-completion/completions/edfkit for bash, into a file _edfkit in a folder
+    of fpath for zsh, and into ~/.config/fish/completions/edfkit.fish for fish.
+    """
+    from click.shell_completion import get_completion_class
+
+    if script := get_completion_class(shell):
+        click.echo(script(edfkit, {}, "edfkit", "_EDFKIT_COMPLETE").source())

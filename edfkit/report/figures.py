@@ -34,7 +34,7 @@ from edfkit.study.point import PointStudy
 from edfkit.study.search import SearchStudy
 from edfkit.study.selection import Selection
 
-_LABELLED = 4  # curves up to which each is named where it runs: above, the names would cover each other
+_LABELLED = 2  # curves up to which each is named where it runs: of more, names and curves would cross
 _APART = 0.08  # of the height, between names
 _MARGIN = 0.05  # of the range of errors, beside it
 

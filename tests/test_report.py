@@ -459,7 +459,9 @@ def test_json_gives_the_comparison_and_where_the_report_is(three: Path, tmp_path
     assert found["report"] == str(target)
     assert found["bytes"] == target.stat().st_size
     with open_source(three) as source:
-        assert found["pairs"] == compare_populations(source, ["one", "two"]).to_dict()["pairs"]
+        expected = compare_populations(source, ["one", "two"], sensitive=True).to_dict()
+    assert {key: found[key] for key in expected} == expected
+    assert set(found) - set(expected) == {"archive", "report", "bytes"}
 
 
 def test_a_page_can_be_made_without_a_file(three: Path) -> None:

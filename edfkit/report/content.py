@@ -1,7 +1,7 @@
 """What stands in a report: the studies of some populations, and why parts of it are left out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -46,10 +46,8 @@ class Report:
         Those known of all models over a range that all spaces cover: range and number of bins to control for each.
     complexity : ComplexityStudy or None
         Of the first of them that is controlled for.
-    settings : list of Setting
-        How the result depends on bins, range and complexity.
     settings_absent : str
-        Why there are none.
+        Why there are no other settings, on which the result may depend.
     """
 
     names: list[str]
@@ -61,12 +59,11 @@ class Report:
     samples: list[SampleStudy]
     complexities: dict[str, tuple[float, float, int]]
     complexity: ComplexityStudy | None
-    settings: list[Setting]
     settings_absent: str
 
     @property
     def main(self) -> Comparison:
-        """The comparison that the report is about."""
+        """The comparison that the report is about, with the result in other settings."""
         return self.comparisons[self.given]
 
 
@@ -150,6 +147,7 @@ def study(
     if main.range is not None and main.bins is not None:
         complexities[given] = (*main.range, main.bins)
     settings, settings_absent = _settings(source, names, [c for c in SENSITIVE_TO if c in complexities], kinds)
+    comparisons[given] = replace(comparisons[given], settings=settings)
     by = given if given in complexities else next(iter(complexities), None)
     return Report(
         names,
@@ -161,7 +159,6 @@ def study(
         [sample_study(source, name, seed=seed, **kinds) for name in names],
         complexities,
         None if by is None else _complexity(source, names, by, main.range if by == given else None, kinds),
-        settings,
         settings_absent,
     )
 

@@ -414,8 +414,8 @@ def _parts(pair: Pair) -> dict[str, float]:
 
 
 def _settings(report: Report) -> dict[str, Any]:
-    rows = [_setting(one) for one in report.settings]
-    possible = [one for one in report.settings if one.ks is not None]
+    settings = report.main.settings
+    possible = [one for one in settings if one.ks is not None]
     counts = {name: sum(one.better == name for one in possible) for name in report.names}
     said = [f"{name} is better in {number}" for name, number in counts.items() if number]
     if number := sum(one.better is None for one in possible):
@@ -425,7 +425,7 @@ def _settings(report: Report) -> dict[str, Any]:
         if possible
         else "In each some bin is empty."
     )
-    return {"settings": rows, "settings_absent": report.settings_absent, "settings_says": says}
+    return {"settings": list(map(_setting, settings)), "settings_absent": report.settings_absent, "settings_says": says}
 
 
 def _setting(one: Setting) -> list[str]:

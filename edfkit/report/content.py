@@ -17,7 +17,7 @@ from edfkit.study.search import SearchStudy, search_study
 from edfkit.study.selection import COMPLEXITIES, InMemory, check_names, select
 
 AT_MOST = 200_000
-"""Models of a report, all of which it holds: some 25 MB."""
+"""Models of a report, all of which it holds: 5 to 10 MB."""
 
 _ALWAYS = ("none", "params", "flops")  # what a report compares given, besides what was asked for
 _LARGEST = 1000  # models of a large search at most, as in the paper

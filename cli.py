@@ -502,6 +502,58 @@ def report(spaces: tuple[str, ...], target: Path, where: str | None, as_json: bo
     _print_written(target)
 
 
+def _wanted(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    from edfkit.figures import wanted
+
+    try:
+        wanted(names)
+    except EdfkitError as error:
+        raise click.UsageError(str(error)) from None
+    return names
+
+
+def _formats(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    from edfkit.figures import FORMATS
+
+    chosen = [one.strip().lower() for some in given for one in some.split(",")] or list(FORMATS)
+    if unknown := [one for one in chosen if one not in FORMATS]:
+        raise click.UsageError(f"--format was {unknown[0]!r}, expected some of {', '.join(FORMATS)}, such as png,pdf.")
+    return tuple(chosen)
+
+
+@edfkit.command()
+@click.argument("names", metavar="[N...|tables|all]", nargs=-1, callback=_wanted)
+@click.option("-o", "--output", "folder", type=_PATH, required=True, metavar="DIR", help="Folder to write into.")
+@click.option("--format", "formats", multiple=True, metavar="png,svg,pdf", callback=_formats,
+              help="As which files.  [default: all of these]")  # fmt: skip
+@_SEED
+@_reads
+def figures(names: tuple[str, ...], folder: Path, where: str | None, as_json: bool, **options: Any) -> None:
+    """Make the figures N of the paper, or all, and its tables, of the populations of an archive, with their numbers."""
+    from edfkit.figures import make_figures
+    from edfkit.generator.spaces import SPACES
+
+    sizes = {name: (space.size, getattr(space, "cells", None)) for name, space in SPACES.items()}
+    with _open(where) as source:
+        if not as_json:
+            _print_source(source, source.names)
+        made = []
+        for outcome in make_figures(source, names, folder, sizes=sizes, **options):
+            made.append(outcome)
+            if not as_json:
+                _say([outcome.line()])
+        if as_json:
+            settings = {"folder": str(folder)} | {name: options[name] for name in ("error", "diverged", "seed")}
+            outcomes = [outcome.to_dict() for outcome in made]
+            _print_json({"archive": _about(source, source.names), **settings, "made": outcomes})
+        asked = [outcome for outcome in made if outcome.name.startswith("figure")] or made
+        if not any(outcome.files for outcome in asked):
+            raise EdfkitError(
+                f"{source.path} has none of the populations that these figures need, but only "
+                f"{', '.join(source.names)}; give another archive."
+            )
+
+
 def _about(source: "Archive | Published", names: Sequence[str]) -> dict[str, str]:
     datasets = sorted({source.dataset(name) for name in names})
     return {"path": str(source.path), "title": source.attrs["title"], "dataset": " and ".join(datasets)}

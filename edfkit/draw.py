@@ -260,9 +260,10 @@ def tint(colour: str, share: float) -> str:
 def draw_samples(axes: "Axes", study: SampleStudy, look: Look) -> None:
     """Draw the EDFs of samples of one population, the larger the darker, and that of all in black."""
     (member,) = study.selection.populations
-    for i, (size, errors) in enumerate(study.errors.items()):
+    fewer = {size: errors for size, errors in study.errors.items() if size < len(member.errors)}
+    for i, (size, errors) in enumerate(fewer.items()):
         label = f"{size:,} models (min {study.samples[size].min:.1f} %)"
-        shade = tint(look.light, 0.4 + 0.6 * (i + 1) / len(study.errors))
+        shade = tint(look.light, 0.4 + 0.6 * (i + 1) / len(fewer))
         step(axes, *edf(errors), label=label, color=shade, linestyle=_STYLES[i % len(_STYLES)])
     label = f"all {member.summary.models:,} models (min {member.summary.min:.1f} %)"
     step(axes, *edf(member.errors, member.weights), label=label, color="#000000", linewidth=0.9)
@@ -315,9 +316,10 @@ def draw_models(axes: "Axes", complexity: Floats, errors: Floats, look: Look) ->
 
 
 def draw_counts(axes: "Axes", counts: NDArray[Any], edges: Floats, look: Look, **more: Any) -> None:
-    """Draw a histogram as an outline."""
+    """Draw a histogram as an outline with a faint fill."""
     import matplotlib as mpl
 
+    axes.stairs(counts, edges, fill=True, color=look.light, alpha=0.12, linewidth=0)
     axes.stairs(counts, edges, linewidth=mpl.rcParams["lines.linewidth"], **line(look), **more)
 
 

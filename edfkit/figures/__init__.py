@@ -158,8 +158,8 @@ def _check_possible(parts: "Sequence[Entry]", source: "Populations", number: str
 
 
 def _lacking(entry: "Entry", missing: Sequence[str]) -> str:
-    of = "" if entry.least == len(entry.populations) else f", of which it needs {entry.least}"
-    return f"there is no {' and no '.join(missing)}{of}"
+    of = "" if entry.least == len(entry.populations) else f"; it needs {entry.least} of them"
+    return f"there is no {', no '.join(missing)}{of}"
 
 
 def _make_figure(entry: "Entry", reading: "Reading", folder: Path, formats: Sequence[str], named: bool) -> Outcome:

@@ -1,7 +1,6 @@
 """Figures of EDFs and of random search: 1, 3, 6, 9, 10, 11 and the like of 16."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,14 +8,11 @@ from edfkit import draw
 from edfkit.figures.complexity import complexity_axis
 from edfkit.figures.page import Page, about, add_edf, by_name, finish, page
 from edfkit.figures.reading import Comparing, Reading, setting, weighting
-from edfkit.look import Look
 from edfkit.study.search import search_study
 from edfkit.study.selection import Population, Selection
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _FEW = 5  # models on a curve estimate
+_OF_SEARCHES = (0.05, 0.95)
 
 
 def estimates(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
@@ -47,7 +43,7 @@ def estimates(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
     points.grid(axis="x", visible=False)
     complexity_axis(curves, "params")
     curves.set_ylabel(draw.error_label(reading.error))
-    _edfs(drawn, 2, reading, selection, by, "distribution estimate given params")
+    _edfs(drawn, 2, reading, selection, by, "distribution estimate", "params ")
     finish(drawn)
     return drawn
 
@@ -74,15 +70,18 @@ def edfs_and_search(reading: Reading, names: Sequence[str], by: Comparing, most:
 
 def search(reading: Reading, names: Sequence[str], by: Comparing, most: int) -> Page:
     """Draw the efficiency of random search, up to 2 ** `most` models, a panel a complexity (figure 10)."""
-    drawn = page(1, len(by.given))
+    drawn = page(1, len(by.given), one_scale=True)
     for place, selection in enumerate(by.selections(reading, names)):
         _search(drawn, place, reading, selection, by, most)
+        drawn.axes[place].label_outer()
     finish(drawn)
     return drawn
 
 
-def _edfs(drawn: Page, place: int, reading: Reading, selection: Selection, by: Comparing, title: str) -> None:
-    axes = drawn.name(place, title, setting(selection, by.bins))
+def _edfs(
+    drawn: Page, place: int, reading: Reading, selection: Selection, by: Comparing, title: str, of: str = ""
+) -> None:
+    axes = drawn.name(place, title, of + setting(selection, by.bins))
     for member, look in by_name(selection):
         draw.step_edf(axes, member, look, _label(reading, member))
         add_edf(drawn, place, selection, member)
@@ -94,11 +93,15 @@ def _edfs(drawn: Page, place: int, reading: Reading, selection: Selection, by: C
 def _search(drawn: Page, place: int, reading: Reading, selection: Selection, by: Comparing, most: int) -> None:
     names = [member.name for member in selection.populations]
     m = 2 ** np.arange(most + 1)
+    shown = []  # must be seen whole
     options = {"given": selection.given, "bins": selection.bins, "range": selection.range}
     study = search_study(reading.source, names, m=m.tolist(), **options, **reading.how)
     axes = drawn.name(place, f"random search {weighting(selection)}", setting(selection, by.bins))
     for curve, (member, look) in zip(study.curves, by_name(selection), strict=True):
-        _band(axes, look, len(names), m, curve.low, curve.high)
+        if len(names) == 2:  # more of them would hide each other
+            low, high = (curve.best.quantiles[q] for q in _OF_SEARCHES)
+            shown += [low, high]
+            axes.fill_between(m, low, high, color=look.light, alpha=0.15, linewidth=0)
         axes.plot(m, curve.best.error, label=_label(reading, member), **draw.marked(look))
         drawn.add(
             place,
@@ -109,19 +112,17 @@ def _search(drawn: Page, place: int, reading: Reading, selection: Selection, by:
             expected_min_error_percent=curve.best.error,
             standard_error_points=curve.best.se,
             spread_points=curve.best.spread,
+            **{f"error_of_{100 * q:g}_percent_of_searches_percent": e for q, e in curve.best.quantiles.items()},
             band_low_percent=curve.low,
             band_high_percent=curve.high,
         )
-    draw.set_error_limits(axes, [curve.best.error for curve in study.curves])
+    draw.set_error_limits(axes, [*shown, *(curve.best.error for curve in study.curves)])
     axes.set_xscale("log", base=2)
     draw.ticks(axes.xaxis, 2)
+    if len(names) == 2:
+        axes.fill_between([], [], color="#000000", alpha=0.15, linewidth=0, label="5 % to 95 % of searches")
     axes.set_xlabel("models drawn, m")
     axes.set_ylabel(f"expected smallest\n{draw.error_label(reading.error)}")
-
-
-def _band(axes: "Axes", look: Look, populations: int, m: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:  # type: ignore[type-arg]
-    if populations == 2:  # more of them would hide each other
-        axes.fill_between(m, low, high, color=look.light, alpha=0.15, linewidth=0)
 
 
 def _label(reading: Reading, member: Population) -> str:

@@ -76,7 +76,7 @@ def reruns(reading: Reading, names: Sequence[str]) -> Page:
         axes = drawn.name(place, space)
         for member, look in zip(reading.every(kinds).populations, looks(kinds), strict=True):
             found = seed_noise(member.errors)
-            label = f"{member.name.removeprefix(space + '_reruns_')}-ranked: {found.seeds} seeds, sd {found.sd:.2f}"
+            label = f"{member.name.removeprefix(space + '_reruns_')}-ranked: {found.seeds:,} seeds, sd {found.sd:.2f}"
             values, heights = edf(member.errors)
             draw.step(axes, values, heights, label=label, **draw.line(look))
             drawn.add(

@@ -21,7 +21,7 @@ Numbers = Mapping[str, Any]
 """Columns of a table, each a number or text that holds for all rows, or as many as there are rows."""
 
 _GREY = "#555555"  # of what is said beside the data
-_LEADING = 8.5  # of the setting above a panel, points a line
+_LEADING = 9.5  # of the setting above a panel, points a line
 WIDTH = 7.0  # of two columns of a page, inches
 STYLE: dict[Any, Any] = draw.RC | {
     "font.size": 8,
@@ -105,6 +105,8 @@ def finish(page: Page, shared: bool = True) -> None:
             return
         longest = max(map(len, handles))
         columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.52 + 0.056 * longest))))
+        lines = -(-len(handles) // columns)
+        columns = -(-len(handles) // lines)  # lines of about as many each
         figure.legend(
             handles=list(handles.values()),
             labels=list(handles),
@@ -112,7 +114,6 @@ def finish(page: Page, shared: bool = True) -> None:
             ncols=columns,
             frameon=False,
         )
-        lines = -(-len(handles) // columns)
     else:
         lines = max(len(labels) for _, labels in entries)
         for axes, (handles_here, labels) in zip(page.axes, entries, strict=True):

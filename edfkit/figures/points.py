@@ -99,6 +99,7 @@ def enough(reading: Reading, names: Sequence[str]) -> Page:
     edfs.set_ylabel("share of models")
     distances = drawn.name(1, "distance of n models to all", f"{_REPEATS} trials for each n")
     draw.draw_distances(distances, study, look)
+    distances.set_ylabel("distance of EDFs, D")
     assert study.simulated is not None
     drawn.add(
         1,

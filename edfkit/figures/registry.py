@@ -66,14 +66,13 @@ class Entry:
         chosen : dict of str to str
             What is taken, and which one of the paper's it stands for; empty if there are too few.
         missing : list of str
-            Those of the paper that are not there.
+            Those of the paper that are not there, and for which nothing stands.
         """
-        missing = [name for name in self.populations if name not in names]
         for some in (self.populations, self.instead):
             chosen = {one: wanted for one, wanted in zip(some, self.populations, strict=False) if one in names}
             if len(chosen) >= self.least:
-                return chosen, missing
-        return {}, missing
+                return chosen, [name for name in self.populations if name not in chosen.values()]
+        return {}, [name for name in self.populations if name not in names]
 
 
 def _compared(

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from edfkit import __version__
 
@@ -29,7 +30,7 @@ suppress_warnings = ["toc.empty_glob"]  # pages that are not written yet
 
 # Notebooks are committed with their outputs, and executed by the tests.
 nb_execution_mode = "off"
-myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 default_role = "code"  # as docstrings have names in single backticks
@@ -54,3 +55,16 @@ pygments_dark_style = "native"
 copybutton_prompt_text = r"\$ |> "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
+
+
+def literal(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Show the indented lines of a module's docstring as they are."""
+    for place in range(len(lines) - 1, 0, -1) if what == "module" else ():
+        before = next((line for line in reversed(lines[:place]) if line), "")
+        if lines[place].startswith("    ") and not lines[place - 1] and not before.startswith(" "):
+            lines[place:place] = ["::", ""]
+
+
+def setup(app: Any) -> None:
+    """Have docstrings pass by."""
+    app.connect("autodoc-process-docstring", literal)

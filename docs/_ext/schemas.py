@@ -35,13 +35,14 @@ def _single(one: str, schema: Schema) -> str:
     return one
 
 
-def rows(schema: Schema, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+def rows(schema: Schema, shared: dict[str, Schema], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Give key, type and meaning of every property, those of objects within it after it."""
     for name, value in schema.get("properties", {}).items():
         key = f"{prefix}{name}"
-        yield key, kind(value), value.get("description", "")
+        target = shared.get(value.get("$ref", "").rpartition("/")[2], {})
+        yield key, kind(value), value.get("description") or target["description"]
         for inner, mark in _within(value):
-            yield from rows(inner, f"{key}{mark}.")
+            yield from rows(inner, shared, f"{key}{mark}.")
 
 
 def _within(schema: Schema) -> Iterator[tuple[Schema, str]]:
@@ -54,9 +55,9 @@ def _within(schema: Schema) -> Iterator[tuple[Schema, str]]:
             yield from ((inner, f".*{mark}") for inner, mark in _within(one["additionalProperties"]))
 
 
-def table(schema: Schema) -> str:
+def table(schema: Schema, shared: dict[str, Schema]) -> str:
     """Write the properties as a table in Markdown."""
-    lines = [f"| `{key}` | {what} | {meaning} |" for key, what, meaning in rows(schema)]
+    lines = [f"| `{key}` | {what} | {meaning} |" for key, what, meaning in rows(schema, shared)]
     return "\n".join(["| key | type | what |", "|---|---|---|", *lines]) + "\n"
 
 
@@ -71,12 +72,12 @@ def page(folder: Path) -> str:
         parts.append(f'<a href="schemas/{path.name}">{path.name}</a>.\n')
         for one in schema.get("oneOf", [schema]):
             parts.append((one["description"] + "\n") if one is not schema else "")
-            parts.append("\n" + table(one) + "\n")
+            parts.append("\n" + table(one, shared) + "\n")
     parts.append("## Objects in several documents\n\n`[]` stands for each member of a list, `*` for each key.\n")
     for name, schema in sorted(shared.items()):
         meaning = schema.get("description", "")
         parts.append(f"\n({name})=\n\n### {name}\n\n{meaning}\n\n")
-        parts.append(table(schema) if "properties" in schema else f"{kind(schema).capitalize()}.\n")
+        parts.append(table(schema, shared) if "properties" in schema else f"{kind(schema).capitalize()}.\n")
     return "".join(parts)
 
 

@@ -1,0 +1,215 @@
+"""The JSON that commands print is what the schemas of the documentation say: all of it, and nothing else."""
+
+import copy
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+from test_docs import commands
+
+from edfkit.cli import edfkit
+from edfkit.exchange.tables import import_table
+from edfkit.generator.kinds import Architecture, StageSpace
+from edfkit.generator.pack import pack
+from edfkit.generator.plan import Request, open_run
+from edfkit.generator.recipe import Recipe
+from edfkit.generator.work import train_model
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
+SCHEMAS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+
+LINES = [
+    "compare resnet vanilla --permutations 20 --sensitivity",
+    "compare resnet vanilla --given none --diverged censor --error final",
+    "compare resnet vanilla --stream",
+    "describe",
+    "describe resnet --bootstrap 100",
+    "describe --archive table.h5",
+    "point first --small 10 --large 100 --archive table.h5",
+    "point resnet vanilla --small 300 --large 300 --bootstrap 50",
+    "search resnet vanilla -m 1,10 --cost macs",
+    "search resnet -m 1,500 --given none --without-replacement",
+    "samples resnet --simulate 5",
+    "samples first --archive table.h5",
+    "plan --eps 0.05",
+    "plan resnet vanilla --trials 20",
+    "plan resnet --shift 5 --trials 20",
+    "plan resnet vanilla --given params --bins 3 --range 1e5 2e5 --trials 20",
+    "complexity resnet vanilla --bins 40 --buckets 50 --range 1e5 4e5",
+    "complexity first second --archive table.h5",
+    "noise resnet vanilla --one-network",
+    "noise first second --same-models --archive table.h5",
+    "noise constant --archive table.h5",
+    "report resnet vanilla -o report.html --range 1e5 2e5 --bins 3",
+    "figures 2 -o figures --format png",
+    "datasets list",
+    "spaces list",
+    "spaces count darts",
+    "spaces count resnet",
+    "spaces show resnet --dataset digits",
+    "spaces sample darts --models 2",
+    "spaces sample resnet --models 1 --dataset digits --max-params 1e6",
+    "status run",
+    "audit packed.h5 --models 1",
+    "audit other.h5 --models 1 --reruns 1",
+]
+
+
+# Empty or null unless something rare happens: curves that cross, no range with such bins, a model that differs, a
+# population that the archive lacks.
+RARE = {"crossings", "widest", "reason", "missing"}
+# What these studies print as others do, though they hold no complexity equal, or exchange no models.
+NEVER = {"point": {"bins", "range"}, "samples": {"bins", "range"}, "report": {"permutation", "seed"}}
+
+
+def name_of(line: str) -> str:
+    words = line.split()
+    return "-".join(words[:2] if words[0] in ("spaces", "datasets") else words[:1])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a table of populations whose rates vary, a run, its archive, and one that says otherwise."""
+    place = tmp_path_factory.mktemp("json")
+    rng = np.random.default_rng(0)
+    rows = ["kind,err,final,lr,wd,params,status"]
+    for kind in ("first", "second"):
+        params = rng.integers(1e5, 4e5, 400)
+        errors = rng.uniform(5, 50, 400).round(2)
+        rates = (10 ** rng.uniform(low, high, 400) for low, high in ((-3, 0), (-5, -2)))
+        values = zip(errors, *rates, params, strict=True)
+        rows += [f"{kind},{e},{e + 0.5:.2f},{lr:.3g},{wd:.3g},{count},finished" for e, lr, wd, count in values]
+        rows += [f"{kind},,,0.1,0.0005,300000,failed"]
+    rows += [f"constant,{error},,0.1,0.0005,,finished" for error in (5, 5, 6)]
+    (place / "table.csv").write_text("\n".join(rows))
+    import_table(place / "table.csv", place / "table.h5", error="err", final="final", space="kind")
+
+    space = StageSpace("tiny", Architecture("double_plain_block", stem_width=8), {"depth": (1,), "width": (8, 16)})
+    recipe = Recipe(epochs=2, batch=100, flip=False, shift=1, precise_bn=100)
+    open_run(place / "run", Request(space, "digits", 2, 3, {}, "none", recipe))
+    assert train_model(str(place / "run"), 0, None, "cpu")[0] == "finished"
+    pack([place / "run"], place / "packed.h5", source="test", license="none")
+    shutil.copy(place / "packed.h5", place / "other.h5")
+    with h5py.File(place / "other.h5", "r+") as file:
+        for variable in file["tiny"].values():
+            variable.attrs.pop("crc32", None)
+        file["tiny/train_loss"][...] *= 1.0001
+    return place
+
+
+@pytest.fixture(scope="module")
+def documents(folder: Path) -> Iterator[dict[str, Any]]:
+    """Give what each command line prints."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EDFKIT_")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in set(os.environ) - set(kept):
+            patch.delenv(name)
+        patch.setenv("EDFKIT_DATA", str(folder / "data"))
+        found = {}
+        for line in LINES:
+            result = CliRunner().invoke(edfkit, [*line.split(), "--json"])
+            assert result.stdout, f"{line}: {result.output}{result.exception}"
+            found[line] = json.loads(result.stdout)
+        yield found
+
+
+def faults(line: str, document: Any) -> list[str]:
+    """Say what in a document is not as its schema has it."""
+    found = Draft202012Validator(SCHEMAS[name_of(line)]).iter_errors(document)
+    return [f"{line}: {error.json_path}: {error.message}" for error in found]
+
+
+def parts(schema: dict[str, Any], root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give a schema and those that it has within, without those it refers to."""
+    yield schema
+    for inner in schema.get("properties", {}).values():
+        yield from parts(inner, root)
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from parts(schema[key], root)
+    for key in ("anyOf", "oneOf"):
+        for inner in schema.get(key, []):
+            yield from parts(inner, root)
+
+
+def unseen(schema: dict[str, Any], root: dict[str, Any], values: list[Any], path: str = "$") -> Iterator[str]:
+    """Name the properties that none of the documents has, but as null, an empty list or an empty object."""
+    if "$ref" in schema:
+        yield from unseen(root["$defs"][schema["$ref"].rpartition("/")[2]], root, values, path)
+    for one in [*schema.get("anyOf", []), *schema.get("oneOf", [])]:
+        if one.get("type") != "null":
+            yield from unseen(one, root, values, path)
+    for name, inner in schema.get("properties", {}).items():
+        found = [value[name] for value in values if isinstance(value, dict) and value.get(name) not in (None, [], {})]
+        if found:
+            yield from unseen(inner, root, found, f"{path}.{name}")
+        else:
+            yield f"{path}.{name}"
+    if "items" in schema:
+        members = [member for value in values if isinstance(value, list) for member in value]
+        yield from unseen(schema["items"], root, members, f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        members = [member for value in values if isinstance(value, dict) for member in value.values()]
+        yield from unseen(schema["additionalProperties"], root, members, f"{path}.*")
+
+
+def test_every_command_that_prints_json_has_a_schema_and_an_example() -> None:
+    printing = {
+        name.removeprefix("edfkit ").replace(" ", "-")
+        for name, command in commands()
+        if any("--json" in option.opts for option in command.params)
+    }
+    assert printing == set(SCHEMAS)
+    assert {name_of(line) for line in LINES} == set(SCHEMAS)
+
+
+def test_the_schemas_are_sound() -> None:
+    shared: dict[str, Any] = {}
+    for name, schema in SCHEMAS.items():
+        Draft202012Validator.check_schema(schema)
+        assert schema["$id"] == f"{name}.json"
+        for known, definition in schema.get("$defs", {}).items():
+            assert shared.setdefault(known, definition) == definition, f"{known} differs between schemas"
+        for part in [part for top in (schema, *schema.get("$defs", {}).values()) for part in parts(top, schema)]:
+            if "properties" in part:
+                assert part["additionalProperties"] is False
+                assert part["required"] == list(part["properties"])
+                for key, inner in part["properties"].items():
+                    assert inner.get("description") or "$ref" in inner, f"{name}: {key} is not described"
+
+
+def test_what_commands_print_is_what_the_schemas_say(documents: dict[str, Any]) -> None:
+    assert [fault for line, document in documents.items() for fault in faults(line, document)] == []
+
+
+def test_every_key_of_the_schemas_has_a_value_somewhere(documents: dict[str, Any]) -> None:
+    for name, schema in SCHEMAS.items():
+        values = [document for line, document in documents.items() if name_of(line) == name]
+        never = {path.rpartition(".")[2] for path in unseen(schema, schema, values)}
+        assert never <= RARE | NEVER.get(name, set()), f"{name}: {never}"
+
+
+def test_a_document_that_is_not_as_its_schema_says_is_found(documents: dict[str, Any]) -> None:
+    line = LINES[0]
+    assert faults(line, documents[line]) == []
+    for change in (
+        lambda document: document["pairs"][0].pop("ks"),
+        lambda document: document["pairs"][0].update(news=1),
+        lambda document: document["spaces"][0].update(min="1.6"),
+        lambda document: document["pairs"][0].update(p_value=1.5),
+        lambda document: document.update(given="depth"),
+    ):
+        document = copy.deepcopy(documents[line])
+        change(document)
+        assert len(faults(line, document)) == 1

@@ -15,7 +15,7 @@ import pytest
 import reference
 
 from edfkit import __version__
-from edfkit.archive import write
+from edfkit.archive import Archive, write
 from edfkit.cli import main
 from edfkit.datasets import BUNDLED
 from edfkit.schema import REQUIRED_ATTRS
@@ -93,6 +93,12 @@ def check_usage(result: Result, *parts: str) -> None:
     assert "Traceback" not in result.err
     for part in parts:
         assert part in result.err
+
+
+def populations() -> dict[str, int]:
+    """Give the populations of the bundled archive, with their numbers of models."""
+    with Archive(DIGITS) as archive:
+        return {name: archive.models(name) for name in archive.names}
 
 
 def bundled(name: str) -> tuple[list[float], list[float]]:
@@ -208,7 +214,7 @@ def test_describe(call: Call) -> None:
 def test_describe_as_json_all_there_is(call: Call) -> None:
     document = json.loads(call("describe", "--json").out)
     assert list(document) == ["archive", "error", "diverged", "spaces"]
-    assert [space["name"] for space in document["spaces"]] == ["resnet", "vanilla"]
+    assert [space["name"] for space in document["spaces"]] == list(populations())
     for space in document["spaces"]:
         assert list(space) == [*SUMMARY, "complexity", "intervals"]
         assert space["intervals"] == {}
@@ -675,7 +681,8 @@ def test_version(call: Call) -> None:
 @pytest.mark.parametrize("command", ["compare", "describe", "point", "search", "plan", "complexity", "noise"])
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_an_unknown_space_lists_what_there_is(call: Call, command: str, extra: list[str]) -> None:
-    check_refusal(call(command, "resnet", "resnext", *extra), str(DIGITS), "'resnext'", "'resnet', 'vanilla'")
+    there = ", ".join(map(repr, populations()))
+    check_refusal(call(command, "resnet", "resnext", *extra), str(DIGITS), "'resnext'", there)
 
 
 @pytest.mark.parametrize(
@@ -715,7 +722,7 @@ def test_refusals(
             ["generate", "resnet", "--models", "1", "--dataset", "imagenet"],
             ["no data set 'imagenet'", "digits, cifar10"],
         ),
-        (["generate", "nasnet", "--best-of", "digits"], ["no population 'nasnet'"]),
+        (["generate", "vgg", "--best-of", "digits"], ["no population 'vgg'"]),
         (["generate", "vanilla", "--models", "1", "--recipe", "enhanced"], ["have no shortcut", "--drop-path 0"]),
         (["generate", "resnet", "--models", "1", "--drop-path", "1"], ["drop_path = 1.0"]),
     ],
@@ -847,16 +854,23 @@ def test_a_full_disk_is_said(extra: list[str]) -> None:
 
 
 def test_verify_says_what_is_whole_and_what_agrees(call: Call) -> None:
-    assert call("verify", "digits") == (0, f"{DIGITS}: whole, 2 populations, 1,000 models\n", "")
-    lines = call("verify", "digits", "--complexity").out.splitlines()[1:]
-    assert lines == [f"{name}: 500 of 500 agree (params, macs, flops, acts)" for name in ("resnet", "vanilla")]
+    counts = populations()
+    whole = f"{DIGITS}: whole, {len(counts)} populations, {sum(counts.values()):,} models"
+    status, said, complained = call("verify", "digits")
+    assert (status, said.splitlines()[-1], complained) == (0, whole, "")
+    lines = call("verify", "digits", "--complexity").out.splitlines()[-len(counts) :]
+    assert lines == [f"{name}: {n} of {n} agree (params, macs, flops, acts)" for name, n in counts.items()]
 
 
 def test_verify_refuses_damage_and_wrong_counts(call: Call, tmp_path: Path) -> None:
     data = bytearray(DIGITS.read_bytes())
-    data[len(data) // 2] ^= 255
+    with h5py.File(DIGITS) as file:
+        chunk = file["resnet/error"].id.get_chunk_info(0)
+    data[chunk.byte_offset + chunk.size // 2] ^= 255
     (tmp_path / "damaged.h5").write_bytes(data)
-    check_refusal(call("verify", tmp_path / "damaged.h5"), "cannot be read", "checksum")
+    result = call("verify", tmp_path / "damaged.h5")
+    assert "population 'resnet': 'error' cannot be read: it is incomplete or fails a checksum" in result.out
+    check_refusal(result._replace(out=""), "damaged.h5")
 
     net = {"block_type": "double_plain_block", "ds": [1, 12, 12, 12], "ws": [16, 24, 32, 40], "ss": [1, 1, 2, 2]}
     record = {"job_id": "5", "rng_seed": 1, "params": 689_770, "flops": 208_363_931, "net": net, "min_test_top1": 15.5}
@@ -953,7 +967,7 @@ def test_what_is_published_can_be_downloaded(call: Call, tmp_path: Path, monkeyp
     assert call("datasets", "verify").out.count("whole, sha256") == 2
     there = Path(call("datasets", "path", "mine").out.strip())
     assert there.read_bytes() == DIGITS.read_bytes()
-    assert "1,000 models" in call("verify", "mine").out
+    assert f"{sum(populations().values()):,} models" in call("verify", "mine").out
     changed = bytearray(there.read_bytes())
     changed[-1] ^= 1
     for content, said in ((changed, "mine.h5 has sha256"), (changed[:-1], "mine is not whole")):

@@ -88,7 +88,7 @@ def test_an_archive_is_downloaded_once(lab: Server, data: Path) -> None:
     assert fetch("corpus") == path == store.installed("corpus")
     assert [request.path for request in lab.requests].count("/corpus.h5") == 1
     with load("corpus") as archive:
-        assert archive.names == ["resnet", "vanilla"]
+        assert {"resnet", "vanilla"} <= set(archive.names)
     assert store.check("corpus").files == {
         "corpus.h5": {"sha256": hashlib.sha256(DIGITS).hexdigest(), "size": len(DIGITS)}
     }

@@ -307,7 +307,7 @@ def draw_models(axes: "Axes", complexity: Floats, errors: Floats, look: Look) ->
         complexity,
         errors,
         s=float(np.clip(4000 / len(errors), 2, 12)),
-        alpha=float(np.clip(400 / len(errors), 0.15, 0.7)),
+        alpha=float(np.clip(900 / len(errors), 0.3, 0.7)),
         color=look.light,
         marker=look.marker,
         linewidth=0,

@@ -166,7 +166,7 @@ def _make_figure(entry: "Entry", reading: "Reading", folder: Path, formats: Sequ
     import matplotlib as mpl
 
     from edfkit.draw import write_figure
-    from edfkit.figures.page import STYLE, write_csv
+    from edfkit.figures.page import STYLE, settle, write_csv
 
     name = f"figure {entry.name}"
     chosen, missing = entry.choose(reading.source.names)
@@ -180,9 +180,9 @@ def _make_figure(entry: "Entry", reading: "Reading", folder: Path, formats: Sequ
                 raise
             return Outcome(name, entry.title, missing=missing, reason=str(error).rstrip("."))
         _say_what_stands_in(page, chosen)
-        page.figure.draw_without_rendering()
-        page.figure.set_layout_engine("none")  # it is laid out once for all formats
         files = [folder / f"{entry.file}.{format}" for format in FORMATS if format in formats]
+        if files:
+            settle(page)
         for path in files:
             write_figure(page.figure, path)
     files.append(folder / f"{entry.file}.csv")
@@ -208,13 +208,15 @@ def _make_tables(reading: "Reading", folder: Path, sizes: "Sizes") -> Iterator[O
     from edfkit.figures.page import write_csv
     from edfkit.figures.tables import tables, write_markdown
 
-    for name, (title, rows) in tables(reading, sizes).items():
-        if not rows:
-            yield Outcome(name, title, reason="there are no populations that a figure compares")
+    for name, table in tables(reading, sizes).items():
+        if not table.rows:
+            reason = "; ".join(table.notes) or "there are no populations that a figure compares"
+            yield Outcome(name, table.title, reason=reason)
             continue
-        write_csv(folder / f"{name}.csv", rows)
-        write_markdown(folder / f"{name}.md", title, rows)
-        yield Outcome(name, title, [f"{name}.csv", f"{name}.md"], notes=[f"{len(rows):,} rows"])
+        write_csv(folder / f"{name}.csv", table.rows)
+        write_markdown(folder / f"{name}.md", table.title, table.rows)
+        size = f"{len(table.rows):,} row" + "s" * (len(table.rows) != 1)
+        yield Outcome(name, table.title, [f"{name}.csv", f"{name}.md"], settings=[size], notes=table.notes)
 
 
 def _make_folder(folder: Path) -> None:

@@ -35,7 +35,7 @@ def models(reading: Reading, names: Sequence[str]) -> Page:
         for member, look, rows in chosen:
             counts = reading.complexities(member, by)[rows]
             draw.draw_models(axes, counts, member.errors[rows], look)
-            axes.plot([], [], label=f"{member.name} ({len(rows):,} models)", **_dot(draw.marked(look)))
+            axes.plot([], [], label=f"{member.name} ({len(rows):,} models)", **draw.marked(look) | {"linestyle": ""})
             known = {"population": member.name, "seed": reading.seed, "row": member.rows[rows], "complexity": by}
             drawn.add(place, **known, complexity_count=counts, error_percent=member.errors[rows])
         complexity_axis(axes, by)
@@ -104,7 +104,3 @@ def complexity_axis(axes: "Axes", by: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(draw.shortened)
     axes.set_xlabel(by)
-
-
-def _dot(style: dict[str, object]) -> dict[str, object]:
-    return style | {"linestyle": ""}

@@ -1,6 +1,7 @@
 """Figures of EDFs and of random search: 1, 3, 6, 9, 10, 11 and the like of 16."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def _search(drawn: Page, place: int, reading: Reading, selection: Selection, by:
     names = [member.name for member in selection.populations]
     m = 2 ** np.arange(most + 1)
     shown = []  # must be seen whole
-    options = {"given": selection.given, "bins": selection.bins, "range": selection.range}
+    options: dict[str, Any] = {"given": selection.given, "bins": selection.bins, "range": selection.range}
     study = search_study(reading.source, names, m=m.tolist(), **options, **reading.how)
     axes = drawn.name(place, f"random search {weighting(selection)}", setting(selection, by.bins))
     for curve, (member, look) in zip(study.curves, by_name(selection), strict=True):

@@ -63,7 +63,7 @@ def rates(reading: Reading, names: Sequence[str]) -> Page:
             axes.set_ylabel("weight decay")
     bar = drawn.figure.colorbar(points, ax=drawn.axes, pad=0.02, aspect=25)
     bar.set_label("rank of the error (0 best)")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     finish(drawn)
     return drawn
 

@@ -71,7 +71,7 @@ class Page:
         draw.decorate(axes, "")
         lines = setting.split("\n") if setting else []
         axes.set_title(f"({letter(place)}) {title}", loc="left", pad=4 + _LEADING * len(lines))
-        above = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+        above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
         axes.annotate(setting, (0, 1), (0, 4), fontsize="small", color=_GREY, **above)
         self.settings.append(f"({letter(place)}) " + ", ".join([title, *(line.rstrip(",") for line in lines)]))
         return axes
@@ -120,6 +120,13 @@ def finish(page: Page, shared: bool = True) -> None:
             if labels:
                 axes.legend(handles_here, labels, loc="upper left", bbox_to_anchor=(-0.02, -0.26), frameon=False)
     figure.set_figheight(figure.get_figheight() + 0.15 * lines + 0.05)
+
+
+def settle(page: Page) -> None:
+    """Lay a figure out once for all formats."""
+    for _ in range(2):  # ticks change with the room that they leave
+        page.figure.draw_without_rendering()
+    page.figure.set_layout_engine("none")
 
 
 def by_name(selection: Selection) -> list[tuple[Population, Look]]:

@@ -1,6 +1,7 @@
 """The tables of the paper, as far as an archive tells: sizes of the spaces, populations, comparisons, best models."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from edfkit.figures.registry import FIGURES
 from edfkit.files import write_text
 from edfkit.look import SPACES, space_of
 from edfkit.mix import holm
-from edfkit.study.selection import complexity_ranges
+from edfkit.study.selection import Population, Selection, complexity_ranges
 
 Sizes = Mapping[str, tuple[int, int | None]]
 """Configurations of a design space, and cells of one kind, if it has cells."""
@@ -24,7 +25,7 @@ def spaces(reading: Reading, sizes: Sizes) -> list[Numbers]:
     for name in reading.source.names:
         found.setdefault(space_of(name), []).append(name)
     order = [space for space in SPACES if space in found] + [space for space in found if space not in SPACES]
-    rows = []
+    rows: list[Numbers] = []
     for space in order:
         configurations, cells = sizes.get(space, (None, None))
         models = sum(reading.source.models(name) for name in found[space])
@@ -40,11 +41,10 @@ def spaces(reading: Reading, sizes: Sizes) -> list[Numbers]:
     return rows
 
 
-def populations(reading: Reading) -> list[Numbers]:
+def populations(reading: Reading, members: Mapping[str, Population]) -> list[Numbers]:
     """Describe every population, not normalised."""
-    rows = []
-    for name in reading.source.names:
-        (member,) = reading.every([name]).populations
+    rows: list[Numbers] = []
+    for name, member in members.items():
         summary = member.summary
         ranges = complexity_ranges(reading.source, name)
         row: dict[str, object] = {
@@ -64,41 +64,10 @@ def populations(reading: Reading) -> list[Numbers]:
     return rows
 
 
-def comparisons(reading: Reading) -> list[Numbers]:
-    """Compare every pair of populations that a figure compares, in its setting."""
-    rows = []
-    for entry in FIGURES.values():
-        chosen = list(entry.choose(reading.source.names)[0])
-        if entry.by is None or len(chosen) < 2 or entry.name in ("10", "16b"):  # those compare as 9 and 16a do
-            continue
-        for selection in entry.by.selections(reading, chosen):
-            pairs = list(combinations(selection.populations, 2))
-            tests = [ks(a.errors, b.errors, a.weights, b.weights) for a, b in pairs]
-            adjusted = holm([test.p_value for test in tests])
-            for (a, b), test, p_holm in zip(pairs, tests, adjusted.tolist(), strict=True):
-                rows.append(
-                    {
-                        "figure": entry.name,
-                        **about(selection),
-                        "a": a.name,
-                        "b": b.name,
-                        "models_a": a.summary.models,
-                        "models_b": b.summary.models,
-                        "ks_statistic": test.statistic,
-                        "p_value": test.p_value,
-                        "p_method": test.method,
-                        "p_holm": p_holm,
-                        "prob_a_better": prob_better(a.errors, b.errors, a.weights, b.weights),
-                    }
-                )
-    return rows
-
-
-def points(reading: Reading) -> list[Numbers]:
+def points(reading: Reading, members: Mapping[str, Population]) -> list[Numbers]:
     """Give the best model of every population: a point estimate of each."""
-    rows = []
-    for name in reading.source.names:
-        (member,) = reading.every([name]).populations
+    rows: list[Numbers] = []
+    for name, member in members.items():
         best = member.rows[member.errors.argmin()]
         row: dict[str, object] = {
             "population": name,
@@ -113,19 +82,77 @@ def points(reading: Reading) -> list[Numbers]:
     return rows
 
 
-def tables(reading: Reading, sizes: Sizes) -> dict[str, tuple[str, list[Numbers]]]:
-    """Make the tables.
+def comparisons(reading: Reading) -> tuple[list[Numbers], list[str]]:
+    """Compare every pair of populations that a figure compares, in its setting; say which cannot be compared so."""
+    rows: list[Numbers] = []
+    notes = []
+    for entry in FIGURES.values():
+        chosen = list(entry.choose(reading.source.names)[0])
+        if entry.by is None or len(chosen) < 2 or entry.name in ("10", "16b"):  # those compare as 9 and 16a do
+            continue
+        try:
+            selections = entry.by.selections(reading, chosen)
+        except EdfkitError as error:
+            notes.append(f"without the pairs of figure {entry.name}: {str(error).rstrip('.')}")
+            continue
+        for selection in selections:
+            rows += _pairs(entry.name, selection)
+    return rows, notes
 
-    Returns
-    -------
-    dict of str to (str, list of Numbers)
-        Title and rows, by the name of the files; a table without rows has no comparison to show.
+
+def _pairs(figure: str, selection: Selection) -> list[Numbers]:
+    pairs = list(combinations(selection.populations, 2))
+    tests = [ks(a.errors, b.errors, a.weights, b.weights) for a, b in pairs]
+    adjusted = holm([test.p_value for test in tests]).tolist()
+    return [
+        {
+            "figure": figure,
+            **about(selection),
+            "a": a.name,
+            "b": b.name,
+            "models_a": a.summary.models,
+            "models_b": b.summary.models,
+            "ks_statistic": test.statistic,
+            "p_value": test.p_value,
+            "p_method": test.method,
+            "p_holm": p_holm,
+            "prob_a_better": prob_better(a.errors, b.errors, a.weights, b.weights),
+        }
+        for (a, b), test, p_holm in zip(pairs, tests, adjusted, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, and what it leaves out.
+
+    Attributes
+    ----------
+    title : str
+    rows : list of Numbers
+    notes : list of str
+        What is not in it, and why.
     """
+
+    title: str
+    rows: list[Numbers]
+    notes: list[str] = field(default_factory=list)
+
+
+def tables(reading: Reading, sizes: Sizes) -> dict[str, Table]:
+    """Make the tables, each by the name of its files."""
+    members: dict[str, Population] = {}
+    unusable = []
+    for name in reading.source.names:
+        try:
+            (members[name],) = reading.every([name]).populations
+        except EdfkitError as error:
+            unusable.append(f"without {name}: {str(error).rstrip('.')}")
     return {
-        "table_spaces": ("design spaces", spaces(reading, sizes)),
-        "table_populations": ("populations, not normalised", populations(reading)),
-        "table_comparisons": ("pairs that the figures compare", comparisons(reading)),
-        "table_points": ("the best model of each population", points(reading)),
+        "table_spaces": Table("design spaces", spaces(reading, sizes)),
+        "table_populations": Table("populations, not normalised", populations(reading, members), unusable),
+        "table_comparisons": Table("pairs that the figures compare", *comparisons(reading)),
+        "table_points": Table("the best model of each population", points(reading, members), unusable),
     }
 
 

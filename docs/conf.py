@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 from edfkit import __version__
 
 HERE = Path(__file__).parent
@@ -65,6 +67,14 @@ def literal(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
             lines[place:place] = ["::", ""]
 
 
+def unlink(app: Any, document: Any) -> None:
+    """Leave "https://..." in a text alone, which stands for an address and is none."""
+    for link in list(document.findall(nodes.reference)):
+        if link.get("refuri") in ("http://", "https://"):
+            link.replace_self(link.children)
+
+
 def setup(app: Any) -> None:
-    """Have docstrings pass by."""
+    """Have docstrings and pages pass by."""
     app.connect("autodoc-process-docstring", literal)
+    app.connect("doctree-read", unlink)

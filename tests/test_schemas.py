@@ -56,7 +56,7 @@ LINES = [
     "spaces list",
     "spaces count darts",
     "spaces count resnet",
-    "spaces show resnet --dataset digits",
+    "spaces show resnet --dataset digits --max-params 1e5",
     "spaces sample darts --models 2",
     "spaces sample resnet --models 1 --dataset digits --max-params 1e6",
     "status run",

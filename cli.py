@@ -68,6 +68,13 @@ def _archives(_: click.Context) -> list[str]:
     return [entry.name for entry in registry.entries(ask=False)]
 
 
+def _figures(_: click.Context) -> list[str]:
+    """Name the figures of the paper."""
+    from edfkit.figures import wanted
+
+    return [*wanted(["all"]), "all"]
+
+
 def _design_spaces(_: click.Context) -> list[str]:
     """Name the design spaces that come with edfkit."""
     from edfkit.generator.spaces import SPACES
@@ -77,6 +84,7 @@ def _design_spaces(_: click.Context) -> list[str]:
 
 _complete_populations = _completer(_populations)
 _complete_archives = _completer(_archives, files=True)
+_complete_figures = _completer(_figures)
 _complete_designs = _completer(_design_spaces, files=True)
 _complete_trained = _completer(
     lambda ctx: (_populations if ctx.params.get("best_of") else _design_spaces)(ctx), files=True
@@ -522,7 +530,7 @@ def _formats(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> t
 
 
 @edfkit.command()
-@click.argument("names", metavar="[N...|tables|all]", nargs=-1, callback=_wanted)
+@click.argument("names", metavar="[N...|tables|all]", nargs=-1, callback=_wanted, shell_complete=_complete_figures)
 @click.option("-o", "--output", "folder", type=_PATH, required=True, metavar="DIR", help="Folder to write into.")
 @click.option("--format", "formats", multiple=True, metavar="png,svg,pdf", callback=_formats,
               help="As which files.  [default: all of these]")  # fmt: skip

@@ -123,6 +123,9 @@ def test_no_legend_covers_a_panel_and_no_text_is_cut_or_runs_into_another(full: 
             legends = [*page.figure.legends, *(axes.get_legend() for axes in page.axes)]
             for legend in filter(None, legends):
                 assert not any(legend.get_window_extent().overlaps(axes.bbox) for axes in page.axes), entry.name
+            for axes in page.axes:
+                heading = headings(axes)
+                assert not any(heading[0].overlaps(other) for other in heading[1:]), entry.name
             for left, right in pairwise(map(headings, page.axes)):
                 assert not any(one.overlaps(other) for one in left for other in right), entry.name
 

@@ -97,10 +97,10 @@ def by_bucket(reading: Reading, names: Sequence[str], buckets: int = 20) -> Page
     return drawn
 
 
-def complexity_axis(axes: "Axes", by: str) -> None:
+def complexity_axis(axes: "Axes", by: str, most: int = 6) -> None:
     """Label an axis of raw counts, with few and short numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(most))
     axes.xaxis.set_major_formatter(draw.shortened)
     axes.set_xlabel(by)

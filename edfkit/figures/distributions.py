@@ -42,7 +42,7 @@ def estimates(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
     points.margins(y=0.5)
     points.set_ylabel(draw.error_label(reading.error))
     points.grid(axis="x", visible=False)
-    complexity_axis(curves, "params")
+    complexity_axis(curves, "params", 4)
     curves.set_ylabel(draw.error_label(reading.error))
     _edfs(drawn, 2, reading, selection, by, "distribution estimate", "params ")
     finish(drawn)
@@ -55,6 +55,9 @@ def edfs(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
     for place, selection in enumerate(by.selections(reading, names)):
         _edfs(drawn, place, reading, selection, by, weighting(selection))
         drawn.axes[place].label_outer()
+    ends = [axes.get_xlim() for axes in drawn.axes]
+    for axes in drawn.axes:  # the same errors, so that panels can be compared
+        axes.set_xlim(min(left for left, _ in ends), max(right for _, right in ends))
     finish(drawn)
     return drawn
 

@@ -57,6 +57,8 @@ class Page:
         What the panels show, one line each.
     notes : list of str
         What differs from the paper.
+    headings : dict of int to (str, str)
+        Title and setting of each panel, the latter of one line or more.
     """
 
     figure: "Figure"
@@ -64,16 +66,15 @@ class Page:
     numbers: list[Numbers] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    headings: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def name(self, place: int, title: str, setting: str = "") -> "Axes":
         """Give a panel its letter, its title and its setting, and return its axes."""
         axes = self.axes[place]
         draw.decorate(axes, "")
-        lines = setting.split("\n") if setting else []
-        axes.set_title(f"({letter(place)}) {title}", loc="left", pad=4 + _LEADING * len(lines))
-        above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
-        axes.annotate(setting, (0, 1), (0, 4), fontsize="small", color=_GREY, **above)
-        self.settings.append(f"({letter(place)}) " + ", ".join([title, *(line.rstrip(",") for line in lines)]))
+        self.headings[place] = (f"({letter(place)}) {title}", setting)
+        said = ", ".join(filter(None, [title, setting.replace("\n", " ")]))
+        self.settings.append(f"({letter(place)}) {said}")
         return axes
 
     def add(self, place: int, **numbers: Any) -> None:
@@ -96,7 +97,13 @@ def page(rows: int, columns: int, height: float = 2.4, *, one_scale: bool = Fals
 
 
 def finish(page: Page, shared: bool = True) -> None:
-    """Put the legend below the panels, one for all if they agree, so that no curve passes under it."""
+    """Put the titles above the panels, at one height, and the legend below, one for all if they agree."""
+    most = max(setting.count("\n") + bool(setting) for _, setting in page.headings.values())
+    for place, (title, setting) in page.headings.items():
+        axes = page.axes[place]
+        axes.set_title(title, loc="left", pad=5 + _LEADING * most)
+        offset: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+        axes.annotate(setting, (0, 1), (0, 1.5 + _LEADING * most), fontsize="small", color=_GREY, **offset)
     entries = [axes.get_legend_handles_labels() for axes in page.axes]
     figure = page.figure
     if shared:

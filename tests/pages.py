@@ -7,11 +7,13 @@ A page's blocks run in the order in which they stand, in one folder:
   `...` stands for anything.
 * `python` runs with warnings as errors.
 
-Blocks in other languages are not run. `python -P tests/pages.py` writes what the commands print now into the pages, or
-into those that are named.
+Blocks in other languages are not run. `python -P tests/pages.py` writes what the commands print now into the pages, and
+runs the notebooks anew, or does so with those that are named.
 """
 
+import base64
 import doctest
+import io
 import os
 import re
 import subprocess
@@ -20,11 +22,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edfkit.datasets import BUNDLED
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 PAGES = [ROOT / "README.md", *DOCS, *sorted((ROOT / "datasets").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(sh|console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -100,6 +104,34 @@ def refresh(page: Path) -> None:
     page.write_text(text, encoding="utf-8")
 
 
+def execute(notebook: Any, folder: Path) -> Any:
+    """Run all cells of a notebook anew, in a folder."""
+    from nbclient import NotebookClient
+
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    return notebook
+
+
+def refresh_notebook(path: Path) -> None:
+    """Run a notebook and save it with what it gives now, its pictures in few colours: they are in the repository."""
+    import nbformat
+    from PIL import Image
+
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        execute(notebook, Path(folder))
+    for cell in notebook.cells:
+        cell.metadata = {}  # when it ran
+        for data in [output["data"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]:
+            small = io.BytesIO()
+            picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
+            picture.quantize(64, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+            data["image/png"] = base64.b64encode(small.getvalue()).decode()
+    nbformat.write(notebook, path)
+
+
 if __name__ == "__main__":
-    for chosen in [Path(name) for name in sys.argv[1:]] or PAGES:
-        refresh(chosen)
+    for chosen in [Path(name) for name in sys.argv[1:]] or [*PAGES, *NOTEBOOKS]:
+        (refresh_notebook if chosen.suffix == ".ipynb" else refresh)(chosen)

@@ -9,10 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 import click
 import pytest
-from public import ROOT, modules, objects
-from test_docs import DOCS, commands
-
-NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+from pages import DOCS, NOTEBOOKS, ROOT
+from public import modules, objects
+from test_docs import commands
 
 
 def build(source: Path, target: Path, *options: str) -> subprocess.CompletedProcess[str]:

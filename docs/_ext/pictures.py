@@ -44,7 +44,7 @@ def page(dark: bool) -> Iterator[None]:
     style: dict[Any, Any] = {
         "font.size": 9, "svg.fonttype": "path", "svg.hashsalt": "edfkit", "figure.facecolor": ground,
         "axes.facecolor": ground, "savefig.transparent": True, "axes.spines.top": False, "axes.spines.right": False,
-        "legend.frameon": False, "axes.grid": True, "grid.alpha": 0.25,
+        "legend.frameon": False, "axes.grid": True, "grid.alpha": 0.15,
     }  # fmt: skip
     inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
     with mpl.rc_context(style | dict.fromkeys(inked, ink)):
@@ -53,7 +53,7 @@ def page(dark: bool) -> Iterator[None]:
 
 def panels(count: int) -> tuple[Figure, list[Axes]]:
     """Give a figure with so many axes beside each other."""
-    drawn = Figure(figsize=(3.7 * count if count > 1 else 5.2, 3.0), layout="constrained")
+    drawn = Figure(figsize=(7.8 if count > 1 else 5.2, 2.6 if count > 2 else 3.0), layout="constrained")
     return drawn, [drawn.add_subplot(1, count, place + 1) for place in range(count)]
 
 
@@ -89,8 +89,8 @@ def draw_edf(populations: Populations, dark: bool) -> Figure:
         share = float(np.mean(errors <= 8))
         median = float(np.quantile(errors, 0.5, method="inverted_cdf"))
         axes.plot([8, median], [share, 0.5], "o", color=style["color"], markersize=5)
-        axes.annotate(f"{100 * share:.0f} % below 8 %", (8, share), (4, 6), textcoords="offset points")
-        axes.annotate(f"median {median:.1f} %", (median, 0.5), (6, -11), textcoords="offset points")
+        axes.annotate(f"{100 * share:.0f} % below 8 %", (8, share), (8, -10), textcoords="offset points")
+        axes.annotate(f"median {median:.1f} %", (median, 0.5), (8, -11), textcoords="offset points")
     edf_axes(axes)
     axes.legend(loc="lower right")
     return drawn
@@ -120,13 +120,13 @@ def draw_normalise(populations: Populations, dark: bool) -> Figure:
         counts.stairs(bin_counts(values["params"], lo, hi, BINS), edges, label=name, linewidth=1.5, **style)
         heights = np.histogram(values["params"][inside], edges * 1e3, weights=weights[inside])[0]
         weighed.stairs(heights, edges, linewidth=1.5, **style)
-        step(edfs, values["error"], color=style["color"], linewidth=0.8, alpha=0.6, label=f"{name}, as they are")
+        step(edfs, values["error"], color=style["color"], linewidth=0.8, alpha=0.6, label=f"{name}, as is")
         step(edfs, values["error"], weights, label=f"{name}, given params", **style)
     counts.set(xlabel="parameters (thousands)", ylabel="models in the bin", ylim=(0, None))
     weighed.set(xlabel="parameters (thousands)", ylabel="weight of the bin", ylim=(0, 0.3))
-    counts.legend()
+    counts.legend(fontsize=8)
     edf_axes(edfs)
-    edfs.legend(fontsize=7, loc="center right")
+    edfs.legend(fontsize=6, loc="lower right")
     return drawn
 
 

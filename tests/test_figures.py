@@ -481,6 +481,7 @@ def test_populations_and_best_models_are_described(full: Archive, made: tuple[Pa
     errors = full.read("resnet", "error")
     assert float(resnet["min_error_percent"]) == errors.min()
     assert float(resnet["mean_error_percent"]) == pytest.approx(errors.mean(), abs=1e-12)
+    assert float(resnet["q05_error_percent"]) == np.sort(errors)[int(np.ceil(0.05 * MODELS)) - 1]
     assert float(resnet["params_max"]) == full.read("resnet", "params").max()
     (best,) = some(points, population="resnet")
     assert best["id"] == f"resnet-{errors.argmin()}"
@@ -488,15 +489,18 @@ def test_populations_and_best_models_are_described(full: Archive, made: tuple[Pa
 
 
 def test_tables_are_to_be_read(tmp_path: Path) -> None:
-    rows = [{"name": "a|b", "n": 25_000, "x": 1 / 3}, {"name": "c", "n": 10**17, "x": float("nan")}]
+    rows = [
+        {"name": "a|b", "n": 25_000, "x": 1 / 3, "bins": 5, "p_value": 0.0},
+        {"name": "c", "n": 10**17, "x": float("nan"), "bins": "", "p_value": 0.5},
+    ]
     write_markdown(tmp_path / "t.md", "some numbers", rows)
     assert (tmp_path / "t.md").read_text().splitlines() == [
         "# Some numbers",
         "",
-        "| name |          n |      x |",
-        "| ---- | ---------: | -----: |",
-        "| a\\|b |     25,000 | 0.3333 |",
-        "| c    | 1.0000e+17 |        |",
+        "| name |          n |      x | bins | p value |",
+        "| ---- | ---------: | -----: | ---: | ------: |",
+        "| a\\|b |     25,000 | 0.3333 |    5 | < 1e-16 |",
+        "| c    | 1.0000e+17 |        |      |     0.5 |",
     ]
 
 

@@ -54,7 +54,7 @@ def populations(reading: Reading, members: Mapping[str, Population]) -> list[Num
             "diverged": member.diverged,
             "left_out": sum(member.left_out.values()),
             "min_error_percent": summary.min,
-            **{f"error_at_{100 * q:g}_percent_of_models_percent": value for q, value in summary.quantiles.items()},
+            **{f"q{100 * q:02.0f}_error_percent": value for q, value in summary.quantiles.items()},
             "mean_error_percent": summary.mean,
             f"area_to_{summary.area_to:g}_percent_share": summary.area,
         }
@@ -165,10 +165,10 @@ def write_markdown(path: Path, title: str, rows: Sequence[Numbers]) -> None:
         If it cannot be written.
     """
     columns = header(rows)
-    lines = [[_readable(row.get(column)) for column in columns] for row in rows]
+    lines = [[_readable(column, row.get(column)) for column in columns] for row in rows]
     names = [column.replace("_", " ") for column in columns]
     widths = [max(map(len, cells)) for cells in zip(names, *lines, strict=True)]
-    numeric = [all(isinstance(row.get(column), int | float | None) for row in rows) for column in columns]
+    numeric = [all(isinstance(row.get(column) or None, int | float | None) for row in rows) for column in columns]
     rule = ["-" * (width - 1) + ":" if right else "-" * width for width, right in zip(widths, numeric, strict=True)]
 
     def laid_out(cells: Sequence[str]) -> str:
@@ -184,11 +184,13 @@ def write_markdown(path: Path, title: str, rows: Sequence[Numbers]) -> None:
         ) from error
 
 
-def _readable(value: object) -> str:
+def _readable(column: str, value: object) -> str:
     if value is None or value == "" or value != value:
         return ""
     if isinstance(value, int):
         return f"{value:,}" if value < 1e15 else f"{value:.4e}"
     if isinstance(value, float):
+        if column in ("p_value", "p_holm") and value < 1e-16:
+            return "< 1e-16"
         return f"{value:,.0f}" if value >= 1e4 and value == round(value) else f"{value:.4g}"
     return str(value).replace("|", "\\|")

@@ -205,7 +205,7 @@ def _drawable(_: click.Context, __: click.Parameter, path: Path | None) -> Path 
 _PLOT = click.option("--plot", type=_PATH, metavar="FILE", callback=_drawable, help="Draw into a PNG, SVG or PDF file.")
 
 
-class _OnDisk(click.ParamType):
+class _OnDisk(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
     """An archive file, or the name of an archive that is on this machine."""
 
     name = "archive"
@@ -216,7 +216,7 @@ class _OnDisk(click.ParamType):
         place = locate(value)
         if isinstance(place, str):
             self.fail(f"{value} is an address, expected a file; download it first.", param, ctx)
-        return place
+        return Path(place)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
         return _complete_archives(ctx, param, incomplete)

@@ -27,7 +27,7 @@ extensions = [
     "pictures",
     "schemas",
 ]
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_ext", "pictures"]
 suppress_warnings = ["toc.empty_glob"]  # pages that are not written yet
 
 # Notebooks are committed with their outputs, and executed by the tests.

@@ -981,9 +981,20 @@ def test_what_is_published_can_be_downloaded(call: Call, tmp_path: Path, monkeyp
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read from Linux's /proc")
 def test_an_interrupt_is_answered_with_one_sentence(tmp_path: Path) -> None:
-    command = [EDFKIT, "compare", "resnet", "vanilla", "--permutations", "10000000", "--plot", tmp_path / "edfs.pdf"]
-    ready = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's background jobs ignore it
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **ready) as running:
+    command = [
+        EDFKIT,
+        "compare",
+        "resnet",
+        "vanilla",
+        "--permutations",
+        "10000000",
+        "--plot",
+        str(tmp_path / "edfs.pdf"),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    ) as running:  # fmt: skip
         while "h5py" not in Path(f"/proc/{running.pid}/maps").read_text():  # and so the command has begun
             time.sleep(0.01)
         running.send_signal(signal.SIGINT)

@@ -20,6 +20,7 @@ from edfkit.bands import edf_band
 from edfkit.complexity import bin_counts, common_range, complexity_weights
 from edfkit.datasets import BUNDLED
 from edfkit.edf import edf
+from edfkit.figures import make_figures
 from edfkit.look import DARK_BACKGROUND, looks
 from edfkit.minima import best_of
 from edfkit.plot import figure, write_figure
@@ -197,6 +198,8 @@ def draw(folder: Path) -> None:
         }
         for name, drawn in studies(archive):
             write_figure(drawn, folder / f"{name}.svg")
+        for _ in make_figures(archive, ["all"], folder / "paper", formats=["svg"]):
+            pass
     for name, drawing in PICTURES.items():
         for dark in (False, True):
             with page(dark):

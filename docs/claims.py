@@ -23,7 +23,7 @@ from edfkit.study.search import search_study
 
 PAGE = Path(__file__).with_name("claims.md")
 NAS = ("nasnet", "amoeba", "pnas", "enas", "darts")
-HOLDS, FAILS = "holds", "does not hold"
+HOLDS, FAILS, NOT_TESTED = "holds", "does not hold", "not tested"
 ALPHA = 0.05
 
 
@@ -333,7 +333,7 @@ def answers(archive: Archive) -> list[Answer]:
     for claim in CLAIMS:
         missing = [name for name in claim.needs if name not in archive.names]
         found.append(
-            Answer("not tested", f"The archive has no {', '.join(missing)}.") if missing else claim.answer(archive)
+            Answer(NOT_TESTED, f"The archive has no {', '.join(missing)}.") if missing else claim.answer(archive)
         )
     return found
 
@@ -360,9 +360,10 @@ def page() -> str:
         figures = ", ".join(map(str, claim.figures))
         lines.append(f"| [{place}](#claim-{place}). {claim.paper} | {figures} | **{answer.verdict}** |")
     for place, (claim, answer) in enumerate(zip(CLAIMS, found, strict=True), 1):
-        lines += ["", f"(claim-{place})=", f"## {place}. {answer.verdict.capitalize()}", "", claim.paper, ""]
+        verdict = "is not tested" if answer.verdict == NOT_TESTED else answer.verdict
+        lines += ["", f"(claim-{place})=", f"## Claim {place} {verdict}", "", claim.paper, ""]
         lines += [f"Holds if {claim.test}", "", answer.found]
-        if answer.verdict != "not tested":
+        if answer.verdict != NOT_TESTED:
             for number in claim.figures:
                 picture = f"![Figure {number}: {FIGURES[str(number)].title}](pictures/paper/figure_{number:02d}.svg)"
                 lines += ["", picture + "{.plot}"]

@@ -81,9 +81,8 @@ def run(text: str, folder: Path) -> Iterator[Done]:
     """Run the blocks of a page one after the other in a folder."""
     for language, code in blocks(text):
         if language == "console":
-            for command, said in session(code):
-                done = _run(["bash", "-euc", command], folder)
-                yield Done(command, said, _printed(done), "")
+            for line, said in session(code):
+                yield Done(line, said, _printed(_run(["bash", "-euc", line], folder)), "")
         elif not code.startswith("pip install "):
             command = ["bash", "-euc", code] if language == "sh" else [sys.executable, "-P", "-W", "error", "-c", code]
             done = _run(command, folder)

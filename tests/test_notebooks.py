@@ -42,7 +42,7 @@ def test_a_notebook_gives_what_it_shows(path: Path, tmp_path: Path) -> None:
 
 
 def test_the_pictures_are_small() -> None:
-    sizes = {path.stem: sum(map(len, pictures(nbformat.read(path, as_version=4)))) for path in NOTEBOOKS}
+    sizes = {path.stem: sum(len(one) for one in pictures(nbformat.read(path, as_version=4))) for path in NOTEBOOKS}
     assert min(sizes.values()) > 0
     assert sum(sizes.values()) < MOST_BYTES, sizes
 

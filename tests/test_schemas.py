@@ -4,7 +4,7 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     rows = ["kind,err,final,lr,wd,params,status"]
     for kind in ("first", "second"):
-        params = rng.integers(1e5, 4e5, 400)
+        params = rng.integers(100_000, 400_000, 400)
         errors = rng.uniform(5, 50, 400).round(2)
         rates = (10 ** rng.uniform(low, high, 400) for low, high in ((-3, 0), (-5, -2)))
         values = zip(errors, *rates, params, strict=True)
@@ -203,13 +203,14 @@ def test_every_key_of_the_schemas_has_a_value_somewhere(documents: dict[str, Any
 def test_a_document_that_is_not_as_its_schema_says_is_found(documents: dict[str, Any]) -> None:
     line = LINES[0]
     assert faults(line, documents[line]) == []
-    for change in (
+    changes: list[Callable[[Any], object]] = [
         lambda document: document["pairs"][0].pop("ks"),
         lambda document: document["pairs"][0].update(news=1),
         lambda document: document["spaces"][0].update(min="1.6"),
         lambda document: document["pairs"][0].update(p_value=1.5),
         lambda document: document.update(given="depth"),
-    ):
+    ]
+    for change in changes:
         document = copy.deepcopy(documents[line])
         change(document)
         assert len(faults(line, document)) == 1

@@ -15,8 +15,9 @@ from test_docs import commands
 
 
 def build(source: Path, target: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [Path(sys.executable).parent / "sphinx-build", "-W", "-q", "-d", target / ".doctrees", *options]
-    return subprocess.run([*command, source, target / "site"], capture_output=True, text=True, check=False)
+    program = str(Path(sys.executable).parent / "sphinx-build")
+    command = [program, "-W", "-q", "-d", str(target / ".doctrees"), *options]
+    return subprocess.run([*command, str(source), str(target / "site")], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -319,7 +319,8 @@ def draw_counts(axes: "Axes", counts: NDArray[Any], edges: Floats, look: Look, *
     """Draw a histogram as an outline with a faint fill."""
     import matplotlib as mpl
 
-    axes.stairs(counts, edges, fill=True, color=look.light, alpha=0.12, linewidth=0)
+    heights = np.append(counts, counts[-1:])
+    axes.fill_between(edges, heights, step="post", color=look.light, alpha=0.12, linewidth=0)
     axes.stairs(counts, edges, linewidth=mpl.rcParams["lines.linewidth"], **line(look), **more)
 
 

@@ -54,7 +54,10 @@ def _populations(ctx: click.Context) -> list[str]:
     from edfkit.source import open_source
 
     given = ctx.params
-    place = locate(given.get("best_of") or given.get("where") or given.get("archive"))
+    # Arguments before an option that has no value yet are not parsed.
+    first = ctx.args[0] if "archive" in given and ctx.args else None
+    named = given.get("best_of") or given.get("where") or given.get("archive") or first
+    place = locate(None if named is None else str(named))
     if isinstance(place, str):  # an address: nothing is fetched to complete a word
         return []
     with open_source(place) as source:

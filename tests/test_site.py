@@ -1,6 +1,7 @@
 """The site that Sphinx makes of the guide: built without a warning, complete, and in need of no network."""
 
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -131,6 +132,31 @@ def test_no_folder_of_this_machine_is_in_it(site: Path) -> None:
     for path in site.rglob("*"):
         if path.is_file() and path.suffix in (".html", ".js", ".json", ".txt", ".svg"):
             assert str(ROOT) not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_search_works_from_disk(site: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("there is no browser here: install Debian's chromium")
+    asked: list[str] = []
+    failed: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.goto(f"{(site / 'search.html').as_uri()}?q=confounder")
+        page.wait_for_selector("#search-results li a")
+        found = page.locator("#search-results").inner_text()
+        page.goto((site / "method.html").as_uri())
+        formulas = page.locator("math").count()
+        browser.close()
+    assert "The method" in found
+    assert formulas > 20
+    assert failed == []
+    assert all(url.startswith(("file:", "data:")) for url in asked), asked
 
 
 def test_a_page_that_refers_to_nothing_is_no_site(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +93,19 @@ class Engine:
             with client:
                 yield client
             return
-        start = self._start_slurm if self.slurm is not None else self._start_local
-        with _killed_by_interrupt(), start(models) as cluster, Client(cluster) as client, _killed_by_interrupt():
+        if self.slurm is not None:
+            with self._start_slurm(models) as cluster, Client(cluster) as client:
+                yield client
+            return
+        # At both ends: while they start, and before they are asked to end.
+        stop = partial(_killed_by_interrupt, multiprocessing.active_children())
+        with (
+            stop(),
+            _deaf_loop() as loop,
+            self._start_local(models, loop) as cluster,
+            Client(cluster) as client,
+            stop(),
+        ):
             yield client
 
     def _start_slurm(self, models: int) -> Any:
@@ -111,7 +124,7 @@ class Engine:
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         return cluster
 
-    def _start_local(self, models: int) -> Any:
+    def _start_local(self, models: int, loop: Any) -> Any:
         import dask
         from dask.distributed import Nanny, Scheduler, SpecCluster
 
@@ -132,7 +145,6 @@ class Engine:
         try:
             # A model whose process died comes back here at once, where it is known whether to try it again.
             with dask.config.set({key: environment, "distributed.scheduler.allowed-failures": 0}):
-                loop = _deaf_loop()
                 cluster = SpecCluster(workers=workers, scheduler=scheduler, loop=loop, silence_logs=logging.CRITICAL)
                 cluster.adapt(minimum=count, maximum=count)  # a worker that does not come back is replaced
                 return cluster
@@ -361,8 +373,8 @@ class _Driver:
 
 
 @contextmanager
-def _killed_by_interrupt() -> Iterator[None]:
-    """End the workers that were started here at Ctrl-C, which loses nothing: asked to end, they take seconds."""
+def _killed_by_interrupt(others: Sequence[BaseProcess]) -> Iterator[None]:
+    """End all but other processes at Ctrl-C, which loses nothing: workers that are asked to end take seconds."""
     try:
         yield
     except KeyboardInterrupt:
@@ -371,13 +383,14 @@ def _killed_by_interrupt() -> Iterator[None]:
         for logger in ("distributed", "tornado", "asyncio"):  # to which what follows looks like a fault
             logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
         atexit.unregister(close_clusters)  # which fails on one that was not yet up
-        for process in multiprocessing.active_children():
+        for process in set(multiprocessing.active_children()) - set(others):
             process.kill()
         raise
 
 
-def _deaf_loop() -> Any:
-    """Start the loop of a cluster in a thread that blocks Ctrl-C, and with it all processes that it will start.
+@contextmanager
+def _deaf_loop() -> Iterator[Any]:
+    """Run the loop of a cluster in a thread that blocks Ctrl-C, as will all processes that it starts.
 
     A terminal sends it to every process, and this one stops the others.
     """
@@ -390,7 +403,10 @@ def _deaf_loop() -> Any:
         runner.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return runner.loop
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
 
 
 async def _drop(worker: str | None, dask_scheduler: Any) -> None:

@@ -110,6 +110,7 @@ def test_the_files_of_a_figure_are_whole(made: tuple[Path, dict[str, Outcome]], 
     assert {row["panel"] for row in rows} == set("abc"[: len(outcomes[f"figure {number}"].settings)])
 
 
+@pytest.mark.slow
 def test_no_legend_covers_a_panel_and_no_text_is_cut_or_runs_into_another(full: Archive) -> None:
     reading = Reading(full)
     for entry in FIGURES.values():

@@ -207,7 +207,8 @@ def test_the_card_of_the_bundled_archive_says_what_its_own_says(tmp_path: Path) 
     publish(DIGITS, tmp_path / "out", name="x", version="1")
     lines = card_of(tmp_path / "out")
     own = DIGITS.with_suffix(".md").read_text(encoding="utf-8")
-    assert "500 ResNet and 500 Vanilla" in own
+    assert "| resnet | 500 |" in own
+    assert "| vanilla | 500 |" in own
     assert "| resnet | digits | 500 | 500 | 0 | 0 |" in lines
     assert "| vanilla | digits | 500 | 500 | 0 | 0 |" in lines
     assert "- Bounds: params below 300,000, macs below 6,000,000 (and)" in lines

@@ -24,6 +24,7 @@ from edfkit.study.noise import Noise
 from edfkit.study.point import PointStudy
 from edfkit.study.samples import SampleStudy
 from edfkit.study.selection import Population, Selection
+from edfkit.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -425,11 +426,3 @@ def _number(value: float) -> str:
 def shortened(value: float, _: float) -> str:
     """Write a tick with three digits."""
     return short(value)
-
-
-def short(count: float) -> str:
-    """Write a number with three digits, and a letter for thousands and more."""
-    count = float(f"{count:.3g}")  # before, so that 999,999 is 1 M
-    units = ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k"))
-    scale, letter = next((unit for unit in units if abs(count) >= unit[0]), (1, ""))
-    return f"{count / scale:,.10g}{letter}"

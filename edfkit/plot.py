@@ -20,6 +20,7 @@ from edfkit.study.point import PointStudy
 from edfkit.study.samples import SampleStudy
 from edfkit.study.search import SearchStudy
 from edfkit.study.selection import Selection
+from edfkit.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,7 +216,7 @@ def complexity_figure(study: ComplexityStudy) -> "Figure":
         draw.decorate(axes, title)
     counts.yaxis.set_major_formatter(draw.shortened)
     draw.keep_possible(means)
-    lo, hi = map(draw.short, study.range)
+    lo, hi = map(short, study.range)
     counts.plot([], [], color="#000000", linestyle=":", linewidth=0.9, label=f"range {lo} to {hi}")
     draw.add_legends(*panels)
     return figure

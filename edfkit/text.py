@@ -55,9 +55,11 @@ def number(value: float, decimals: int = 2, sign: str = "") -> str:
 
 
 def short(count: float) -> str:
-    """Write a count to three digits, such as 1.23 M."""
-    scale, letter = next((unit for unit in ((1e9, " B"), (1e6, " M"), (1e3, " k")) if count >= unit[0]), (1, ""))
-    return f"{count / scale:.3g}{letter}"
+    """Write a number to three digits with a letter for thousands and more, such as 1.23 M."""
+    count = float(f"{count:.3g}")  # before, so that 999,999 is 1 M
+    units = ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k"))
+    scale, letter = next((unit for unit in units if abs(count) >= unit[0]), (1, ""))
+    return f"{count / scale:,.10g}{letter}"
 
 
 def populations(members: Sequence[Population], policy: str) -> Iterator[str]:

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from edfkit import EdfkitError
-from edfkit.draw import short
 from edfkit.plot import (
     FORMATS,
     check_path,
@@ -33,6 +32,7 @@ from edfkit.study.point import PointStudy, point_study
 from edfkit.study.samples import SampleStudy, sample_study
 from edfkit.study.search import SearchStudy, search_study
 from edfkit.study.selection import InMemory
+from edfkit.text import short
 
 # Two populations, params in two bins.
 _COMMON = {

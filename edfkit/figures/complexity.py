@@ -10,6 +10,7 @@ from edfkit.buckets import bucket_means, histogram
 from edfkit.complexity import common_range
 from edfkit.figures.page import Page, by_name, finish, page
 from edfkit.figures.reading import Reading
+from edfkit.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def histograms(reading: Reading, names: Sequence[str], buckets: int = 36) -> Pag
         largest = max(float(values.max()) for values in counts.values())
         end = min(largest, reading.bound(names, by) or largest)
         found = histogram(counts, 0.0, end, buckets)
-        axes = drawn.name(place, f"models by {by}", f"{buckets} bins, 0 to {draw.short(end)}")
+        axes = drawn.name(place, f"models by {by}", f"{buckets} bins, 0 to {short(end)}")
         for member, look in members:
             label = f"{member.name} (n = {member.summary.models:,})"
             draw.draw_counts(axes, found.counts[member.name], found.edges, look, label=label)
@@ -81,7 +82,7 @@ def by_bucket(reading: Reading, names: Sequence[str], buckets: int = 20) -> Page
         bound = reading.bound(names, by)
         if bound is not None and lowest < bound:
             lo, hi = lowest, bound
-        span = f"{draw.short(lo)} to {draw.short(hi)}"
+        span = f"{short(lo)} to {short(hi)}"
         axes = drawn.name(place, f"error by {by}", f"mean and 2 sd in {buckets} buckets, {span}")
         for i, (member, look) in enumerate(members):
             found = bucket_means(member.errors, counts[member.name], lo, hi, buckets)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edfkit.complexity import EmptyBinsError
-from edfkit.draw import short
 from edfkit.study.selection import Population, Selection, Source, read_complexity, select, shared_range
+from edfkit.text import short
 
 # The most that a network of the paper has: ResNet-56 on CIFAR-10, and so much on ImageNet.
 BOUNDS: dict[str, dict[str, float]] = {

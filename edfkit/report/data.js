@@ -22,13 +22,13 @@ function space(block, about) {
   const values = Float64Array.from(new Set(columns.error)).sort();
   const places = new Map(Array.from(values, (value, place) => [value, place]));
   const steps = Uint32Array.from(columns.error, (error) => places.get(error));
-  return { ...about, columns, values, steps };
+  return { ...about, places: about.columns, columns, values, steps };
 }
 
 // The network of a model, as lines: a list of [what, numbers by stage], or of [cell, its nodes].
 function network(one, model, ops) {
   const of = (name) => {
-    const { per } = one.columns_[name];
+    const { per } = one.places[name];
     return Array.from(one.columns[name].subarray(model * per, (model + 1) * per));
   };
   if (one.kind === 'stages') {

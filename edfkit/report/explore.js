@@ -40,8 +40,9 @@ function html(name, text, style) {
 }
 
 function short(count) {
-  const [scale, letter] = [[1e9, '\u202fB'], [1e6, '\u202fM'], [1e3, '\u202fk']].find(([unit]) => count >= unit) ?? [1, ''];
-  return `${Number((count / scale).toPrecision(3))}${letter}`;
+  const shown = Number(count.toPrecision(3)); // before, so that 999,999 is 1 M
+  const [scale, letter] = [[1e9, '\u202fB'], [1e6, '\u202fM'], [1e3, '\u202fk']].find(([unit]) => shown >= unit) ?? [1, ''];
+  return `${Number((shown / scale).toPrecision(3))}${letter}`;
 }
 const whole = (count) => count.toLocaleString('en-US', { maximumFractionDigits: 2 });
 
@@ -94,7 +95,7 @@ function polygon(c, x, y, r, corners, turn, inner) {
 async function explore() {
   const about = JSON.parse($('about').textContent);
   const block = await unpack($('block').textContent);
-  const spaces = about.spaces.map((one) => ({ ...space(block, one), columns_: one.columns }));
+  const spaces = about.spaces.map((one) => space(block, one));
   const models = $('models'), canvas = models.querySelector('canvas'), tip = $('model');
   const inputs = { given: $('given'), from: $('from'), to: $('to'), bins: $('bins') };
   const state = { given: about.given, lo: 0, hi: 1, bins: 1, curves: [], message: '', at: null };

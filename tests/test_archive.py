@@ -352,9 +352,7 @@ def some_populations() -> st.SearchStrategy[dict[str, Population]]:
     )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(populations=some_populations())
 def test_any_population_reads_back(populations: dict[str, Population], tmp_path: Path) -> None:
     write(tmp_path / "any.h5", populations, ATTRS)
@@ -449,7 +447,7 @@ def test_few_decimals_are_packed_without_loss(tmp_path: Path, values: Any, dtype
         np.testing.assert_allclose(foreign["train_loss"], values, rtol=1e-6)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=hnp.arrays(np.int64, (7, 3), elements=st.integers(-(2**31) + 1, 2**31 - 1)),
     decimals=st.integers(0, 6),

@@ -32,7 +32,7 @@ from edfkit.bands import (
 from edfkit.edf import Floats, edf, effective_size, evaluate, quantiles
 
 Sample = tuple[Floats, Floats]
-few = settings(deadline=None, max_examples=40)
+few = settings(max_examples=40)
 confidences = st.sampled_from([0.5, 0.8, 0.95, 0.99])
 
 
@@ -471,7 +471,6 @@ def models(one: Counted) -> tuple[Floats, Floats | None]:
     return errors.repeat(counts), None if weights is None else weights.repeat(counts)
 
 
-@settings(deadline=None)
 @given(counted(), counted(), st.sampled_from([0.05, 0.3, 1.0]), st.sampled_from(["ks", "equal-local-levels"]))
 def test_counts_give_what_their_models_give(a: Counted, b: Counted, q: float, method: str) -> None:
     (errors_a, weights_a), (errors_b, weights_b) = models(a), models(b)

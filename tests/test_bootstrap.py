@@ -24,7 +24,7 @@ def drawn(rng: np.random.Generator, models: int, shift: float = 0) -> Floats:
 E, OTHER = drawn(np.random.default_rng(0), 60), drawn(np.random.default_rng(1), 50, 1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(samples(min_size=2), samples(min_size=2))
 def test_estimates_are_those_of_the_sample(a: Sample, b: Sample) -> None:
     (e, w), (other, other_w) = a, b

@@ -181,7 +181,7 @@ def test_counts_equal_those_of_every_published_record(published: Path, name: str
     [(32, 3, 10, False), (8, 1, 10, False), (33, 3, 7, False), (224, 3, 1000, True), (37, 3, 5, True)],
 )
 @given(st.sampled_from([4, 5]).flatmap(networks))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_counts_equal_a_walk_over_the_layers(
     image_size: int, channels: int, classes: int, imagenet_stem: bool, nets: list[Net]
 ) -> None:
@@ -393,7 +393,6 @@ def test_genotypes_are_read() -> None:
 
 
 @given(st.sampled_from([1, 4, 5]).flatmap(networks))
-@settings(deadline=None)
 def test_networks_are_described_as_they_are_read(nets: list[Net]) -> None:
     cells = from_genotypes(nets)
     described = to_genotypes(cells)

@@ -337,7 +337,7 @@ def test_a_full_disk_leaves_nothing(two: Path, small_disk: Path, tmp_path: Path)
 
 # --- Laws
 
-_slow_fixture = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_slow_fixture = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_slow_fixture

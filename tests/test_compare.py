@@ -56,7 +56,7 @@ def test_ks_of_samples_apart_and_of_equal_ones() -> None:
     assert ks([5], [5]) == KS(0.0, 1.0, "exact", 0.0, 0.0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(errors(max_size=5), errors(max_size=5))
 def test_exact_p_equals_enumeration(a: Floats, b: Floats) -> None:
     test = ks(a, b)
@@ -378,7 +378,6 @@ def test_verdict_needs_more_evidence_at_a_smaller_alpha() -> None:
     assert "no difference" in say(a, b, alpha=0.001)
 
 
-@settings(deadline=None)
 @given(errors(), errors())
 def test_verdict_claims_no_more_than_the_test(a: Floats, b: Floats) -> None:
     sentence, test, prob = say(a, b), ks(a, b), prob_better(a, b)
@@ -439,7 +438,6 @@ def models(one: Counted) -> tuple[Floats, Floats | None]:
     return errors.repeat(counts), None if weights is None else weights.repeat(counts)
 
 
-@settings(deadline=None)
 @given(counted(), counted())
 def test_counts_give_what_their_models_give(a: Counted, b: Counted) -> None:
     (errors_a, weights_a), (errors_b, weights_b) = models(a), models(b)

@@ -65,7 +65,7 @@ def small_spaces(draw: st.DrawFn) -> StageSpace:
 
 
 @given(small_spaces() | st.just(BOTTLENECK), st.data(), st.sampled_from([5, 100, 2**17]))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_the_extent_of_a_small_space_is_that_of_a_loop_over_it(
     space: StageSpace, data: st.DataObject, chunk: int
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -99,7 +99,6 @@ def test_an_enumeration_gives_every_configuration_once(stages: int) -> None:
 
 
 @given(st.lists(st.integers(0, 576), max_size=6), st.integers(0, 576))
-@settings(deadline=None)
 def test_an_enumeration_in_parts_is_the_whole(cuts: list[int], start: int) -> None:
     whole = SMALL.enumerate(0, SMALL.size)
     ends = sorted({0, SMALL.size, *cuts})
@@ -144,7 +143,6 @@ def feeds_the_output(inputs: list[list[int]], concat: list[bool], node: int) -> 
 
 
 @given(cells())
-@settings(deadline=None)
 def test_pruning_takes_the_ops_of_the_nodes_that_feed_nothing(nets: Cells) -> None:
     pruned = prune(nets)
     for i, kind, node in product(range(len(nets)), range(2), range(nets.op.shape[2])):
@@ -155,7 +153,6 @@ def test_pruning_takes_the_ops_of_the_nodes_that_feed_nothing(nets: Cells) -> No
 
 
 @given(cells())
-@settings(deadline=None)
 def test_pruning_twice_is_pruning_once(nets: Cells) -> None:
     once = prune(nets)
     assert_array_equal(prune(once).op, once.op)
@@ -163,7 +160,6 @@ def test_pruning_twice_is_pruning_once(nets: Cells) -> None:
 
 
 @given(cells(models=8))
-@settings(deadline=None)
 def test_pruning_counts_no_more_and_the_same_where_all_is_used(nets: Cells) -> None:
     before, after = measure_cells(nets), measure_cells(prune(nets))
     everything = prune(replace(nets, concat=np.ones_like(nets.concat)))

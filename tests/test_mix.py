@@ -58,7 +58,7 @@ def test_mix_by_hand() -> None:
     assert (mix.shares_a.tolist(), mix.shares_b.tolist()) == ([0.75, 0.25], [0.25, 0.75])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(populations(), populations())
 def test_parts_are_those_of_kitagawa_and_add_up(a: Population, b: Population) -> None:
     mix = decompose(*a, *b)
@@ -82,7 +82,6 @@ def test_parts_are_those_of_kitagawa_and_add_up(a: Population, b: Population) ->
     assert np.abs(mix.within).max() == mix.distance.within
 
 
-@settings(deadline=None)
 @given(populations(), populations(), st.permutations(range(4)))
 def test_exchange_turns_the_signs_and_names_of_bins_do_not_matter(
     a: Population, b: Population, names: list[int]
@@ -99,7 +98,6 @@ def test_exchange_turns_the_signs_and_names_of_bins_do_not_matter(
             assert getattr(getattr(again, summary), part) == pytest.approx(value, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(populations(outside=False), st.lists(st.integers(1, 4), min_size=4, max_size=4))
 def test_equal_errors_within_bins_leave_composition_alone(a: Population, copies: list[int]) -> None:
     # B has the models of each bin of A several times over.
@@ -111,7 +109,6 @@ def test_equal_errors_within_bins_leave_composition_alone(a: Population, copies:
         assert parts.composition == pytest.approx(parts.total, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(populations(outside=False), st.randoms(use_true_random=False))
 def test_equal_shares_leave_within_alone(a: Population, random: Random) -> None:
     other = np.array([random.choice([0.0, 10.0, 20.0]) for _ in a[0]])
@@ -135,7 +132,6 @@ def test_bins_of_one_population_are_a_part_of_their_own() -> None:
     assert mix.prob_better.unshared == pytest.approx(-1 / 3)
 
 
-@settings(deadline=None)
 @given(populations(), populations(), st.lists(st.integers(1, 9), min_size=60, max_size=60))
 def test_counts_give_what_their_models_give(a: Population, b: Population, copies: list[int]) -> None:
     n_a, n_b = np.array(copies[: a[0].size]), np.array(copies[30 : 30 + b[0].size])

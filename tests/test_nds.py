@@ -183,7 +183,7 @@ _FILES = st.fixed_dictionaries(
 
 
 @given(_FILES)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_any_records_come_back(tmp_path_factory: pytest.TempPathFactory, files: made.Json) -> None:
     found = there_and_back(tmp_path_factory.getbasetemp(), **files)
     assert made.equal(found, json.loads(json.dumps(files)))
@@ -191,14 +191,14 @@ def test_any_records_come_back(tmp_path_factory: pytest.TempPathFactory, files: 
 
 @pytest.mark.slow
 @given(_FILES)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_records_come_back_of_many(tmp_path_factory: pytest.TempPathFactory, files: made.Json) -> None:
     found = there_and_back(tmp_path_factory.getbasetemp(), **files)
     assert made.equal(found, json.loads(json.dumps(files)))
 
 
 @given(st.lists(st.floats(0, 100) | st.integers(0, 10**8).map(lambda i: i / 10**6), min_size=1, max_size=100))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_any_errors_come_back_bit_by_bit(tmp_path_factory: pytest.TempPathFactory, errors: list[float]) -> None:
     record = {**RECORD, "test_ep_top1": errors, "train_ep_top1": errors, "min_test_top1": min(errors)}
     [found] = there_and_back(tmp_path_factory.getbasetemp(), X=[record])["X"]

@@ -49,7 +49,7 @@ def test_a_network_of_cells_by_hand() -> None:
 
 
 @given(st.sampled_from(sorted(SPACES)), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_what_is_published_reads_as_the_same_networks(name: str, seed: int) -> None:
     space = SPACES[name]
     drawn = space.draw(np.random.default_rng(seed), 5)

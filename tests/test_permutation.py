@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -91,7 +91,6 @@ def test_with_one_bin_it_agrees_with_scipy() -> None:
     assert abs(test.p_value - reference.pvalue) < 4 * error
 
 
-@settings(deadline=None)
 @given(errors(3), errors(3), st.randoms(use_true_random=False))
 def test_d_is_that_of_ks_with_complexity_weights(a: Floats, b: Floats, random: Random) -> None:
     # Complexities 1, 2, 3 occur in both, the rest is random; 9 is outside.
@@ -110,7 +109,6 @@ def test_d_is_that_of_ks_with_complexity_weights(a: Floats, b: Floats, random: R
     assert again.statistic == pytest.approx(test.statistic, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(counted(weighted=False), counted(weighted=False), st.integers(1, 2), st.integers(0, 9))
 def test_counts_give_what_their_models_give(a: Counted, b: Counted, bins: int, seed: int) -> None:
     # Every error in every bin, so that both have models in all; bin -1 is outside.
@@ -182,7 +180,6 @@ def test_level_holds_for_counts(repeats: int) -> None:
     assert rejected >= stats.binom.ppf(0.0005, repeats, 0.035)  # ties count as exceeding, which rejects less often
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 40))
 def test_populations_that_tie_throughout_do_not_differ(n_a: int, n_b: int, trials: int) -> None:
     test = permutation_test(

@@ -231,7 +231,7 @@ def test_a_sweep_that_is_not_there_is_refused(tmp_path: Path) -> None:
 CURVES = st.dictionaries(st.integers(1, 6), st.integers(0, 9_900).map(lambda e: e / 100), min_size=1, max_size=6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(CURVES, min_size=1, max_size=5))
 def test_curves_are_those_that_were_logged(
     tmp_path_factory: pytest.TempPathFactory, curves: list[dict[int, float]]

@@ -33,7 +33,7 @@ def read(data: str | bytes, seed: int = 0, most: int = 10**9) -> list[tuple[str 
     st.integers(0, 9),
     st.sampled_from([1, 7, 10**9]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_records_are_those_of_json_however_the_bytes_come(
     expected: list[made.Json], indent: int | None, seed: int, most: int
 ) -> None:

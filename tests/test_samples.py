@@ -152,7 +152,7 @@ def test_models_within_a_precision_at_95_percent(eps: float, n: int) -> None:
     assert n < math.log(2 / 0.05) / (2 * eps**2) < 1.03 * n
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.floats(0.06, 0.6), st.floats(0.5, 0.99))
 def test_models_for_precision_is_the_smallest_number(eps: float, confidence: float) -> None:
     n = models_for_precision(eps, confidence)

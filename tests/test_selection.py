@@ -191,7 +191,7 @@ def random_populations(seed: int, *sizes: int) -> dict[str, dict[str, NDArray[An
     return populations
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.sampled_from(DIVERGED), st.sampled_from(["none", "params"]))
 def test_rows_lead_back_to_the_source_and_everyone_is_counted(seed: int, policy: str, by: str) -> None:
     source = InMemory(random_populations(seed, 60, 80))
@@ -225,7 +225,7 @@ def numbers(selected: Selection) -> list[Any]:
     return [(p.name, p.diverged, p.left_out, p.summary.models, p.summary.min, p.summary.quantiles) for p in members]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_the_order_of_the_models_does_not_matter(seed: int) -> None:
     populations = random_populations(seed, 60, 80)
@@ -266,7 +266,7 @@ def counts(params: NDArray[np.float64], lo: float, hi: float, bins: int) -> list
     return list(map(int, np.histogram(inside, np.linspace(lo, hi, bins + 1))[0]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(30, 120), st.integers(30, 120))
 def test_default_bins_are_the_most_that_hold_five_models_each(seed: int, size_a: int, size_b: int) -> None:
     rng = np.random.default_rng(seed)

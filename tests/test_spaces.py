@@ -186,7 +186,6 @@ def network_documents(draw: st.DrawFn) -> Document:
 
 
 @given(stage_documents | bottleneck_documents | cell_documents() | network_documents())
-@settings(deadline=None)
 def test_any_space_is_made_of_its_definition_again(document: Document) -> None:
     space = read(document)
     assert space.name == document.get("name", "mine")
@@ -676,7 +675,7 @@ documents = st.one_of(
 @given(documents)
 @example({"like": "resnet", "ops": ["none"]})
 @example({"like": "darts", "network": {}})
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_anything_gives_a_space_or_a_message(document: Document) -> None:
     try:
         space = read(document)

@@ -144,7 +144,7 @@ def test_the_seed_decides_the_exact_test() -> None:
     assert first != other
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_the_mix_adds_up_and_the_ranges_cover_all_errors(seed: int) -> None:
     result = compare_populations(three(seed), ["a", "b"])
@@ -164,7 +164,7 @@ def test_the_mix_adds_up_and_the_ranges_cover_all_errors(seed: int) -> None:
     assert {one["a_is"] for one in document} <= {"better", "worse", "undecided"}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 5))
 def test_the_comparison_is_that_of_the_definitions(seed: int, bins: int) -> None:
     rng = np.random.default_rng(seed)

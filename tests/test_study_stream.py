@@ -170,7 +170,7 @@ def populations(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
     return found
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     populations(),
     st.sampled_from(["params", "flops", "none"]),
@@ -182,7 +182,7 @@ def test_the_command_prints_the_same_for_any_populations(some: Any, by: str, div
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     populations(),
     st.sampled_from(["params", "flops", "none"]),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import strategies as shared
 from dask.distributed import LocalCluster
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -270,7 +270,6 @@ def test_fine_bins_part_models_as_each_number_of_bins_does(lo: float, width: flo
         assert same(fine.binned(bins), tabulate(errors, status, complexity, Terms("params", (lo, hi), bins)))
 
 
-@settings(deadline=None)
 @given(
     st.floats(-1e6, 1e6),
     st.floats(1e-3, 1e7),

@@ -342,7 +342,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[Any]]]:
     return names, table
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(tables(), st.sampled_from(["csv", "jsonl"]))
 def test_an_import_equals_its_table(tmp_path_factory: pytest.TempPathFactory, table: Any, form: str) -> None:
     names, rows = table

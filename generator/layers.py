@@ -10,6 +10,9 @@ from torch.nn import functional
 # processors without AVX-512, where channels go in blocks of 8: seen with 2, 3, 4 and 6 channels, never from 8 on.
 _NARROW = 8
 
+# A kernel is not cropped further: down to here oneDNN gives the same gradients to the last bit, of 1x1 it does not.
+_FEWEST = 3
+
 
 def convolution(
     inputs: int,
@@ -36,8 +39,11 @@ def convolution(
     """
     rows, columns = (kernel, kernel) if isinstance(kernel, int) else kernel
     padding = (dilation * (rows // 2), dilation * (columns // 2))
-    thinning = rows == columns == 1 and stride != 1 and inputs < _NARROW
-    kind = _Thinning if thinning else nn.Conv2d
+    kind = nn.Conv2d
+    if rows == columns == 1 and stride != 1 and inputs < _NARROW:
+        kind = _Thinning
+    elif rows == columns > _FEWEST and groups == inputs == outputs:
+        kind = _Cropping
     return kind(inputs, outputs, (rows, columns), stride, padding, dilation, groups, bias=False)
 
 
@@ -47,6 +53,20 @@ class _Thinning(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         rows, columns = self.stride
         return functional.conv2d(maps[:, :, ::rows, ::columns], self.weight)
+
+
+class _Cropping(nn.Conv2d):
+    """A depthwise convolution that leaves out what meets nothing but padding on small maps: the same output, sooner."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        reach, dilation = self.kernel_size[0] // 2, self.dilation[0]
+        met = max(_FEWEST // 2, (maps.shape[-1] - 1) // dilation)
+        if met >= reach:
+            return super().forward(maps)
+        part = slice(reach - met, reach + met + 1)
+        return functional.conv2d(
+            maps, self.weight[:, :, part, part], None, self.stride, dilation * met, dilation, self.groups
+        )
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:

@@ -216,6 +216,26 @@ def test_parts_can_be_copied_with_their_generator() -> None:
     assert torch.equal(copy.deepcopy(path)(x), path(x))
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("kernel", [5, 7])
+def test_a_kernel_larger_than_its_map_gives_the_same_output_and_gradients(
+    kernel: int, dilation: int, stride: int
+) -> None:
+    torch.manual_seed(0)
+    for side in SIDES:
+        layer = convolution(16, 16, kernel, stride, groups=16, dilation=dilation).double()
+        maps = torch.randn(3, 16, side, side, dtype=torch.float64, requires_grad=True)
+        got = layer(maps)
+        padding = dilation * (kernel // 2)
+        expected = functional.conv2d(maps, layer.weight, None, stride, padding, dilation, 16)
+        torch.testing.assert_close(got, expected)
+        along = torch.randn_like(expected)
+        wanted = torch.autograd.grad(expected, [maps, layer.weight], along)
+        for found, gradient in zip(torch.autograd.grad(got, [maps, layer.weight], along), wanted, strict=True):
+            torch.testing.assert_close(found, gradient)
+
+
 @pytest.mark.parametrize("stride", [2, (1, 2)])
 def test_a_strided_convolution_of_few_channels_is_that_of_many(stride: int | tuple[int, int]) -> None:
     narrow, plain = convolution(4, 6, 1, stride), nn.Conv2d(4, 6, 1, stride, bias=False)

@@ -102,7 +102,7 @@ def merge(
         differing = _differing_training([part for parts in populations.values() for part in parts])
         group_attrs: dict[str, dict[str, Any]] = {}
         for name, parts in populations.items():
-            group_attrs[name], others = _joined_attrs(parts)
+            group_attrs[name], others = _joined_attrs(parts, joined[name].giving)
             differing |= others
         for population in joined.values():
             differing |= population.differing
@@ -302,6 +302,8 @@ class _Joined:
         Its variables.
     models : int
         How many models it has, each once.
+    giving : list of _Part
+        The parts with a model that no part before has.
     differing : dict of str to list
         Attributes of its variables that the parts have not in common, with their values.
     """
@@ -322,6 +324,7 @@ class _Joined:
         if len(parts) > 1:
             self._leave_out_doubles()
         self.models = sum(int(mask.sum()) for mask in self._masks)
+        self.giving = [part for part, mask in zip(parts, self._masks, strict=True) if mask.any()]
         self.fields = {variable: described.of(self.models) for variable, described in fields.items()}
 
     def blocks(self) -> Iterator[Block]:
@@ -515,20 +518,24 @@ def _texts(trained_on: Mapping[str, Any]) -> dict[str, str]:
     return {"dataset": trained_on["dataset"], "recipe": json.dumps(trained_on["recipe"])}
 
 
-def _joined_attrs(parts: Sequence[_Part]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Give the attributes of a population of several parts, and those that these have not in common."""
+def _joined_attrs(parts: Sequence[_Part], giving: Sequence[_Part]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Give the attributes of a population of several parts, and those that these have not in common.
+
+    Runs are those of the parts that are `giving` a model which no part before has.
+    """
     attrs = [part.archive.group_attrs(part.name) for part in parts]
     joined: dict[str, Any] = {}
     differing: dict[str, list[Any]] = {}
+    new = [of_part for part, of_part in zip(parts, attrs, strict=True) if part in giving]
     for key in dict.fromkeys(key for of_part in attrs for key in of_part if key not in _TRAINED_ON):
-        values = [of_part[key] for of_part in attrs if key in of_part]
+        runs = [of_part[key] for of_part in new if key in of_part]
         if key == "run_seeds" and len(parts) > 1:
-            joined[key] = json.dumps([seed for value in values for seed in json.loads(value)])
+            joined[key] = json.dumps([seed for seeds in runs for seed in json.loads(seeds)])
         elif key == "models_planned" and len(parts) > 1:
-            if len(values) == len(parts):  # else it is not known
-                joined[key] = sum(values)
+            if len(runs) == len(new):  # else it is not known
+                joined[key] = sum(runs)
         else:
-            joined[key] = values[0]
+            joined[key] = next(of_part[key] for of_part in attrs if key in of_part)
             found = _distinct(np.asarray(of_part.get(key)).tolist() for of_part in attrs)
             if len(found) > 1:
                 differing[f"{key} of {parts[0].name}"] = found

@@ -119,6 +119,8 @@ def test_parts_of_one_name_are_joined_as_if_written_whole(tmp_path: Path) -> Non
     before = (tmp_path / "m.h5").read_bytes()
     merge([tmp_path / f"{i}.h5" for i in range(3)], tmp_path / "m.h5")
     assert (tmp_path / "m.h5").read_bytes() == before
+    merge([tmp_path / "m.h5", tmp_path / "0.h5", tmp_path / "2.h5"], tmp_path / "m.h5")
+    assert (tmp_path / "m.h5").read_bytes() == before  # what it has already adds neither models nor runs
 
 
 def test_what_is_not_known_is_nan(tmp_path: Path) -> None:

@@ -551,7 +551,7 @@ def _root(attrs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = _distinct(np.asarray(value).tolist() for value in having)
         if key == "created":
             root[key] = max(values)
-        elif key == "software":
+        elif key in ("software", "commit"):
             root[key] = "; ".join(sorted({part for value in values for part in value.split("; ")}))
         elif key in REQUIRED_ATTRS:
             root[key] = "; ".join(values)

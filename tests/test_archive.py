@@ -352,7 +352,7 @@ def some_populations() -> st.SearchStrategy[dict[str, Population]]:
     )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(populations=some_populations())
 def test_any_population_reads_back(populations: dict[str, Population], tmp_path: Path) -> None:
     write(tmp_path / "any.h5", populations, ATTRS)

@@ -32,9 +32,9 @@ for space in resnet vanilla; do
     done
     piece "$space-lr-wd" "$space" --models 200 --seed 1 --lr-range 1e-3 1 --weight-decay-range 1e-5 1e-2
 done
-for seed in 2 3 4 5; do
-    spaces "$seed"
-done
 for space in pnas enas darts; do
     piece "$space-fix-w-d" "$space" --models 40 --seed 1 --width 16 --depth 4
+done
+for seed in 2 3 4 5; do
+    spaces "$seed"
 done

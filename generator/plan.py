@@ -168,8 +168,11 @@ def _draw_rates(request: Request) -> dict[str, NDArray[np.float64]]:
     rng = np.random.default_rng([request.seed, 2, *request.space.name.encode()])
     share = rng.random((request.models, 2))  # by rows, so that more models begin with those of fewer
     ranges = {"lr": request.lr_range, "weight_decay": request.wd_range}
+    # Powers in double precision differ in their last bits between instruction sets, and with them the ids would. In
+    # extended precision, rounded, they are the same with AVX2 and with AVX-512.
+    exponents = share.astype(np.longdouble)
     return {
-        name: ends[0] * (ends[1] / ends[0]) ** share[:, i]
+        name: ends[0] * (np.longdouble(ends[1] / ends[0]) ** exponents[:, i]).astype(float)
         for i, (name, ends) in enumerate(ranges.items())
         if ends is not None
     }

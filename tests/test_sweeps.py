@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -52,6 +53,26 @@ def test_rates_are_log_uniform_and_those_of_fewer_models_come_first() -> None:
     assert abs(stats.spearmanr(plan.rates["lr"], plan.rates["weight_decay"]).statistic) < 0.06
     assert few.ids == plan.ids[:7]
     assert plan.recipe(2) == replace(SWEPT.recipe, lr=plan.rates["lr"][2], weight_decay=plan.rates["weight_decay"][2])
+
+
+def test_a_sweep_is_the_same_whatever_instructions_the_processor_has() -> None:
+    from numpy._core import _multiarray_umath as numpys
+
+    used = [name for name in numpys.__cpu_dispatch__ if numpys.__cpu_features__[name]]
+    if not used:
+        pytest.skip("this processor has no instructions beyond those that numpy always takes")
+    program = "import sys, pickle; from edfkit.generator.plan import make_plan; " + (
+        "print(*make_plan(pickle.load(sys.stdin.buffer)).ids)"
+    )
+    request = replace(SWEPT, models=200)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        input=pickle.dumps(request),
+        env=os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(used)},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().split() == make_plan(request).ids
 
 
 def test_a_sweep_of_rates_has_the_configurations_of_the_population_but_other_models() -> None:

@@ -1447,8 +1447,10 @@ def audit(where: str, space: str | None, models: int, folder: Path | None, as_js
     if as_json:
         _print_json(found.to_dict())
     else:
-        same = "the same platform" if found.same_platform else f"another platform, {found.stated_software}"
-        click.echo(f"{click.format_filename(found.archive)}: trained on {same}")
+        stated = found.stated_software
+        others = "this and other platforms" if found.software in stated.split("; ") else "another platform"
+        trained_on = "the same platform" if found.same_platform else f"{others}, {stated}"
+        click.echo(f"{click.format_filename(found.archive)}: trained on {trained_on}")
         click.echo(f"trained again on {found.software}")
         rows = [
             [model.population, model.id, model.outcome, number(model.stated_error), number(model.error),

@@ -12,11 +12,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
+from edfkit.cli import edfkit
 from edfkit.combine import subset
 from edfkit.datasets import locate
 from edfkit.exchange.nds import import_nds
@@ -165,6 +167,25 @@ def test_a_curve_that_its_noise_does_not_explain_is_different(
     assert model.outcome == "different"
     assert re.fullmatch(r"the mean of its train_loss, 5\d.\d+, is not within [12]\.\d+ \+- [\d.]+", model.reason)
     assert model.differences == {"test_error": 0.0, "train_error": 0.0, "train_loss": pytest.approx(100)}
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("{here}", "trained on the same platform\n"),
+        ("{other}", "trained on another platform, {other}\n"),
+        ("{other}; {here}", "trained on this and other platforms, {other}; {here}\n"),
+    ],
+)
+def test_the_command_says_where_an_archive_was_trained(honest: Path, tmp_path: Path, stated: str, said: str) -> None:
+    names = {"here": work.software(), "other": "edfkit 0.0.1, torch 1.0, numpy 1.0, python 3.6, riscv64 none"}
+    path = tmp_path / "a.h5"
+    path.write_bytes(honest.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["software"] = stated.format(**names)
+    done = CliRunner().invoke(edfkit, ["audit", str(path), "resnet", "--models", "1"])
+    assert done.exit_code == 0
+    assert said.format(**names) in done.stdout
 
 
 def test_another_seed_is_no_more_than_noise(honest: Path, tampered: Callable[[Subject, Tamper], Path]) -> None:

@@ -315,7 +315,7 @@ def summarize(
     )
 
 
-def lead(ks: KS, prob: float, n_eff: float, alpha: float = 0.05) -> str:
+def lead(p_value: float, prob: float, n_eff: float, alpha: float = 0.05) -> str:
     """Say which population is better, as far as a comparison of A and B shows.
 
     A difference is claimed only where the test rejects (p < alpha). One population is called better only where besides
@@ -325,8 +325,8 @@ def lead(ks: KS, prob: float, n_eff: float, alpha: float = 0.05) -> str:
 
     Parameters
     ----------
-    ks : KS
-        Of A against B.
+    p_value : float
+        Of the test of A against B, adjusted if it is one of several.
     prob : float
         `prob_better` of A against B, 0 to 1.
     n_eff : float
@@ -348,7 +348,7 @@ def lead(ks: KS, prob: float, n_eff: float, alpha: float = 0.05) -> str:
         raise EdfkitError(
             f"verdict: alpha = {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05."
         )
-    if ks.p_value >= alpha:
+    if p_value >= alpha:
         return "none"
     away = abs(prob - 0.5)  # with a standard deviation of 0.5 / sqrt(n), by chance as far with probability erfc(...)
     if away <= 0.005 or math.erfc(away * math.sqrt(2 * n_eff)) >= alpha:
@@ -365,6 +365,8 @@ def verdict(
     summary_b: Summary,
     given: str | None,
     alpha: float = 0.05,
+    *,
+    decides: tuple[float, str] | None = None,
 ) -> str:
     """Say in one sentence what the comparison of A and B shows.
 
@@ -384,6 +386,8 @@ def verdict(
         The complexity that the weights normalise for, for example "params"; None or "none" without weights.
     alpha : float
         Level of the test, above 0 and below 1.
+    decides : (float, str), optional
+        The p value that decides if that of `ks` does not, and what it is, for example (0.2, "adjusted for 10 pairs").
 
     Returns
     -------
@@ -394,7 +398,8 @@ def verdict(
     EdfkitError
         If `alpha` is not between 0 and 1.
     """
-    better = lead(ks, prob, min(summary_a.n_eff, summary_b.n_eff), alpha)
+    p_value, of_what = (ks.p_value, "") if decides is None else decides
+    better = lead(p_value, prob, min(summary_a.n_eff, summary_b.n_eff), alpha)
     ahead_a, ahead_b = ks.a_ahead, ks.b_ahead
     if better == "b":  # the better one comes first
         name_a, name_b, summary_a, summary_b, prob = name_b, name_a, summary_b, summary_a, 1 - prob
@@ -415,6 +420,8 @@ def verdict(
     kind = ks.method.partition(":")[0]
     sizes = f"n_eff {summary_a.n_eff:.0f} and {summary_b.n_eff:.0f}"
     p = "p < 1e-16" if ks.p_value < 1e-16 else f"p = {ks.p_value:.2g}"
+    if of_what:
+        sizes += f"; {'below 1e-16' if p_value < 1e-16 else f'{p_value:.2g}'} {of_what}"
     return (
         f"{control}, {claim}: KS D = {ks.statistic:.2f}, {p} ({kind}, {sizes}), a random {name_a} model beats a random "
         f"{name_b} model with probability {prob:.2f} (ties count half), the median errors are {summary_a.median:.2f} % "

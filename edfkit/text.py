@@ -122,8 +122,6 @@ def comparison(result: Comparison) -> Iterator[str]:
                 f"Exact test within the bins: p = {exact.p_value:.2g} +- {exact.standard_error:.1g}, "
                 f"{exact.trials:,} exchanges, seed {result.seed}."
             )
-        if len(result.pairs) > 1:
-            yield f"Adjusted for {len(result.pairs)} pairs (Holm): p = {pair.p_holm:.2g}."
         yield from details(pair)
     if result.settings:
         yield ""

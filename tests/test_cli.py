@@ -274,7 +274,7 @@ def test_three_spaces_are_compared_pair_by_pair(call: Call, published: Path) -> 
         ("resnext-b_in", "darts_in"),
     ]
     assert all(pair["p_holm"] >= pair["p_value"] for pair in found["pairs"])
-    assert call("compare", *names, "--archive", published).out.count("Adjusted for 3 pairs (Holm): p = ") == 3
+    assert call("compare", *names, "--archive", published).out.count(" adjusted for 3 pairs), a random ") == 3
 
 
 def test_point(call: Call) -> None:

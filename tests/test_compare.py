@@ -371,6 +371,17 @@ def test_verdict_on_a_better_population_whose_edf_crosses() -> None:
     assert sentence.endswith("and the EDFs cross (resnet ahead by up to 0.95, vanilla by up to 0.05).")
 
 
+def test_another_p_value_may_decide() -> None:
+    a, b = np.arange(20.0), np.arange(20.0) + 9
+    found: tuple[KS, float, Summary, Summary] = (ks(a, b), prob_better(a, b), summarize(a), summarize(b))
+    sentence = verdict("a", "b", *found, "params", decides=(0.07, "adjusted for 10 pairs"))
+    assert sentence.startswith("Given params, no difference between the errors of a and b models could be shown: KS D")
+    assert f"p = {found[0].p_value:.2g} (exact, n_eff 20 and 20; 0.07 adjusted for 10 pairs), a random" in sentence
+    sure = verdict("a", "b", *found, "params", decides=(1e-20, "exact"))
+    assert "a models tend to have lower error than b models" in sure
+    assert "n_eff 20 and 20; below 1e-16 exact)" in sure
+
+
 def test_verdict_needs_more_evidence_at_a_smaller_alpha() -> None:
     a, b = np.arange(20.0), np.arange(20.0) + 9
     assert 0.001 < ks(a, b).p_value < 0.05

@@ -17,7 +17,7 @@ from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.bands import crossings, difference_band, edf_band, tail
 from edfkit.bootstrap import bootstrap
-from edfkit.compare import ks, prob_better, verdict
+from edfkit.compare import ks, lead, prob_better, verdict
 from edfkit.datasets import BUNDLED
 from edfkit.mix import decompose, holm
 from edfkit.permutation import permutation_test
@@ -96,7 +96,11 @@ def test_every_field_of_a_pair_is_that_of_the_array_functions(digits: Source, by
     (pair,) = result.pairs
     assert pair.test == ks(*errors, *weights, **counts)
     assert pair.prob_a_better == prob_better(*errors, *shares)
-    assert pair.verdict == verdict(names[0], names[1], pair.test, pair.prob_a_better, a.summary, b.summary, by)
+    assert pair.verdict == verdict(
+        a.name, b.name, pair.test, pair.prob_a_better, a.summary, b.summary, by, decides=(pair.p_holm, "exact")
+    )
+    led = lead(pair.p_holm, pair.prob_a_better, min(a.summary.n_eff, b.summary.n_eff))
+    assert pair.better == {"a": pair.a, "b": pair.b}.get(led, led)
     assert pair.crossings == crossings(*errors, *shares)
     assert pair.difference is not None
     assert pair.difference.to_dict() == difference_band(*errors, *weights, confidence=0.9, **counts).to_dict()
@@ -122,9 +126,25 @@ def test_pairs_of_three_are_adjusted_together(permutations: int) -> None:
     assert [pair.p_holm for pair in result.pairs] == holm(raw).tolist()
     assert len(set(raw)) > 1
     assert any(pair.p_holm > p for pair, p in zip(result.pairs, raw, strict=True))
+    kind = "exact, adjusted" if permutations else "adjusted"
+    for pair in result.pairs:
+        assert f"{pair.p_holm:.2g} {kind} for 3 pairs)" in pair.verdict
     assert [band.n_eff for band in result.bands] == pytest.approx(
         [one.summary.n_eff for one in result.selection.populations]
     )
+
+
+def test_a_difference_that_one_pair_shows_is_not_claimed_of_many() -> None:
+    rng = np.random.default_rng(0)
+    errors = {"a": rng.uniform(0, 50, 40), "b": rng.uniform(18, 68, 40)}
+    same = {name: rng.uniform(5, 55, 40) for name in "cdef"}
+    source = InMemory({name: {"error": error, "params": np.arange(1, 41)} for name, error in (errors | same).items()})
+    alone, among = (compare_populations(source, names, given="none").pairs[0] for names in ("ab", "abcdef"))
+    assert alone.test == among.test
+    assert alone.p_holm == alone.test.p_value < 0.05 < among.p_holm
+    assert (alone.better, among.better) == ("a", "none")
+    assert "a models tend to have lower error than b models" in alone.verdict
+    assert "no difference between the errors of a and b models could be shown" in among.verdict
 
 
 def test_one_population_has_no_pairs_and_three_have_a_common_range() -> None:

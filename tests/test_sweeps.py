@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 
@@ -56,8 +57,7 @@ def test_rates_are_log_uniform_and_those_of_fewer_models_come_first() -> None:
 
 
 def test_a_sweep_is_the_same_whatever_instructions_the_processor_has() -> None:
-    from numpy._core import _multiarray_umath as numpys
-
+    numpys = import_module("numpy._core._multiarray_umath")
     used = [name for name in numpys.__cpu_dispatch__ if numpys.__cpu_features__[name]]
     if not used:
         pytest.skip("this processor has no instructions beyond those that numpy always takes")

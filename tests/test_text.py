@@ -116,7 +116,7 @@ def test_pairs_of_three_are_said_to_be_adjusted() -> None:
     found = render(text.comparison(result))
     assert found.startswith("Not normalised for complexity.\n")
     for pair in result.pairs:
-        assert f"Adjusted for 3 pairs (Holm): p = {pair.p_holm:.2g}." in found
+        assert f"; {pair.p_holm:.2g} adjusted for 3 pairs), a random {pair.a} model beats a random" in found
     assert found.count("At no error is either EDF above the other with confidence 0.95.") == 3
     assert "of complexity mix" not in found
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.compare import lead
 from edfkit.published import Published
 from edfkit.study.compare import SENSITIVE_TO, Comparison, Pair, Setting, compare_populations, sensitivity
 from edfkit.study.complexity import ComplexityStudy, complexity_study
@@ -202,22 +201,6 @@ def _settings(
         return [], str(why)
 
 
-def leads(comparison: Comparison) -> dict[tuple[str, str], str]:
-    """Say of each pair of a comparison which population is better, if any.
-
-    Returns
-    -------
-    dict of (str, str) to str
-        The name of the better population, "shape" or "none", see `edfkit.compare.lead`.
-    """
-    sizes = {member.name: member.summary.n_eff for member in comparison.selection.populations}
-    found = {}
-    for pair in comparison.pairs:
-        better = lead(pair.test, pair.prob_a_better, min(sizes[pair.a], sizes[pair.b]))
-        found[pair.a, pair.b] = {"a": pair.a, "b": pair.b}.get(better, better)
-    return found
-
-
 def verdict(comparison: Comparison) -> tuple[str, str]:
     """Say what a comparison shows: the claim in one sentence, and what it rests on in another.
 
@@ -231,7 +214,7 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
         claim, _, evidence = pairs[0].verdict.partition(": ")
         return f"{claim}.", evidence
     control = "Without normalising for complexity" if given == "none" else f"Given {given}"
-    better = leads(comparison)
+    better = {(pair.a, pair.b): pair.better for pair in pairs}
     names = [member.name for member in comparison.selection.populations]
     ahead = [name for name in names if all(better[pair] == name for pair in combinations(names, 2) if name in pair)]
     if ahead:

@@ -10,7 +10,6 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from edfkit.files import write_text
 from edfkit.look import looks
 from edfkit.published import Published
 from edfkit.report import figures
-from edfkit.report.content import Report, decided, leads, study, verdict
+from edfkit.report.content import Report, decided, study, verdict
 from edfkit.report.models import Packed, pack
 from edfkit.samples import models_for_precision
 from edfkit.study.compare import Comparison, Pair, Setting
@@ -207,12 +206,11 @@ def _within(comparison: Comparison) -> str:
 def _verdict(report: Report) -> dict[str, Any]:
     claim, evidence = verdict(report.main)
     pairs = report.main.pairs
-    better = leads(report.main)
     pair_rows = [
         [
             pair.a,
             pair.b,
-            _BETTER.get(better[pair.a, pair.b], better[pair.a, pair.b]),
+            _BETTER.get(pair.better, pair.better),
             f"{pair.test.statistic:.3f}",
             _p(pair.p_holm),
             f"{pair.prob_a_better:.3f}",
@@ -255,17 +253,17 @@ def _controls(report: Report) -> dict[str, Any]:
     if len(report.main.pairs) == 1:
         rows = []
         for given, comparison in report.comparisons.items():
-            (pair,), (better,) = comparison.pairs, leads(comparison).values()
+            (pair,) = comparison.pairs
             numbers = [f"{pair.test.statistic:.3f}", _p(pair.test.p_value), f"{pair.prob_a_better:.3f}"]
-            rows.append([_control(given), _within(comparison), _BETTER.get(better, better), *numbers])
+            rows.append([_control(given), _within(comparison), _BETTER.get(pair.better, pair.better), *numbers])
         headings = ["control", "range and bins", "better", "D", "p", f"P({report.names[0]} better)"]
         rows += [[_control(given), "left out", "", "", "", ""] for given in report.absent]
         return {"control_headings": headings, "control_rows": rows, "control_left": 3}
-    found = {given: leads(comparison) for given, comparison in report.comparisons.items()}
     rows = [
-        [a, b, *(_BETTER.get(one[a, b], one[a, b]) for one in found.values())] for a, b in combinations(report.names, 2)
+        [same[0].a, same[0].b, *(_BETTER.get(pair.better, pair.better) for pair in same)]
+        for same in zip(*(comparison.pairs for comparison in report.comparisons.values()), strict=True)
     ]
-    headings = ["space", "against", *(_control(given) for given in found)]
+    headings = ["space", "against", *map(_control, report.comparisons)]
     return {"control_headings": headings, "control_rows": rows, "control_left": len(headings)}
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
 from edfkit.bootstrap import MODELS_PER_DRAW, Interval, bootstrap
-from edfkit.compare import KS, ks, prob_better, verdict
+from edfkit.compare import KS, ks, lead, prob_better, verdict
 from edfkit.complexity import EmptyBinsError
 from edfkit.edf import ROUND_OFF, Floats
 from edfkit.mix import Mix, decompose, holm
@@ -40,6 +40,8 @@ class Pair:
         The p value, adjusted by Holm's method for the number of pairs.
     prob_a_better : float
         Probability that a random model of A beats one of B; ties count half.
+    better : str
+        Name of the better one, "shape" or "none", see `edfkit.compare.lead`; by `p_holm`.
     verdict : str
         One sentence.
     crossings : Crossings
@@ -59,6 +61,7 @@ class Pair:
     test: KS
     p_holm: float
     prob_a_better: float
+    better: str
     verdict: str
     crossings: Crossings
     difference: DifferenceBand
@@ -220,9 +223,11 @@ def compare_selected(
     if not 0 < best_share <= 1:
         raise EdfkitError(f"The best share (--best-share) was {best_share:g}; give a share above 0 and up to 1.")
     rng, given, members = np.random.default_rng(seed), selection.given, selection.populations
-    pairs = [_pair(a, b, given, permutations, rng, confidence, best_share) for a, b in combinations(members, 2)]
-    adjusted = holm([pair.permutation.p_value if pair.permutation else pair.test.p_value for pair in pairs])
-    pairs = [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted.tolist(), strict=True)]
+    both = list(combinations(members, 2))
+    pairs = [_pair(a, b, given, permutations, rng, confidence, best_share) for a, b in both]
+    adjusted = holm([pair.p_holm for pair in pairs]).tolist()
+    what = ", ".join(["exact"] * (permutations > 0) + [f"adjusted for {len(pairs)} pairs"] * (len(pairs) > 1))
+    pairs = [_judged(pair, a, b, given, p, what) for pair, (a, b), p in zip(pairs, both, adjusted, strict=True)]
     bands = [edf_band(one.errors, one.weights, confidence=confidence, counts=one.counts) for one in members]
     return Comparison(selection, pairs, bands, seed if permutations else None, [])
 
@@ -298,23 +303,45 @@ def _pair(
     confidence: float,
     best_share: float,
 ) -> Pair:
+    """Compare two populations, but for what all pairs together decide."""
     errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
     counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
-    test = ks(*errors, *weights, **counts)
-    better = prob_better(*errors, *shares)
     bins = [np.zeros(len(member.errors), np.intp) if member.bins is None else member.bins for member in (a, b)]
+    test = ks(*errors, *weights, **counts)
+    exact = permutation_test(*errors, *bins, trials=permutations, rng=rng, **counts) if permutations else None
     return Pair(
         a.name,
         b.name,
         test,
-        test.p_value,
-        better,
-        verdict(a.name, b.name, test, better, a.summary, b.summary, given),
+        (exact or test).p_value,
+        prob_better(*errors, *shares),
+        "",
+        "",
         crossings(*errors, *shares),
         difference_band(*errors, *weights, confidence=confidence, **counts),
         tail(*errors, best_share, *weights, confidence=confidence, **counts),
-        permutation_test(*errors, *bins, trials=permutations, rng=rng, **counts) if permutations else None,
+        exact,
         decompose(errors[0], bins[0], errors[1], bins[1], **counts) if given != "none" else None,
+    )
+
+
+def _judged(pair: Pair, a: Population, b: Population, given: str, p_value: float, what: str) -> Pair:
+    """Say which of a pair is better by a p value, and what that is if not that of the test."""
+    better = lead(p_value, pair.prob_a_better, min(a.summary.n_eff, b.summary.n_eff))
+    return replace(
+        pair,
+        p_holm=p_value,
+        better={"a": a.name, "b": b.name}.get(better, better),
+        verdict=verdict(
+            a.name,
+            b.name,
+            pair.test,
+            pair.prob_a_better,
+            a.summary,
+            b.summary,
+            given,
+            decides=(p_value, what) if what else None,
+        ),
     )
 
 

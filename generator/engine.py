@@ -34,6 +34,7 @@ from edfkit.generator.plan import Plan
 if TYPE_CHECKING:
     from dask.distributed import Client
 
+_PATIENCE = 20  # seconds for a scheduler to answer
 _TRIES = 3  # of a model that fails for a reason that may pass
 _BATCH_SECONDS = 0.25  # what models that one process takes at a time may need together: Dask needs 10 ms of it
 _BATCH = 32  # such models at most
@@ -84,7 +85,7 @@ class Engine:
 
         if self.scheduler is not None:
             try:
-                client = Client(self.scheduler, timeout=20)
+                client = Client(self.scheduler, timeout=_PATIENCE)
             except (OSError, ValueError, TimeoutError) as error:
                 raise EdfkitError(
                     f"The scheduler {self.scheduler} cannot be reached ({error}); give the address that `dask "

@@ -293,7 +293,8 @@ def test_models_that_go_together_are_tried_apart_when_their_process_is_killed(tm
     assert len(again) > 1  # others had gone with it
 
 
-def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_PATIENCE", 1)
     plan = open_run(tmp_path / "run", REQUEST)
     with pytest.raises(EdfkitError, match=r"The scheduler tcp://127.0.0.1:1 cannot be reached"):
         list(engine.train_pending(tmp_path / "run", plan, [0], engine.Engine(scheduler="tcp://127.0.0.1:1")))

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from edfkit.archive import Archive
+    from edfkit.archive.published import Published
     from edfkit.exchange.foreign import Imported
-    from edfkit.generator.data import Dataset
-    from edfkit.generator.engine import Engine
-    from edfkit.generator.kinds import Space
-    from edfkit.generator.plan import Plan, Request
-    from edfkit.published import Published
+    from edfkit.generator.runs.engine import Engine
+    from edfkit.generator.runs.plan import Plan, Request
+    from edfkit.generator.spaces.kinds import Space
+    from edfkit.generator.training.data import Dataset
 
 Command = Callable[..., None]
 Completer = Callable[[click.Context, click.Parameter, str], list["CompletionItem"]]
@@ -50,8 +50,8 @@ def _completer(offered: Callable[[click.Context], Iterable[str]], *, files: bool
 
 def _populations(ctx: click.Context) -> list[str]:
     """Name the populations of the archive that the command line names so far."""
+    from edfkit.archive.source import open_source
     from edfkit.datasets import locate
-    from edfkit.source import open_source
 
     given = ctx.params
     # Arguments before an option that has no value yet are not parsed.
@@ -73,7 +73,7 @@ def _archives(_: click.Context) -> list[str]:
 
 def _figures(_: click.Context) -> list[str]:
     """Name the figures of the paper."""
-    from edfkit.figures import wanted
+    from edfkit.show.figures import wanted
 
     return [*wanted(["all"]), "all"]
 
@@ -199,7 +199,7 @@ _SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=T
 
 def _drawable(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
     if path is not None:
-        from edfkit.plot import check_path
+        from edfkit.show.plot import check_path
 
         check_path(path)  # before the study, which may take a while
     return path
@@ -229,8 +229,8 @@ _ON_DISK = _OnDisk()
 
 
 def _open(where: str | None) -> "Archive | Published":
+    from edfkit.archive.source import open_source
     from edfkit.datasets import locate
-    from edfkit.source import open_source
 
     return open_source(locate(where))
 
@@ -238,7 +238,7 @@ def _open(where: str | None) -> "Archive | Published":
 def _show(study: Any, about: dict[str, str], as_json: bool, plot: Path | None, **options: Any) -> bool:
     """Draw a study and print it as JSON, as far as wanted; say whether it is left to be printed as text."""
     if plot is not None:
-        from edfkit.plot import figure, write_figure
+        from edfkit.show.plot import figure, write_figure
 
         write_figure(figure(study, **options), plot)
     if as_json:
@@ -267,8 +267,8 @@ def _show(study: Any, about: dict[str, str], as_json: bool, plot: Path | None, *
 def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Path | None, band: bool,
             sensitivity: bool, stream: bool, scheduler: str | None, **options: Any) -> None:  # fmt: skip
     """Compare design SPACEs by their error distributions, given complexity."""
-    from edfkit import text
     from edfkit.archive import Archive
+    from edfkit.show import text
     from edfkit.study.compare import compare_populations
     from edfkit.study.stream import AT_MOST, stream_populations
 
@@ -300,7 +300,7 @@ def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Pat
 def describe(spaces: tuple[str, ...], where: str | None, as_json: bool, trials: int, confidence: float, seed: int,
              **options: Any) -> None:  # fmt: skip
     """Describe the populations of design SPACEs, one by one; all there are, if none is named."""
-    from edfkit import text
+    from edfkit.show import text
     from edfkit.study.compare import describe_populations, summary_intervals
     from edfkit.study.selection import complexity_ranges
 
@@ -344,7 +344,7 @@ def describe(spaces: tuple[str, ...], where: str | None, as_json: bool, trials: 
 @_PLOT
 def point(space: str, against: str | None, where: str | None, as_json: bool, plot: Path | None, **options: Any) -> None:
     """Say whose best model wins: that of a small search of SPACE, or of a large one of it, or of AGAINST."""
-    from edfkit import text
+    from edfkit.show import text
     from edfkit.study.point import point_study
 
     names = [space] if against is None else [space, against]
@@ -367,7 +367,7 @@ def point(space: str, against: str | None, where: str | None, as_json: bool, plo
 def search(spaces: tuple[str, ...], draws: str | None, without_replacement: bool, where: str | None, as_json: bool,
            plot: Path | None, **options: Any) -> None:  # fmt: skip
     """Say what error to expect of the best of m random models of design SPACEs."""
-    from edfkit import text
+    from edfkit.show import text
     from edfkit.study.search import search_study
 
     try:
@@ -391,7 +391,7 @@ def samples(
     space: str, trials: int | None, where: str | None, as_json: bool, plot: Path | None, **options: Any
 ) -> None:
     """Say how far the EDF of fewer models of a SPACE is from that of all."""
-    from edfkit import text
+    from edfkit.show import text
     from edfkit.study.samples import sample_study
 
     with _open(where) as source:
@@ -417,7 +417,7 @@ def samples(
 def plan(spaces: tuple[str, ...], eps: float | None, confidence: float, where: str | None, as_json: bool,
          **options: Any) -> None:  # fmt: skip
     """Say how many models to train: for an EDF within --eps, or to tell two SPACEs, or a SPACE and a --shift, apart."""
-    from edfkit import text
+    from edfkit.show import text
     from edfkit.study.samples import plan_detection, plan_precision
 
     if (eps is None) == (not spaces):
@@ -451,7 +451,7 @@ def plan(spaces: tuple[str, ...], eps: float | None, confidence: float, where: s
 @_PLOT
 def complexity(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Path | None, **options: Any) -> None:
     """Show the complexities of design SPACEs, how the error goes with them, and which bins would work."""
-    from edfkit import text
+    from edfkit.show import text
     from edfkit.study.complexity import complexity_study
 
     with _open(where) as source:
@@ -472,7 +472,7 @@ def complexity(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: 
 def noise(spaces: tuple[str, ...], where: str | None, error: str, as_json: bool, plot: Path | None,
           **options: Any) -> None:  # fmt: skip
     """Measure training noise, the optimism of the best epoch, and what the training rates do."""
-    from edfkit import text
+    from edfkit.show import text
     from edfkit.study.noise import noise_study
 
     if error != "best":
@@ -495,8 +495,8 @@ def noise(spaces: tuple[str, ...], where: str | None, error: str, as_json: bool,
 @_SEED
 def report(spaces: tuple[str, ...], target: Path, where: str | None, as_json: bool, **options: Any) -> None:
     """Write all that comparing design SPACEs gives into one HTML file, which needs no network."""
-    from edfkit.report.content import verdict
-    from edfkit.report.page import write_report
+    from edfkit.show.report.content import verdict
+    from edfkit.show.report.page import write_report
 
     if len(spaces) < 2:
         raise click.UsageError(
@@ -514,7 +514,7 @@ def report(spaces: tuple[str, ...], target: Path, where: str | None, as_json: bo
 
 
 def _wanted(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
-    from edfkit.figures import wanted
+    from edfkit.show.figures import wanted
 
     try:
         wanted(names)
@@ -524,7 +524,7 @@ def _wanted(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tu
 
 
 def _formats(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    from edfkit.figures import FORMATS
+    from edfkit.show.figures import FORMATS
 
     chosen = [one.strip().lower() for some in given for one in some.split(",")] or list(FORMATS)
     if unknown := [one for one in chosen if one not in FORMATS]:
@@ -541,8 +541,8 @@ def _formats(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> t
 @_reads
 def figures(names: tuple[str, ...], folder: Path, where: str | None, as_json: bool, **options: Any) -> None:
     """Make the figures N of the paper, or all, and its tables, of the populations of an archive, with their numbers."""
-    from edfkit.figures import make_figures
     from edfkit.generator.spaces import SPACES
+    from edfkit.show.figures import make_figures
 
     sizes = {name: (space.size, getattr(space, "cells", None)) for name, space in SPACES.items()}
     with _open(where) as source:
@@ -602,8 +602,8 @@ def verify(where: str, complexity: bool) -> None:
 
     All that is wrong is listed, and what is worth knowing, such as models that are there twice.
     """
-    from edfkit.generator.verify import check_complexity
-    from edfkit.verify import verify as find_faults
+    from edfkit.archive.verify import verify as find_faults
+    from edfkit.generator.runs.verify import check_complexity
 
     with _open(where) as source:
         found = find_faults(source)
@@ -793,7 +793,7 @@ def export_nds(archive: Path, folder: Path, spaces: tuple[str, ...], force: bool
 @click.option("--license", help="Terms of use.  [default: those of all]")
 def merge(archives: tuple[Path, ...], target: Path, **options: Any) -> None:
     """Merge ARCHIVEs into one; populations of the same name are joined."""
-    from edfkit.combine import merge as merge_archives
+    from edfkit.archive.combine import merge as merge_archives
 
     _print_combined(target, merge_archives(archives, target, **options))
 
@@ -812,7 +812,7 @@ def merge(archives: tuple[Path, ...], target: Path, **options: Any) -> None:
 @_SEED
 def subset(archive: Path, target: Path, spaces: tuple[str, ...], status: tuple[str, ...], **options: Any) -> None:
     """Take some models of an ARCHIVE into another one."""
-    from edfkit.combine import subset as take
+    from edfkit.archive.combine import subset as take
 
     _print_combined(target, take(archive, target, spaces=spaces or None, status=status or None, **options))
 
@@ -843,7 +843,7 @@ _NAMED = click.argument("name", metavar="NAME", shell_complete=_completer(_archi
 def list_datasets(as_json: bool) -> None:
     """List the archives of the registries, and say which are on this machine."""
     from edfkit.datasets import registry, store
-    from edfkit.text import table
+    from edfkit.show.text import table
 
     rows = [(entry, store.installed(entry.name)) for entry in registry.entries()]
     if as_json:
@@ -1024,7 +1024,7 @@ def list_spaces(as_json: bool) -> None:
     if as_json:
         _print_json({"spaces": rows})
         return
-    from edfkit.text import table
+    from edfkit.show.text import table
 
     click.echo(
         table(
@@ -1040,8 +1040,8 @@ def list_spaces(as_json: bool) -> None:
 @_AS_JSON
 def count(name: str, as_json: bool) -> None:
     """Count the configurations of a design SPACE."""
-    from edfkit.generator.kinds import CellSpace
     from edfkit.generator.spaces import find
+    from edfkit.generator.spaces.kinds import CellSpace
 
     space = find(name)
     cells = space.cells if isinstance(space, CellSpace) else None
@@ -1066,10 +1066,10 @@ def show(name: str, dataset: str | None, max_params: float | None, max_macs: flo
     """
     from rich.console import Console
 
-    from edfkit.generator import data
-    from edfkit.generator.extent import PERCENTS, measure_extent
     from edfkit.generator.spaces import definition, find
-    from edfkit.text import table
+    from edfkit.generator.spaces.extent import PERCENTS, measure_extent
+    from edfkit.generator.training import data
+    from edfkit.show.text import table
 
     space = find(name)
     dataset = dataset or _counted_for(space)
@@ -1110,9 +1110,9 @@ def sample_space(name: str, models: int, seed: int, dataset: str | None, max_par
                  max_macs: float | None, max_flops: float | None, rule: str, without_replacement: bool,
                  as_json: bool) -> None:  # fmt: skip
     """Draw configurations uniformly from a design SPACE, those that generate would train with the same options."""
-    from edfkit.generator import data
-    from edfkit.generator.sampling import sample
     from edfkit.generator.spaces import describe_networks, find
+    from edfkit.generator.spaces.sampling import sample
+    from edfkit.generator.training import data
 
     space = find(name)
     dataset = dataset or _counted_for(space)
@@ -1232,10 +1232,10 @@ def generate(space: str | None, network: str | None, best_of: str | None, models
     All of it is kept in the folder RUN. The same command goes on where it was stopped; with more --models, the
     population grows. What is not said of the recipe is as published for cifar10, and shorter for digits.
     """
-    from edfkit.generator import plan as plans
-    from edfkit.generator.engine import Engine
-    from edfkit.generator.recipe import Recipe, enhanced
+    from edfkit.generator.runs import plan as plans
+    from edfkit.generator.runs.engine import Engine
     from edfkit.generator.spaces import fix
+    from edfkit.generator.training.recipe import Recipe, enhanced
 
     if scheduler is not None and (slurm or workers):
         raise click.UsageError("--scheduler takes the workers that are there: leave out --slurm and --workers.")
@@ -1282,7 +1282,7 @@ def _chosen(space: str | None, network: str | None, best_of: str | None) -> "Spa
     if best_of is not None:
         if space is None or network is not None:
             raise click.UsageError("--best-of needs the name of a population, SPACE, and no --network; correct it.")
-        from edfkit.generator.networks import best
+        from edfkit.generator.spaces.described import best
 
         with _open(best_of) as source:
             return best(source, space)
@@ -1296,7 +1296,7 @@ def _chosen(space: str | None, network: str | None, best_of: str | None) -> "Spa
 
 
 def _images(dataset: str | None, own: Path | None, image_size: int | None) -> "Dataset":
-    from edfkit.generator import data
+    from edfkit.generator.training import data
 
     if own is None:
         if image_size is not None:
@@ -1308,9 +1308,9 @@ def _images(dataset: str | None, own: Path | None, image_size: int | None) -> "D
 
 
 def _predict(folder: Path, request: "Request", images: "Dataset", device: str, workers: int | None) -> None:
-    from edfkit.generator import run as runs
-    from edfkit.generator.cost import predict
-    from edfkit.generator.plan import make_plan
+    from edfkit.generator.runs import run as runs
+    from edfkit.generator.runs.cost import predict
+    from edfkit.generator.runs.plan import make_plan
 
     plan = make_plan(request)
     left = runs.pending(folder, plan)
@@ -1341,8 +1341,8 @@ def _train(folder: Path, plan: "Plan", engine: "Engine", images: Path | None, or
         TimeRemainingColumn,
     )
 
-    from edfkit.generator import run as runs
-    from edfkit.generator.engine import longest_first, train_pending
+    from edfkit.generator.runs import run as runs
+    from edfkit.generator.runs.engine import longest_first, train_pending
 
     ended: Counter[str] = Counter()
     left = runs.pending(folder, plan)
@@ -1373,7 +1373,7 @@ def _train(folder: Path, plan: "Plan", engine: "Engine", images: Path | None, or
 
 
 def _reason(folder: Path, plan: "Plan") -> str:
-    from edfkit.generator import run as runs
+    from edfkit.generator.runs import run as runs
 
     results = (runs.read_result(folder, model) for model in plan.ids)
     return next(str(result["reason"]) for result in results if result is not None and result["status"] == "failed")
@@ -1386,7 +1386,7 @@ def status(folder: Path, as_json: bool) -> None:
     """Say how far a RUN is."""
     from dataclasses import asdict
 
-    from edfkit.generator import status as progress
+    from edfkit.generator.runs import status as progress
 
     now = progress.read(folder)
     if as_json:
@@ -1435,8 +1435,8 @@ def audit(where: str, space: str | None, models: int, folder: Path | None, as_js
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from edfkit.generator.audit import audit as audit_archive
-    from edfkit.text import number, table
+    from edfkit.generator.runs.audit import audit as audit_archive
+    from edfkit.show.text import number, table
 
     columns = (TextColumn("auditing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with _open(where) as source, Progress(*columns, console=Console(stderr=True)) as progress:
@@ -1477,7 +1477,7 @@ def audit(where: str, space: str | None, models: int, folder: Path | None, as_js
 @click.option("--license", "terms", default="not stated", show_default=True, help="Terms of use.")
 def pack(folders: tuple[Path, ...], archive: Path, title: str | None, source: str, terms: str) -> None:
     """Pack RUNs into an archive; runs of one space become one population."""
-    from edfkit.generator.pack import pack as pack_runs
+    from edfkit.generator.runs.pack import pack as pack_runs
 
     counts = pack_runs(folders, archive, title=title, source=source, license=terms)
     for space, (packed, planned) in counts.items():

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edfkit import EdfkitError, __version__
-from edfkit.files import TEMPORARY_SUFFIX, replacing, write_text
+from edfkit.archive.files import TEMPORARY_SUFFIX, replacing, write_text
 
 if TYPE_CHECKING:
     import requests

@@ -18,9 +18,9 @@ import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, validate
+from edfkit.archive.files import TEMPORARY_SUFFIX
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS
 from edfkit.datasets import registry
-from edfkit.files import TEMPORARY_SUFFIX
-from edfkit.schema import REQUIRED_ATTRS, STATUS
 
 NOT_STATED = "not stated"
 _COMPLEXITIES = ("params", "macs", "flops", "acts")

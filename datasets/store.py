@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from edfkit import EdfkitError, __version__
+from edfkit.archive.files import TEMPORARY_SUFFIX, replacing, write_text
 from edfkit.datasets import BUNDLED, MARKER, data_folder, downloaded
 from edfkit.datasets.download import bytes_counted, copy_in, download
 from edfkit.datasets.registry import Entry, File, find, is_name
-from edfkit.files import TEMPORARY_SUFFIX, replacing, write_text
 
 _FORMAT = 1  # of the marker
 _MOST_BYTES = 20 * 2**30  # of a file whose size the registry does not tell

@@ -11,11 +11,12 @@ import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.compare import ks
 from edfkit.datasets import BUNDLED
-from edfkit.figures.registry import FIGURES
-from edfkit.noise import average_over_seeds, rank_correlation
-from edfkit.samples import expected_distance, expected_distance_to_population
+from edfkit.show.figures.registry import FIGURES
+from edfkit.stats.epochs import rank_correlation
+from edfkit.stats.noise import average_over_seeds
+from edfkit.stats.sizes import expected_distance, expected_distance_to_population
+from edfkit.stats.two_sample import ks
 from edfkit.study.compare import Comparison, compare_populations
 from edfkit.study.noise import noise_study
 from edfkit.study.point import point_study

@@ -10,8 +10,11 @@ ROOT = Path(__file__).parents[1]
 
 # What the generator has for itself: its networks, the pieces of its training loop, and how runs lie on disk.
 INTERNAL = {
-    f"edfkit.generator.{name}"
-    for name in ("arrays", "capture", "cell_models", "folder", "layers", "models", "pipeline", "work")
+    *(
+        f"edfkit.generator.training.{name}"
+        for name in ("arrays", "capture", "cells", "folder", "layers", "pipeline", "stages")
+    ),
+    "edfkit.generator.runs.work",
 }
 
 

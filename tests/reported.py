@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from edfkit.archive import write
-from edfkit.schema import OPS
+from edfkit.archive.schema import OPS
 
 ATTRS = {
     "title": "Populations for a test",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edfkit.archive import write
-from edfkit.look import SPACES, space_of
+from edfkit.show.look import SPACES, space_of
 
 ALL = [
     *SPACES,

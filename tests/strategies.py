@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edfkit.edf import Floats
+from edfkit.stats.edf import Floats
 
 # Half of the draws from eleven errors, so that ties are the rule; half from the grid of a test set of 10,000 images.
 _percent = st.integers(0, 10).map(lambda i: 10.0 * i) | st.integers(0, 10_000).map(lambda i: i / 100)

@@ -23,10 +23,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edfkit import EdfkitError, archive
-from edfkit.archive import Archive, Field, Variable, validate, write, writing
-from edfkit.files import TEMPORARY_SUFFIX, Disk
-from edfkit.schema import OPS, REQUIRED_ATTRS, VARIABLES, specs
+from edfkit import EdfkitError
+from edfkit.archive import Archive, Field, Variable, reader, validate, write, writer, writing
+from edfkit.archive.files import TEMPORARY_SUFFIX, Disk
+from edfkit.archive.schema import OPS, REQUIRED_ATTRS, VARIABLES, specs
 
 ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": '{"epochs": 12, "note": "' + "x" * 5_000 + '"}'}
 GROUP_ATTRS: dict[str, dict[str, str | int | float]] = {
@@ -479,7 +479,7 @@ def test_other_packings_are_refused(copy: Path) -> None:
 @pytest.fixture
 def long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an archive of many chunks."""
-    monkeypatch.setattr(archive, "_CHUNK_BYTES", 512)
+    monkeypatch.setattr(writer, "_CHUNK_BYTES", 512)
     write(tmp_path / "long.h5", {"x": with_curves(300, 4, np.random.default_rng(8))}, ATTRS)
     return tmp_path / "long.h5"
 
@@ -525,7 +525,7 @@ def test_digests_are_checked_whatever_the_pieces(long: Path, monkeypatch: pytest
         whole = opened.read("x", "train_error")
         for start, stop, size in ((0, 300, 1_000), (3, 299, 1_000), (16, 33, 64), (5, 6, 64)):
             with monkeypatch.context() as patch:
-                patch.setattr(archive, "_PIECE_BYTES", size)
+                patch.setattr(reader, "_PIECE_BYTES", size)
                 pieces = list(opened.chunks("x", ["train_error"], start, stop))
             equal(np.concatenate([piece["train_error"] for piece in pieces]), whole[start:stop])
 
@@ -538,7 +538,7 @@ def test_digests_of_other_lengths_are_refused(long: Path) -> None:
 
 
 def test_the_digests_of_many_models_stay_below_4000_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "_CHUNK_BYTES", 16)
+    monkeypatch.setattr(writer, "_CHUNK_BYTES", 16)
     population = scalars(2_500, np.random.default_rng(0))
     write(tmp_path / "a.h5", {"x": population}, ATTRS)
     with h5py.File(tmp_path / "a.h5") as file:
@@ -1174,7 +1174,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = {sys_path!r}
 import test_archive as t
-from edfkit import EdfkitError, archive
+from edfkit import EdfkitError
 path = Path({path!r})
 """
 
@@ -1234,11 +1234,11 @@ def test_killed_while_writing_leaves_the_final_name_as_it_was(
     if exists:
         shutil.copy(original, path)
     code = f"""
-    import time
+    import os, time
     def stop(*_):
         print("stopped", flush=True)
         time.sleep(600)
-    archive.os.{step} = stop
+    os.{step} = stop
     t.write(path, {{"x": t.two_populations()["vanilla"]}}, t.ATTRS)
     """
     with child(path, code) as process:

@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
+from edfkit.archive.combine import subset
+from edfkit.archive.published import Published
+from edfkit.archive.verify import verify
 from edfkit.cli import edfkit
-from edfkit.combine import subset
 from edfkit.datasets import locate
 from edfkit.exchange.nds import import_nds
-from edfkit.generator import work
-from edfkit.generator.audit import (
+from edfkit.generator.runs import work
+from edfkit.generator.runs.audit import (
     Audit,
     ModelAudit,
     Noise,
@@ -34,12 +36,10 @@ from edfkit.generator.audit import (
     known_noise,
     prediction_band,
 )
-from edfkit.generator.kinds import Architecture, Network, StageSpace
-from edfkit.generator.pack import pack
-from edfkit.generator.plan import Request, open_run
-from edfkit.generator.recipe import Recipe
-from edfkit.published import Published
-from edfkit.verify import verify
+from edfkit.generator.runs.pack import pack
+from edfkit.generator.runs.plan import Request, open_run
+from edfkit.generator.spaces.kinds import Architecture, Network, StageSpace
+from edfkit.generator.training.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,7 +14,7 @@ from scipy import stats
 from strategies import counted, errors, samples
 
 from edfkit import EdfkitError
-from edfkit.bands import (
+from edfkit.stats.bands import (
     _LOCAL_LEVELS,
     METHODS,
     TABLE_SIZES,
@@ -29,7 +29,7 @@ from edfkit.bands import (
     ks_half_width,
     tail,
 )
-from edfkit.edf import Floats, edf, effective_size, evaluate, quantiles
+from edfkit.stats.edf import Floats, edf, effective_size, evaluate, quantiles
 
 Sample = tuple[Floats, Floats]
 few = settings(max_examples=40)

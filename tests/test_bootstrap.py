@@ -8,10 +8,10 @@ from scipy import stats
 from strategies import samples
 
 from edfkit import EdfkitError
-from edfkit.bootstrap import bootstrap, share_of_best
-from edfkit.compare import prob_better
-from edfkit.edf import Floats, area, mean, quantiles
-from edfkit.minima import best_of
+from edfkit.stats.bootstrap import bootstrap, share_of_best
+from edfkit.stats.edf import Floats, area, mean, quantiles
+from edfkit.stats.minima import best_of
+from edfkit.stats.two_sample import prob_better
 
 Sample = tuple[Floats, Floats]
 

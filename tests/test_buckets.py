@@ -13,11 +13,11 @@ from strategies import complexities, errors
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.buckets import advise, bucket_means, correlation, histogram
-from edfkit.complexity import bin_counts, check_bins, common_range
+from edfkit.archive.published import Published
 from edfkit.datasets import locate
-from edfkit.edf import Floats
-from edfkit.published import Published
+from edfkit.stats.bins import bin_counts, check_bins, common_range
+from edfkit.stats.buckets import advise, bucket_means, correlation, histogram
+from edfkit.stats.edf import Floats
 
 
 def test_bucket_means_by_hand() -> None:

@@ -10,11 +10,13 @@ import torch
 
 from edfkit.archive import Archive, validate
 from edfkit.datasets import BUNDLED
-from edfkit.generator import data, models, spaces
-from edfkit.generator.plan import Request, make_plan
-from edfkit.generator.recipe import Recipe
-from edfkit.generator.train import train
-from edfkit.generator.verify import check_complexity
+from edfkit.generator import spaces
+from edfkit.generator.runs.plan import Request, make_plan
+from edfkit.generator.runs.verify import check_complexity
+from edfkit.generator.training import data
+from edfkit.generator.training import stages as models
+from edfkit.generator.training.recipe import Recipe
+from edfkit.generator.training.train import train
 
 DIGITS = BUNDLED["digits"]
 CARD = Path(__file__).parents[1] / "datasets" / "digits.md"

@@ -12,11 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from edfkit import EdfkitError
-from edfkit.generator import cell_models, data, layers
-from edfkit.generator.cell_models import Cell, FactorizedReduce, Stem, build_cells
-from edfkit.generator.cells import Cells, measure_cells
-from edfkit.generator.layers import AuxiliaryHead, DeepSupervision, DropPath
-from edfkit.schema import OPS
+from edfkit.archive.schema import OPS
+from edfkit.generator.spaces.cells import Cells, measure_cells
+from edfkit.generator.training import cells as cell_models
+from edfkit.generator.training import data, layers
+from edfkit.generator.training.cells import Cell, FactorizedReduce, Stem, build_cells
+from edfkit.generator.training.layers import AuxiliaryHead, DeepSupervision, DropPath
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edfkit import EdfkitError
-from edfkit.generator.cells import Cells, from_genotypes, measure_cells, to_genotypes
-from edfkit.schema import KINDS, OPS
+from edfkit.archive.schema import KINDS, OPS
+from edfkit.generator.spaces.cells import Cells, from_genotypes, measure_cells, to_genotypes
 
 Net = dict[str, Any]
 FIELDS = ("op", "input", "concat", "width", "depth")

@@ -16,9 +16,9 @@ import reference
 
 from edfkit import __version__
 from edfkit.archive import Archive, write
+from edfkit.archive.schema import REQUIRED_ATTRS
 from edfkit.cli import main
 from edfkit.datasets import BUNDLED
-from edfkit.schema import REQUIRED_ATTRS
 
 DIGITS = BUNDLED["digits"]
 EDFKIT = shutil.which("edfkit", path=str(Path(sys.executable).parent)) or shutil.which("edfkit") or "edfkit"

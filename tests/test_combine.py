@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edfkit import EdfkitError, archive
-from edfkit.archive import Archive, Field, Variable, validate, write, writing
-from edfkit.combine import merge, subset
-from edfkit.schema import REQUIRED_ATTRS, STATUS
+from edfkit import EdfkitError
+from edfkit.archive import Archive, Field, Variable, reader, validate, write, writer, writing
+from edfkit.archive.combine import merge, subset
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS
 
 ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": '{"epochs": 12}', "created": "2024-01-02"}
 
@@ -73,8 +73,8 @@ def refused(action: Callable[[], object]) -> str:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have an archive of some models be read and written in many pieces."""
-    monkeypatch.setattr(archive, "_PIECE_BYTES", 2_000)
-    monkeypatch.setattr(archive, "_CHUNK_BYTES", 512)
+    monkeypatch.setattr(reader, "_PIECE_BYTES", 2_000)
+    monkeypatch.setattr(writer, "_CHUNK_BYTES", 512)
 
 
 # --- Merge
@@ -285,7 +285,7 @@ def test_a_draw_is_the_same_for_the_same_seed_whatever_the_pieces(
     two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subset(two, tmp_path / "a.h5", models=20, seed=1)
-    monkeypatch.setattr(archive, "_PIECE_BYTES", 500)
+    monkeypatch.setattr(reader, "_PIECE_BYTES", 500)
     subset(two, tmp_path / "b.h5", models=20, seed=1)
     subset(two, tmp_path / "c.h5", models=20, seed=2)
     subset(two, tmp_path / "d.h5", models=20, seed=1, spaces=["b"])
@@ -350,7 +350,7 @@ def test_subsets_of_a_merge_give_back_the_parts(sizes: list[int], pieces: int, t
         paths.append(tmp_path / f"{i}.h5")
         write(paths[-1], {f"p{i}": population(models, i)}, ATTRS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive, "_PIECE_BYTES", pieces)
+        patch.setattr(reader, "_PIECE_BYTES", pieces)
         assert merge(paths, tmp_path / "m.h5") == {f"p{i}": models for i, models in enumerate(sizes)}
         for i, path in enumerate(paths):
             subset(tmp_path / "m.h5", tmp_path / "s.h5", spaces=[f"P{i}"])
@@ -388,7 +388,7 @@ def test_merging_is_associative_and_its_order_only_that_of_models(
 
 _MANY = 20_000_000
 _MEASURED = """
-from edfkit.combine import merge, subset
+from edfkit.archive.combine import merge, subset
 from edfkit.archive import validate
 {call}
 with open("/proc/self/status") as status:  # what getrusage says counts in what the parent had

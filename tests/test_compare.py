@@ -13,9 +13,9 @@ from scipy import special, stats
 from strategies import counted, errors, samples
 
 from edfkit import EdfkitError
-from edfkit.compare import KS, Summary, asymptotic_p, exact_p, ks, prob_better, summarize, verdict
-from edfkit.complexity import complexity_weights
-from edfkit.edf import Floats
+from edfkit.stats.bins import complexity_weights
+from edfkit.stats.edf import Floats
+from edfkit.stats.two_sample import KS, Summary, asymptotic_p, exact_p, ks, prob_better, summarize, verdict
 
 Sample = tuple[Floats, Floats]
 
@@ -426,14 +426,14 @@ def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], messag
 @pytest.mark.parametrize(
     ("extra", "loaded"),
     [
-        ("compare.ks([1, 2], [2, 3]); compare.ks([1, 2], [3], [1, 2])", "False"),
+        ("two_sample.ks([1, 2], [2, 3]); two_sample.ks([1, 2], [3], [1, 2])", "False"),
         ("bands.edf_band([1, 2]); bands.difference_band([1], [2]); bands.tail([1, 3], [2], 0.5)", "False"),
         ("bands.edf_band([1], method='equal-local-levels')", "True"),
     ],
 )
 def test_scipy_is_loaded_only_where_it_is_needed(extra: str, loaded: str) -> None:
     # Start-up time is for everybody; the last case shows that the check can fail.
-    code = f"import sys; from edfkit import bands, compare, complexity; {extra}; print('scipy' in sys.modules)"
+    code = f"import sys; from edfkit.stats import bands, bins, two_sample; {extra}; print('scipy' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == loaded
 

@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from strategies import complexities
 
 from edfkit import EdfkitError
-from edfkit.complexity import bin_counts, bin_index, check_bins, common_range, complexity_weights, default_bins
-from edfkit.edf import Floats
+from edfkit.stats.bins import bin_counts, bin_index, check_bins, common_range, complexity_weights, default_bins
+from edfkit.stats.edf import Floats
 
 
 def test_common_range_by_hand() -> None:

@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from edfkit import EdfkitError
-from edfkit.generator import data, models
-from edfkit.generator.arrays import measure_pixels
-from edfkit.generator.recipe import Recipe
-from edfkit.generator.train import train
+from edfkit.generator.training import data
+from edfkit.generator.training import stages as models
+from edfkit.generator.training.arrays import measure_pixels
+from edfkit.generator.training.images import Images
+from edfkit.generator.training.recipe import Recipe
+from edfkit.generator.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -332,15 +334,15 @@ def test_a_header_cannot_have_more_memory_taken_than_there_is_data(tmp_path: Pat
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, data.Images]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, Images]:
     few = {name: array[:100] for name, array in digits().items()}
     path = write(tmp_path_factory.mktemp("whole"), few)
     return path, path.read_bytes(), data.own(path).load(None)
 
 
-def loaded(path: Path) -> data.Images | None:
+def loaded(path: Path) -> Images | None:
     try:
-        images: data.Images = data.own(path).load(None)
+        images: Images = data.own(path).load(None)
     except EdfkitError:
         return None
     return images
@@ -348,7 +350,7 @@ def loaded(path: Path) -> data.Images | None:
 
 @given(share=st.floats(0, 0.9999))
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_file_that_is_cut_short_is_refused(whole: tuple[Path, bytes, data.Images], share: float) -> None:
+def test_a_file_that_is_cut_short_is_refused(whole: tuple[Path, bytes, Images], share: float) -> None:
     path, content, _ = whole
     path.write_bytes(content[: int(share * len(content))])
     assert loaded(path) is None
@@ -357,7 +359,7 @@ def test_a_file_that_is_cut_short_is_refused(whole: tuple[Path, bytes, data.Imag
 @given(place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_garbled_byte_is_refused_or_without_effect(
-    whole: tuple[Path, bytes, data.Images], place: float, bits: int
+    whole: tuple[Path, bytes, Images], place: float, bits: int
 ) -> None:
     path, content, images = whole
     garbled = bytearray(content)

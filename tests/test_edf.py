@@ -11,7 +11,7 @@ from scipy import stats
 from strategies import errors, samples
 
 from edfkit import EdfkitError
-from edfkit.edf import (
+from edfkit.stats.edf import (
     Floats,
     area,
     checked_sample,

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edfkit import EdfkitError
-from edfkit.generator import extent, spaces
-from edfkit.generator.data import BOUNDS, geometry
-from edfkit.generator.extent import PERCENTS, measure_extent
-from edfkit.generator.kinds import Architecture, CellSpace, StageSpace
-from edfkit.generator.sampling import BOUNDED, sample, within_bounds
+from edfkit.generator import spaces
+from edfkit.generator.spaces import extent
+from edfkit.generator.spaces.extent import PERCENTS, measure_extent
+from edfkit.generator.spaces.kinds import Architecture, CellSpace, StageSpace
+from edfkit.generator.spaces.sampling import BOUNDED, sample, within_bounds
+from edfkit.generator.training.data import BOUNDS, geometry
 
 DIGITS: dict[str, Any] = geometry("digits")
 BOTTLENECK = StageSpace(
@@ -77,7 +78,7 @@ def test_the_extent_of_a_small_space_is_that_of_a_loop_over_it(
     }
     bounds = {name: data.draw(edge) for name, edge in edges.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edfkit.generator.extent._CHUNK", chunk)  # several of them give the same
+        patch.setattr("edfkit.generator.spaces.extent._CHUNK", chunk)  # several of them give the same
         found = measure_extent(space, bounds, **DIGITS)
     assert (found.configurations, found.exact) == (space.size, True)
     assert found.quantiles == {name: [smallest_reaching(counts[name], p) for p in PERCENTS] for name in BOUNDED}
@@ -133,8 +134,8 @@ def test_a_space_that_is_too_large_is_estimated(name: str) -> None:
 
 
 def test_a_space_of_stages_that_is_too_large_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edfkit.generator.extent._MOST", 100)
-    monkeypatch.setattr("edfkit.generator.extent._DRAWS", 90)
+    monkeypatch.setattr("edfkit.generator.spaces.extent._MOST", 100)
+    monkeypatch.setattr("edfkit.generator.spaces.extent._DRAWS", 90)
     space = StageSpace("more", BOTTLENECK.architecture, BOTTLENECK.values, 3)
     found = measure_extent(space, {"params": 5_000}, **DIGITS)
     assert (found.configurations, found.exact) == (90, False)
@@ -186,7 +187,7 @@ def test_counting_a_space_whole_measures_every_configuration_once_a_pass(monkeyp
         return enumerate_(self, start, stop)
 
     monkeypatch.setattr(StageSpace, "enumerate", noted)
-    monkeypatch.setattr("edfkit.generator.extent._CHUNK", 100)
+    monkeypatch.setattr("edfkit.generator.spaces.extent._CHUNK", 100)
     measure_extent(BOTTLENECK, {"params": 5_000}, **DIGITS)
     assert seen == [(0, 100), (100, 200), (200, 256)] * (len(seen) // 3)
     assert seen
@@ -197,7 +198,9 @@ def test_counting_a_space_whole_measures_every_configuration_once_a_pass(monkeyp
 def test_the_largest_published_space_is_counted_whole_within_a_gigabyte() -> None:
     script = """
 import resource
-from edfkit.generator import data, extent, spaces
+from edfkit.generator.training import data
+from edfkit.generator.spaces import extent
+from edfkit.generator import spaces
 found = extent.measure_extent(spaces.SPACES["resnext-b"], data.BOUNDS["cifar10"])
 assert found.exact
 print(found.configurations, found.within["or"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from edfkit.archive import Archive
-from edfkit.generator import plan as plans
-from edfkit.generator import run as runs
-from edfkit.generator import status
-from edfkit.generator.pack import pack
+from edfkit.generator.runs import plan as plans
+from edfkit.generator.runs import run as runs
+from edfkit.generator.runs import status
+from edfkit.generator.runs.pack import pack
 
 BIN = Path(sys.executable).parent
 SETTINGS = ["--seed", "3", "--epochs", "2", "--max-params", "40e3", "--max-macs", "1e6"]
@@ -32,7 +32,10 @@ LEASE = 4  # seconds
 NOTING = """
 import os, sys
 from pathlib import Path
-from edfkit.generator import engine, plan, run, work
+from edfkit.generator.runs import engine
+from edfkit.generator.runs import plan
+from edfkit.generator.runs import run
+from edfkit.generator.runs import work
 
 def noting(folder, index, where, device):
     name = work.plan_of(folder).ids[index]

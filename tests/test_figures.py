@@ -22,22 +22,23 @@ from stand_ins import ALL, stand_in, write_stand_ins
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, write
-from edfkit.buckets import bucket_means, histogram
+from edfkit.archive.published import Published
 from edfkit.cli import edfkit
 from edfkit.cli import main as run_edfkit
-from edfkit.compare import ks, prob_better
-from edfkit.edf import edf
-from edfkit.figures import Outcome, make_figures, wanted
-from edfkit.figures.distributions import edfs
-from edfkit.figures.page import STYLE, rows_of, settle, write_csv
-from edfkit.figures.reading import BOUNDS, Comparing, Reading
-from edfkit.figures.registry import FIGURES
-from edfkit.figures.tables import write_markdown
-from edfkit.look import SPACES
-from edfkit.minima import best_of, difference, who_wins
-from edfkit.noise import average_over_seeds, error_ranks, seed_noise
-from edfkit.published import Published
-from edfkit.samples import expected_distance_to_population
+from edfkit.show.figures import Outcome, make_figures, wanted
+from edfkit.show.figures.distributions import edfs
+from edfkit.show.figures.page import STYLE, rows_of, settle, write_csv
+from edfkit.show.figures.reading import BOUNDS, Comparing, Reading
+from edfkit.show.figures.registry import FIGURES
+from edfkit.show.figures.tables import write_markdown
+from edfkit.show.look import SPACES
+from edfkit.stats.buckets import bucket_means, histogram
+from edfkit.stats.edf import edf
+from edfkit.stats.epochs import error_ranks
+from edfkit.stats.minima import best_of, difference, who_wins
+from edfkit.stats.noise import average_over_seeds, seed_noise
+from edfkit.stats.sizes import expected_distance_to_population
+from edfkit.stats.two_sample import ks, prob_better
 from edfkit.study.selection import select
 
 MODELS = 150

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edfkit.files import TEMPORARY_SUFFIX, replacing, write_text
+from edfkit.archive.files import TEMPORARY_SUFFIX, replacing, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -74,7 +74,7 @@ def test_a_kill_midway_leaves_the_old_file(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
-from edfkit.files import replacing
+from edfkit.archive.files import replacing
 with replacing(Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

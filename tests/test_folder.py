@@ -21,10 +21,12 @@ from torchvision.transforms import v2
 
 from edfkit import EdfkitError
 from edfkit.cli import edfkit
-from edfkit.generator import data, models, spaces
-from edfkit.generator.folder import Cropped, Folder, read_folder
-from edfkit.generator.recipe import Recipe
-from edfkit.generator.train import Result, train
+from edfkit.generator import spaces
+from edfkit.generator.training import data
+from edfkit.generator.training import stages as models
+from edfkit.generator.training.folder import Cropped, Folder, read_folder
+from edfkit.generator.training.recipe import Recipe
+from edfkit.generator.training.train import Result, train
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

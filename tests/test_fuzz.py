@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 from test_archive import ATTRS, GROUP_ATTRS, scalars, with_curves
 
-from edfkit import EdfkitError, archive
-from edfkit.archive import Archive, validate, write
-from edfkit.combine import subset
+from edfkit import EdfkitError
+from edfkit.archive import Archive, validate, write, writer
+from edfkit.archive.combine import subset
+from edfkit.archive.verify import verify
 from edfkit.datasets import locate
-from edfkit.verify import verify
 
 BLOCK = 4096
 MEMORY = 4 * 2**30  # of a process that reads damaged files
@@ -387,8 +387,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         population["seed"] = rng.integers(-(2**62), 2**62, 300)  # noise, which is stored in chunks of equal size
         population["status"] = rng.integers(0, 2, 300)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive, "_CHUNK_BYTES", 1024)
-        patch.setattr(archive, "_DIGESTS", 20)
+        patch.setattr(writer, "_CHUNK_BYTES", 1024)
+        patch.setattr(writer, "_DIGESTS", 20)
         write(path, populations, ATTRS, GROUP_ATTRS)
     layout = Layout.of(path)
     assert sum(chunk.variable == "resnet/seed" for chunk in layout.chunks) == 3
@@ -442,13 +442,13 @@ def test_without_digests_swapped_chunks_give_wrong_figures(archives: dict[str, P
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
-        ("chunks swapped", "archive._Stored._check = lambda *_: None"),
-        ("object headers swapped", "archive._items = lambda group, path='': ((name, group[name]) for name in group)"),
+        ("chunks swapped", "reader._Stored._check = lambda *_: None"),
+        ("object headers swapped", "reader._items = lambda group, path='': ((name, group[name]) for name in group)"),
     ],
 )
 def test_the_fuzz_sees_wrong_figures(archives: dict[str, Path], kind: str, code: str) -> None:
     damages = [(str(archives["chunked"]), kind, seed) for seed in range(5)]
-    found = outcomes(damages, code=f"from edfkit import archive; {code}")
+    found = outcomes(damages, code=f"from edfkit.archive import reader; {code}")
     assert "wrong" in {outcome.split()[0] for outcome in found} <= {"wrong", "detected"}
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edfkit import EdfkitError
-from edfkit.generator.complexity import measure
+from edfkit.generator.spaces.counting import measure
 
 
 def layer_by_layer(

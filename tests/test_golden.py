@@ -9,9 +9,11 @@ import torch
 from photographs import CLASSES, unpack
 from PIL import Image
 
-from edfkit.generator import data, models, spaces
-from edfkit.generator.recipe import Recipe
-from edfkit.generator.train import train
+from edfkit.generator import spaces
+from edfkit.generator.training import data
+from edfkit.generator.training import stages as models
+from edfkit.generator.training.recipe import Recipe
+from edfkit.generator.training.train import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

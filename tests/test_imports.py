@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edfkit.generator import data, spaces
-from edfkit.generator.plan import Request, open_run
-from edfkit.generator.recipe import Recipe
+from edfkit.generator import spaces
+from edfkit.generator.runs.plan import Request, open_run
+from edfkit.generator.training import data
+from edfkit.generator.training.recipe import Recipe
 
 HEAVY = ["torch", "torchvision", "xarray", "pandas", "matplotlib", "scipy.stats", "dask", "distributed", "sklearn"]
 COMPARE = ["compare", "resnet", "vanilla"]
@@ -120,7 +121,7 @@ def test_no_module_of_the_library_loads_torch() -> None:
     modules = [
         ".".join(("edfkit", *path.relative_to(library).with_suffix("").parts)) for path in library.rglob("[!_]*.py")
     ]
-    assert {"edfkit.edf", "edfkit.text", "edfkit.study.compare", "edfkit.study.noise"} <= set(modules)
+    assert {"edfkit.stats.edf", "edfkit.show.text", "edfkit.study.compare", "edfkit.study.noise"} <= set(modules)
     before = f"import edfkit, edfkit.datasets, {', '.join(modules)}"
     assert loaded_after(["--version"], before=before) == {"--version": []}
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from edfkit import EdfkitError
+from edfkit.archive.schema import OPS
 from edfkit.generator import spaces
-from edfkit.generator.cells import Cells, from_genotypes, measure_cells, prune
-from edfkit.generator.complexity import measure
-from edfkit.generator.data import geometry
-from edfkit.generator.kinds import Architecture, CellSpace, StageSpace
-from edfkit.generator.sampling import sample
-from edfkit.schema import OPS
+from edfkit.generator.spaces.cells import Cells, from_genotypes, measure_cells, prune
+from edfkit.generator.spaces.counting import measure
+from edfkit.generator.spaces.kinds import Architecture, CellSpace, StageSpace
+from edfkit.generator.spaces.sampling import sample
+from edfkit.generator.training.data import geometry
 
 NONE = OPS.index("none")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edfkit.generator.layers import (
+from edfkit.generator.training.layers import (
     AuxiliaryHead,
     DeepSupervision,
     DropPath,
@@ -254,7 +254,7 @@ def test_strided_convolutions_of_few_channels_keep_to_their_memory() -> None:
     # In processes of their own, which a breach kills: small blocks that come and go lie beside what is written beyond.
     script = """
 import sys, torch
-from edfkit.generator.layers import convolution
+from edfkit.generator.training.layers import convolution
 torch.set_num_threads(1)
 channels = int(sys.argv[1])
 layer = convolution(channels, channels if channels < 3 else 16, 1, 2).to(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edfkit.look import DARK_BACKGROUND, SPACES, Look, looks, space_of
+from edfkit.show.look import DARK_BACKGROUND, SPACES, Look, looks, space_of
 
 Values = NDArray[np.float64]
 
@@ -186,6 +186,8 @@ def test_sixty_unknown_spaces_all_differ() -> None:
 
 
 def test_looks_cost_no_library() -> None:
-    code = "import sys; import edfkit.look; print([m for m in ('numpy', 'matplotlib', 'scipy') if m in sys.modules])"
+    code = (
+        "import sys; import edfkit.show.look; print([m for m in ('numpy', 'matplotlib', 'scipy') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

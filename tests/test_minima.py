@@ -14,9 +14,8 @@ from opda.nonparametric import EmpiricalDistribution
 from strategies import errors, samples
 
 from edfkit import EdfkitError
-from edfkit.compare import prob_better
-from edfkit.edf import Floats, quantiles
-from edfkit.minima import (
+from edfkit.stats.edf import Floats, quantiles
+from edfkit.stats.minima import (
     best_of,
     best_of_band,
     best_of_bins,
@@ -27,6 +26,7 @@ from edfkit.minima import (
     resample_minima,
     who_wins,
 )
+from edfkit.stats.two_sample import prob_better
 
 Sample = tuple[Floats, Floats]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from strategies import errors
 
 from edfkit import EdfkitError
-from edfkit.compare import ks, prob_better
-from edfkit.edf import Floats, mean
-from edfkit.mix import Mix, Parts, decompose, holm
+from edfkit.stats.edf import Floats, mean
+from edfkit.stats.mix import Mix, Parts, decompose, holm
+from edfkit.stats.two_sample import ks, prob_better
 
 Population = tuple[Floats, NDArray[np.intp]]
 PARTS = ("composition", "within", "unshared")

@@ -12,10 +12,13 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from edfkit import EdfkitError
-from edfkit.generator import complexity, data, models, spaces
-from edfkit.generator.complexity import Complexity
-from edfkit.generator.kinds import Columns, StageSpace
-from edfkit.generator.layers import AuxiliaryHead, DeepSupervision, DropPath
+from edfkit.generator import spaces
+from edfkit.generator.spaces import counting as complexity
+from edfkit.generator.spaces.counting import Complexity
+from edfkit.generator.spaces.kinds import Columns, StageSpace
+from edfkit.generator.training import data
+from edfkit.generator.training import stages as models
+from edfkit.generator.training.layers import AuxiliaryHead, DeepSupervision, DropPath
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

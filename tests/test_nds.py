@@ -17,12 +17,12 @@ from numpy.testing import assert_array_equal
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, Variable, validate, write
+from edfkit.archive.published import Published
+from edfkit.archive.schema import STATUS
 from edfkit.datasets import locate
 from edfkit.exchange.nds import Imported, export_nds, import_nds, total_bytes
-from edfkit.generator.networks import best, describe
-from edfkit.generator.verify import check_complexity
-from edfkit.published import Published
-from edfkit.schema import STATUS
+from edfkit.generator.runs.verify import check_complexity
+from edfkit.generator.spaces.described import best, describe
 
 ATTRS = {
     "title": "x",
@@ -537,8 +537,8 @@ def test_failed_models_are_left_out_and_what_is_not_known_too(tmp_path: Path) ->
 @pytest.mark.parametrize("unused", [False, True])
 @pytest.mark.parametrize("stride", [1, 8])
 def test_cells_keep_their_complexity(tmp_path: Path, unused: bool, stride: int) -> None:
-    from edfkit.generator.kinds import Architecture
     from edfkit.generator.spaces import SPACES
+    from edfkit.generator.spaces.kinds import Architecture
 
     drawn = SPACES["nasnet"].draw(np.random.default_rng(1), 3)
     columns = drawn | {"concat": drawn["concat"].copy()}

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from edfkit import EdfkitError, nets
-from edfkit.generator.kinds import Architecture
+from edfkit import EdfkitError
+from edfkit.archive import nets
 from edfkit.generator.spaces import SPACES
+from edfkit.generator.spaces.kinds import Architecture
 
 BASIC = {"block_type": "res_basic_block", "ds": [1, 2, 3], "ws": [16, 32, 64], "ss": [1, 1, 2], "num_gs": []}
 CELL = [["sep_conv_3x3", 0], ["none", 1], ["max_pool_3x3", 1], ["skip_connect", 0]]

@@ -11,14 +11,14 @@ from numpy.testing import assert_array_equal
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, write
+from edfkit.archive.published import Published
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS
 from edfkit.datasets import locate
 from edfkit.generator import spaces
-from edfkit.generator.complexity import Complexity
-from edfkit.generator.data import geometry
-from edfkit.generator.kinds import Architecture, CellSpace, Columns, Network, Space, StageSpace
-from edfkit.generator.networks import best, describe
-from edfkit.published import Published
-from edfkit.schema import REQUIRED_ATTRS, STATUS
+from edfkit.generator.spaces.counting import Complexity
+from edfkit.generator.spaces.described import best, describe
+from edfkit.generator.spaces.kinds import Architecture, CellSpace, Columns, Network, Space, StageSpace
+from edfkit.generator.training.data import geometry
 
 ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": "{}", "dataset": "digits"}
 FAILED = STATUS.index("failed")

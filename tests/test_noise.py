@@ -16,20 +16,10 @@ from strategies import errors
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.datasets import locate
-from edfkit.edf import Floats
-from edfkit.noise import (
-    at_epochs,
-    average_over_seeds,
-    best_against_last,
-    default_rank,
-    error_ranks,
-    noise_share,
-    noise_share_from_sd,
-    rank_correlation,
-    rate_map,
-    seed_noise,
-    selection_optimism,
-)
+from edfkit.stats.edf import Floats
+from edfkit.stats.epochs import at_epochs, best_against_last, error_ranks, rank_correlation, selection_optimism
+from edfkit.stats.noise import average_over_seeds, noise_share, noise_share_from_sd, seed_noise
+from edfkit.stats.rates import default_rank, rate_map
 
 
 @st.composite

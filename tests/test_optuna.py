@@ -11,8 +11,8 @@ import pytest
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, validate
+from edfkit.archive.schema import STATUS
 from edfkit.exchange.optuna import import_optuna
-from edfkit.schema import STATUS
 from edfkit.study.selection import select
 
 optuna: Any = pytest.importorskip("optuna", reason="optuna is not installed")

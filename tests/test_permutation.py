@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from scipy import stats
 from strategies import counted, errors
 
-from edfkit import EdfkitError, permutation
-from edfkit.compare import ks
-from edfkit.complexity import bin_index, complexity_weights
-from edfkit.edf import Floats
-from edfkit.permutation import Permutation, permutation_test
+from edfkit import EdfkitError
+from edfkit.stats import permutation
+from edfkit.stats.bins import bin_index, complexity_weights
+from edfkit.stats.edf import Floats
+from edfkit.stats.permutation import Permutation, permutation_test
+from edfkit.stats.two_sample import ks
 
 Bins = NDArray[np.intp]
 Counted = tuple[Floats, Floats | None, NDArray[np.int64]]

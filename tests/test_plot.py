@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from edfkit import EdfkitError
-from edfkit.plot import (
+from edfkit.show.plot import (
     FORMATS,
     check_path,
     complexity_figure,
@@ -25,6 +25,7 @@ from edfkit.plot import (
     search_figure,
     write_figure,
 )
+from edfkit.show.text import short
 from edfkit.study.compare import Comparison, compare_populations
 from edfkit.study.complexity import ComplexityStudy, complexity_study
 from edfkit.study.noise import NoiseStudy, noise_study
@@ -32,7 +33,6 @@ from edfkit.study.point import PointStudy, point_study
 from edfkit.study.samples import SampleStudy, sample_study
 from edfkit.study.search import SearchStudy, search_study
 from edfkit.study.selection import InMemory
-from edfkit.text import short
 
 # Two populations, params in two bins.
 _COMMON = {
@@ -226,7 +226,7 @@ from pathlib import Path
 from typing import Any
 from edfkit.archive import Archive
 from edfkit.datasets import locate
-from edfkit.plot import figure, write_figure
+from edfkit.show.plot import figure, write_figure
 from edfkit.study.compare import compare_populations
 assert "matplotlib" not in sys.modules, "loaded before it is needed"
 with Archive(locate("digits")) as source:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from edfkit import EdfkitError
-from edfkit.published import Published, denoised, noised
-from edfkit.schema import STATUS
+from edfkit.archive.published import Published, denoised, noised
+from edfkit.archive.schema import STATUS
 from edfkit.study.compare import compare_populations
 
 COUNTS = {

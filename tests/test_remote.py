@@ -19,13 +19,13 @@ import pytest
 from server import Fault, Server, etag, serve
 from test_archive import ATTRS, refusal, with_curves
 
-from edfkit import EdfkitError, remote
-from edfkit.archive import Archive, validate, write
-from edfkit.published import Published
-from edfkit.remote import Address, is_address
-from edfkit.source import open_source
+from edfkit import EdfkitError
+from edfkit.archive import Archive, remote, validate, write
+from edfkit.archive.published import Published
+from edfkit.archive.remote import Address, is_address
+from edfkit.archive.source import open_source
+from edfkit.study.counting import tabulate_archive, tabulate_populations
 from edfkit.study.selection import select
-from edfkit.table import tabulate_archive, tabulate_populations
 
 pytest.importorskip("aiohttp")
 BLOCK = 2**16
@@ -602,7 +602,7 @@ def test_says_what_to_install(module: str, address: str, install: str) -> None:
 import sys
 sys.modules[{module!r}] = None
 from edfkit import EdfkitError
-from edfkit.source import open_source
+from edfkit.archive.source import open_source
 try:
     open_source({address!r})
 except EdfkitError as error:
@@ -627,7 +627,7 @@ def test_refuses_unknown_schemes() -> None:
 def test_paths_load_nothing_more(small: Path) -> None:
     code = f"""
 import sys
-from edfkit.source import open_source
+from edfkit.archive.source import open_source
 open_source({str(small)!r}).close()
 print({{"fsspec", "aiohttp", "asyncio"}} & set(sys.modules))
 """
@@ -650,7 +650,7 @@ def test_the_garbage_collector_does_not_lock_up(server: Server) -> None:
     """Objects of h5py that are collected in the thread of fsspec wait for the lock that the reading thread has."""
     code = f"""
 import gc
-from edfkit import remote
+from edfkit.archive import remote
 from edfkit.archive import Archive
 remote._KEPT = 1  # so that there is always something to fetch
 with Archive({server.url + "/a.h5"!r}) as archive:

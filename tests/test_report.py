@@ -22,14 +22,14 @@ from reported import archive, cells, stages
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
+from edfkit.archive.source import open_source
 from edfkit.cli import edfkit, main
 from edfkit.datasets import locate
-from edfkit.edf import edf, evaluate
-from edfkit.report import content, draw
-from edfkit.report.content import decided, study, verdict
-from edfkit.report.models import pack
-from edfkit.report.page import render, write_report
-from edfkit.source import open_source
+from edfkit.show.report import content, draw
+from edfkit.show.report.content import decided, study, verdict
+from edfkit.show.report.models import pack
+from edfkit.show.report.page import render, write_report
+from edfkit.stats.edf import edf, evaluate
 from edfkit.study.compare import compare_populations
 from edfkit.study.point import point_study
 from edfkit.study.search import search_study

@@ -13,11 +13,11 @@ from reported import archive, cells, stages
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.compare import ks
-from edfkit.edf import edf
-from edfkit.nets import genotypes
-from edfkit.report.page import write_report
-from edfkit.source import open_source
+from edfkit.archive.nets import genotypes
+from edfkit.archive.source import open_source
+from edfkit.show.report.page import write_report
+from edfkit.stats.edf import edf
+from edfkit.stats.two_sample import ks
 from edfkit.study.selection import Selection, select
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)

@@ -21,13 +21,14 @@ from filelock import FileLock
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.generator import plan as plans
-from edfkit.generator import run as runs
-from edfkit.generator import spaces, status
-from edfkit.generator.pack import pack
-from edfkit.generator.recipe import Recipe
-from edfkit.generator.verify import check_complexity
-from edfkit.source import open_source
+from edfkit.archive.source import open_source
+from edfkit.generator import spaces
+from edfkit.generator.runs import plan as plans
+from edfkit.generator.runs import run as runs
+from edfkit.generator.runs import status
+from edfkit.generator.runs.pack import pack
+from edfkit.generator.runs.verify import check_complexity
+from edfkit.generator.training.recipe import Recipe
 
 EDFKIT = Path(sys.executable).parent / "edfkit"
 SETTINGS = ["--seed", "3", "--epochs", "2", "--max-params", "40e3", "--max-macs", "1e6"]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from strategies import errors
 
-from edfkit import EdfkitError, samples
-from edfkit.compare import exact_p, ks
-from edfkit.edf import Floats
-from edfkit.samples import (
+from edfkit import EdfkitError
+from edfkit.stats import sizes as samples
+from edfkit.stats.edf import Floats
+from edfkit.stats.sizes import (
     Detection,
     Distances,
     expected_distance,
@@ -24,6 +24,7 @@ from edfkit.samples import (
     precision_of_models,
     simulate_distance,
 )
+from edfkit.stats.two_sample import exact_p, ks
 
 
 def rng(*seed: int) -> np.random.Generator:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from edfkit import EdfkitError
+from edfkit.archive.schema import OPS
 from edfkit.generator import spaces
-from edfkit.generator.complexity import Complexity
-from edfkit.generator.data import BOUNDS, geometry
-from edfkit.generator.kinds import Architecture, CellSpace, Columns, Space, StageSpace
-from edfkit.generator.sampling import Sample, check_bounds, sample, within_bounds
-from edfkit.schema import OPS
+from edfkit.generator.spaces.counting import Complexity
+from edfkit.generator.spaces.kinds import Architecture, CellSpace, Columns, Space, StageSpace
+from edfkit.generator.spaces.sampling import Sample, check_bounds, sample, within_bounds
+from edfkit.generator.training.data import BOUNDS, geometry
 
 STANDARD = ("vanilla", "resnet", "resnet-b", "resnext-a", "resnext-b")
 CELLS = ("nasnet", "amoeba", "pnas", "enas", "darts")
@@ -268,7 +268,7 @@ def test_without_replacement_a_space_can_be_drawn_whole() -> None:
 
 
 def test_without_replacement_every_order_is_as_likely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edfkit.generator.sampling._DRAWS", 8)  # enough of four; the law does not depend on it
+    monkeypatch.setattr("edfkit.generator.spaces.sampling._DRAWS", 8)  # enough of four; the law does not depend on it
     space = StageSpace("four", Architecture("res_basic_block"), {"depth": (1, 2, 3, 4), "width": (4,)}, 1)
     counts = dict.fromkeys(permutations((1, 2, 3, 4)), 0)
     for seed in range(4_800):
@@ -311,7 +311,7 @@ def test_one_network_is_repeated() -> None:
     ],
 )
 def test_bad_requests_are_refused(arguments: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edfkit.generator.sampling._MOST_DRAWS", 65_536)
+    monkeypatch.setattr("edfkit.generator.spaces.sampling._MOST_DRAWS", 65_536)
     with pytest.raises(EdfkitError, match=message):
         sample(RESNET, **{"models": 5, "seed": 1, **arguments})
 
@@ -319,7 +319,7 @@ def test_bad_requests_are_refused(arguments: dict[str, Any], message: str, monke
 @pytest.mark.parametrize("models", [5, 6, 16])
 def test_more_than_the_bounds_leave_are_refused(models: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # In 60,000 draws of 16, no configuration is missed.
-    monkeypatch.setattr("edfkit.generator.sampling._MOST_DRAWS", 60_000)
+    monkeypatch.setattr("edfkit.generator.spaces.sampling._MOST_DRAWS", 60_000)
     every = FEW.enumerate(0, 16)
     smallest = np.sort(FEW.architecture.measure(every, **DIGITS).macs)
     bounds = {"macs": float(smallest[4])}  # which four are below

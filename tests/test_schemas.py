@@ -17,11 +17,11 @@ from test_docs import commands
 
 from edfkit.cli import edfkit
 from edfkit.exchange.tables import import_table
-from edfkit.generator.kinds import Architecture, StageSpace
-from edfkit.generator.pack import pack
-from edfkit.generator.plan import Request, open_run
-from edfkit.generator.recipe import Recipe
-from edfkit.generator.work import train_model
+from edfkit.generator.runs.pack import pack
+from edfkit.generator.runs.plan import Request, open_run
+from edfkit.generator.runs.work import train_model
+from edfkit.generator.spaces.kinds import Architecture, StageSpace
+from edfkit.generator.training.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

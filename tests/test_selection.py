@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, write
-from edfkit.compare import summarize
-from edfkit.complexity import bin_index, complexity_weights
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS
 from edfkit.datasets import BUNDLED
-from edfkit.schema import REQUIRED_ATTRS, STATUS
+from edfkit.stats.bins import bin_index, complexity_weights
+from edfkit.stats.two_sample import summarize
 from edfkit.study.selection import (
     COMPLEXITIES,
     DIVERGED,

@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edfkit import EdfkitError
+from edfkit.archive.schema import OPS
 from edfkit.generator import spaces
-from edfkit.generator.complexity import BLOCKS
-from edfkit.generator.kinds import Architecture, CellSpace, Network, Space, StageSpace
-from edfkit.schema import OPS
+from edfkit.generator.spaces.counting import BLOCKS
+from edfkit.generator.spaces.kinds import Architecture, CellSpace, Network, Space, StageSpace
 
 Document = dict[str, Any]
 

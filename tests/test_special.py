@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import special
 
-from edfkit.special import betainc, kolmogorov, kolmogorov_inverse, log_factorials, smirnov_inverse
+from edfkit.stats.special import betainc, kolmogorov, kolmogorov_inverse, log_factorials, smirnov_inverse
 
 
 def test_kolmogorovs_law_is_scipys() -> None:

@@ -15,12 +15,12 @@ from scipy import stats
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.bands import crossings, difference_band, edf_band, tail
-from edfkit.bootstrap import bootstrap
-from edfkit.compare import ks, lead, prob_better, verdict
 from edfkit.datasets import BUNDLED
-from edfkit.mix import decompose, holm
-from edfkit.permutation import permutation_test
+from edfkit.stats.bands import crossings, difference_band, edf_band, tail
+from edfkit.stats.bootstrap import bootstrap
+from edfkit.stats.mix import decompose, holm
+from edfkit.stats.permutation import permutation_test
+from edfkit.stats.two_sample import ks, lead, prob_better, verdict
 from edfkit.study.compare import compare_populations, describe_populations, sensitivity, summary_intervals
 from edfkit.study.selection import InMemory, Source, select
 

@@ -9,10 +9,10 @@ from scipy import stats
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.buckets import advise, bucket_means, correlation, histogram
-from edfkit.complexity import common_range
+from edfkit.archive.published import Published
 from edfkit.datasets import BUNDLED
-from edfkit.published import Published
+from edfkit.stats.bins import common_range
+from edfkit.stats.buckets import advise, bucket_means, correlation, histogram
 from edfkit.study.complexity import complexity_study
 from edfkit.study.selection import COMPLEXITIES, InMemory, Source, select
 

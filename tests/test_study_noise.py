@@ -8,17 +8,11 @@ import pytest
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
+from edfkit.archive.published import Published
 from edfkit.datasets import BUNDLED
-from edfkit.noise import (
-    at_epochs,
-    best_against_last,
-    default_rank,
-    noise_share,
-    rate_map,
-    seed_noise,
-    selection_optimism,
-)
-from edfkit.published import Published
+from edfkit.stats.epochs import at_epochs, best_against_last, selection_optimism
+from edfkit.stats.noise import noise_share, seed_noise
+from edfkit.stats.rates import default_rank, rate_map
 from edfkit.study.noise import noise_study
 from edfkit.study.selection import InMemory, Source, select
 

@@ -8,9 +8,9 @@ import pytest
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
+from edfkit.archive.published import Published
 from edfkit.datasets import BUNDLED
-from edfkit.minima import difference, minimum_gap, resample_minima, who_wins
-from edfkit.published import Published
+from edfkit.stats.minima import difference, minimum_gap, resample_minima, who_wins
 from edfkit.study.point import point_study
 from edfkit.study.selection import InMemory, Source, select
 

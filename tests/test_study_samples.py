@@ -8,16 +8,16 @@ import pytest
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.compare import summarize
+from edfkit.archive.published import Published
 from edfkit.datasets import BUNDLED
-from edfkit.published import Published
-from edfkit.samples import (
+from edfkit.stats.sizes import (
     expected_distance,
     expected_distance_to_population,
     models_for_detection,
     models_for_shift,
     simulate_distance,
 )
+from edfkit.stats.two_sample import summarize
 from edfkit.study.samples import plan_detection, plan_precision, sample_study
 from edfkit.study.selection import InMemory, Source, select
 

@@ -8,10 +8,10 @@ import pytest
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.bands import edf_band
+from edfkit.archive.published import Published
 from edfkit.datasets import BUNDLED
-from edfkit.minima import best_of, best_of_band, draws_for_top
-from edfkit.published import Published
+from edfkit.stats.bands import edf_band
+from edfkit.stats.minima import best_of, best_of_band, draws_for_top
 from edfkit.study.search import DRAWS, search_study
 from edfkit.study.selection import InMemory, Source, select
 

@@ -15,14 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edfkit import EdfkitError, table, text
+from edfkit import EdfkitError
 from edfkit.archive import Archive, write
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, VARIABLES
 from edfkit.cli import main
-from edfkit.compare import KS, Summary
 from edfkit.datasets import BUNDLED
-from edfkit.plot import edf_figure
 from edfkit.result import Result
-from edfkit.schema import REQUIRED_ATTRS, STATUS, VARIABLES
+from edfkit.show import text
+from edfkit.show.plot import edf_figure
+from edfkit.stats.two_sample import KS, Summary
+from edfkit.study import counting as table
 from edfkit.study.compare import SENSITIVE_BINS, SENSITIVE_TO, Comparison, Pair, Setting, compare_populations
 from edfkit.study.stream import stream_populations
 

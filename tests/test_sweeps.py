@@ -24,11 +24,13 @@ from scipy import stats
 from edfkit import EdfkitError, __version__
 from edfkit.archive import Archive
 from edfkit.cli import edfkit
-from edfkit.generator import cost, data, engine, run, spaces, work
-from edfkit.generator.kinds import CellSpace
-from edfkit.generator.pack import pack
-from edfkit.generator.plan import Plan, Request, make_plan, open_run, read_plan, write_plan
-from edfkit.generator.recipe import Recipe
+from edfkit.generator import spaces
+from edfkit.generator.runs import cost, engine, run, work
+from edfkit.generator.runs.pack import pack
+from edfkit.generator.runs.plan import Plan, Request, make_plan, open_run, read_plan, write_plan
+from edfkit.generator.spaces.kinds import CellSpace
+from edfkit.generator.training import data
+from edfkit.generator.training.recipe import Recipe
 
 SMALL = {"params": 30e3, "macs": 1e6}
 REQUEST = Request(
@@ -61,7 +63,7 @@ def test_a_sweep_is_the_same_whatever_instructions_the_processor_has() -> None:
     used = [name for name in numpys.__cpu_dispatch__ if numpys.__cpu_features__[name]]
     if not used:
         pytest.skip("this processor has no instructions beyond those that numpy always takes")
-    program = "import sys, pickle; from edfkit.generator.plan import make_plan; " + (
+    program = "import sys, pickle; from edfkit.generator.runs.plan import make_plan; " + (
         "print(*make_plan(pickle.load(sys.stdin.buffer)).ids)"
     )
     request = replace(SWEPT, models=200)
@@ -303,7 +305,7 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("sys.modules['edfkit.generator'] = None", "The workers cannot train (No module named 'edfkit.generator.work'"),
+        ("sys.modules['edfkit.generator'] = None", "The workers cannot train (No module named 'edfkit.generator.runs'"),
         ("edfkit.__version__ = '0.0.1'", f"The workers have edfkit 0.0.1, and this is {__version__}; install edfkit["),
     ],
 )

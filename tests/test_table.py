@@ -18,15 +18,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edfkit import EdfkitError, archive, table
-from edfkit.archive import Archive, write
-from edfkit.compare import prob_better, summarize
-from edfkit.complexity import bin_index, complexity_weights, default_bins
-from edfkit.edf import Floats, area, edf, effective_size, mean, quantiles
-from edfkit.schema import REQUIRED_ATTRS, STATUS, VARIABLES, check_values
+from edfkit import EdfkitError
+from edfkit.archive import Archive, write, writer
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, VARIABLES, check_values
+from edfkit.stats.bins import bin_index, complexity_weights, default_bins
+from edfkit.stats.edf import Floats, area, edf, effective_size, mean, quantiles
+from edfkit.stats.two_sample import prob_better, summarize
+from edfkit.study import counting as table
 from edfkit.study.compare import ways
-from edfkit.study.selection import select
-from edfkit.table import (
+from edfkit.study.counting import (
     Table,
     Terms,
     choose_bins,
@@ -37,6 +37,7 @@ from edfkit.table import (
     tabulate_populations,
     tabulate_ways,
 )
+from edfkit.study.selection import select
 
 FINISHED, DIVERGED, FAILED = range(len(STATUS))
 ROOT = dict.fromkeys(REQUIRED_ATTRS, "test") | {"recipe": "{}"}
@@ -71,7 +72,7 @@ def written(path: Path, chunk_bytes: int = 2**20, **populations: dict[str, NDArr
         unknown = {v: np.full(len(given_["error"]), NAN) for v, spec in VARIABLES.items() if spec.required}
         columns[name] = unknown | {"id": np.arange(len(given_["error"])).astype(str)} | given_
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive, "_CHUNK_BYTES", chunk_bytes)
+        patch.setattr(writer, "_CHUNK_BYTES", chunk_bytes)
         write(path, columns, ROOT)
     return path
 
@@ -579,7 +580,7 @@ def peak_of_streaming(path: Path) -> tuple[int, float]:
     """Count the models of an archive in a process of its own; return their number and its peak of memory, MiB."""
     code = """
         import sys
-        from edfkit.table import tabulate_populations
+        from edfkit.study.counting import tabulate_populations
         table = tabulate_populations(sys.argv[1], ["many"])["many"]
         # Not ru_maxrss, which a process inherits from the one that started it.
         peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))

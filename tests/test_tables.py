@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, validate
+from edfkit.archive.schema import STATUS, VARIABLES
 from edfkit.exchange.foreign import population_name, variable_name
 from edfkit.exchange.tables import import_table
-from edfkit.schema import STATUS, VARIABLES
 from edfkit.study.compare import compare_populations
 
 EDFKIT = shutil.which("edfkit", path=str(Path(sys.executable).parent)) or "edfkit"

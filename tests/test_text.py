@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edfkit import text
 from edfkit.archive import Archive
+from edfkit.archive.published import Published
 from edfkit.datasets import BUNDLED
-from edfkit.published import Published
+from edfkit.show import text
 from edfkit.study.compare import compare_populations, describe_populations, sensitivity
 from edfkit.study.complexity import complexity_study
 from edfkit.study.noise import noise_study

@@ -15,13 +15,14 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edfkit import EdfkitError
-from edfkit.generator import data, models
-from edfkit.generator import train as training
-from edfkit.generator.capture import WARM_UP, Captured
-from edfkit.generator.data import Images
-from edfkit.generator.layers import DropPath
-from edfkit.generator.pipeline import InMemory, Pipeline
-from edfkit.generator.recipe import Recipe, enhanced
+from edfkit.generator.training import data
+from edfkit.generator.training import stages as models
+from edfkit.generator.training import train as training
+from edfkit.generator.training.capture import WARM_UP, Captured
+from edfkit.generator.training.images import Images
+from edfkit.generator.training.layers import DropPath
+from edfkit.generator.training.pipeline import InMemory, Pipeline
+from edfkit.generator.training.recipe import Recipe, enhanced
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,15 +11,16 @@ import pytest
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, write
+from edfkit.archive.published import Published
+from edfkit.archive.schema import REQUIRED_ATTRS
+from edfkit.archive.source import open_source
+from edfkit.archive.verify import SHOWN, Finding, verify
 from edfkit.datasets import locate
-from edfkit.generator import data, spaces
-from edfkit.generator.complexity import Complexity
-from edfkit.generator.kinds import Architecture, CellSpace, Columns, Space, StageSpace
-from edfkit.generator.verify import check_complexity
-from edfkit.published import Published
-from edfkit.schema import REQUIRED_ATTRS
-from edfkit.source import open_source
-from edfkit.verify import SHOWN, Finding, verify
+from edfkit.generator import spaces
+from edfkit.generator.runs.verify import check_complexity
+from edfkit.generator.spaces.counting import Complexity
+from edfkit.generator.spaces.kinds import Architecture, CellSpace, Columns, Space, StageSpace
+from edfkit.generator.training import data
 
 RECORD: dict[str, Any] = {
     "job_id": "7",
@@ -465,7 +466,7 @@ def test_pieces_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         group["id"][2998] = group["id"][1]
 
     whole = findings(tmp_path / "a.h5", columns, edit)
-    monkeypatch.setattr("edfkit.archive._PIECE_ROWS", 64)
+    monkeypatch.setattr("edfkit.archive.reader._PIECE_ROWS", 64)
     with Archive(tmp_path / "a.h5") as archive:
         assert verify(archive) == whole
     assert [(f.kind, f.count) for f in whole] == [("error", 3), ("ids", 1), ("repeated", 2999)]

@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from sphinx.application import Sphinx
 
 from edfkit.archive import Archive
-from edfkit.bands import edf_band
-from edfkit.complexity import bin_counts, common_range, complexity_weights
 from edfkit.datasets import BUNDLED
-from edfkit.edf import edf
-from edfkit.figures import make_figures
-from edfkit.look import DARK_BACKGROUND, looks
-from edfkit.minima import best_of
-from edfkit.plot import figure, write_figure
+from edfkit.show.figures import make_figures
+from edfkit.show.look import DARK_BACKGROUND, looks
+from edfkit.show.plot import figure, write_figure
+from edfkit.stats.bands import edf_band
+from edfkit.stats.bins import bin_counts, common_range, complexity_weights
+from edfkit.stats.edf import edf
+from edfkit.stats.minima import best_of
 from edfkit.study.compare import compare_populations
 from edfkit.study.complexity import complexity_study
 from edfkit.study.noise import noise_study

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError, __version__
 from edfkit.archive import Variable, write
-from edfkit.schema import STATUS, VARIABLES
+from edfkit.archive.schema import STATUS, VARIABLES
 
 UNITS = ("percent", "share")
 FINISHED, DIVERGED, FAILED = range(len(STATUS))
@@ -35,7 +35,7 @@ _RECIPE_BYTES = 59_000
 class Attributes(TypedDict, total=False):
     """Root attributes that the caller of an import states; those left out, or None, are as the source has them.
 
-    `recipe` is JSON; see `edfkit.schema.REQUIRED_ATTRS`.
+    `recipe` is JSON; see `edfkit.archive.schema.REQUIRED_ATTRS`.
     """
 
     title: str | None

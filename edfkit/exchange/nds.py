@@ -22,13 +22,13 @@ import numpy as np
 import orjson
 from numpy.typing import ArrayLike, NDArray
 
-from edfkit import EdfkitError, __version__, nets
-from edfkit.archive import Archive, Variable, Writer, writing
+from edfkit import EdfkitError, __version__
+from edfkit.archive import Archive, Variable, Writer, nets, writing
+from edfkit.archive.files import replacing
+from edfkit.archive.published import CURVES, DIVERGED, NOISE, dataset_of, denoised, noised
+from edfkit.archive.schema import STATUS
 from edfkit.exchange.members import Member, find_members, open_member
 from edfkit.exchange.records import read_records
-from edfkit.files import replacing
-from edfkit.published import CURVES, DIVERGED, NOISE, dataset_of, denoised, noised
-from edfkit.schema import STATUS
 
 # Of each iteration, in some files.
 _STEPS = {"train_it_loss": "train_it_loss", "train_it_top1": "train_it_top1"}

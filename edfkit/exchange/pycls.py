@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Variable
+from edfkit.archive.schema import VARIABLES
 from edfkit.exchange import foreign
 from edfkit.exchange.foreign import DIVERGED, FAILED, FINISHED, Attributes, Imported, is_number
-from edfkit.schema import VARIABLES
 
 # Such errors are those of runs that broke down: guessing among the 1,000 classes of ImageNet gives 99.9.
 _BROKEN = 99.9

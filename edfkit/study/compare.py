@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
-from edfkit.bootstrap import MODELS_PER_DRAW, Interval, bootstrap
-from edfkit.compare import KS, ks, lead, prob_better, verdict
-from edfkit.complexity import EmptyBinsError
-from edfkit.edf import ROUND_OFF, Floats
-from edfkit.mix import Mix, decompose, holm
-from edfkit.permutation import Permutation, permutation_test
 from edfkit.result import Result
+from edfkit.stats.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
+from edfkit.stats.bins import EmptyBinsError
+from edfkit.stats.bootstrap import MODELS_PER_DRAW, Interval, bootstrap
+from edfkit.stats.edf import ROUND_OFF, Floats
+from edfkit.stats.mix import Mix, decompose, holm
+from edfkit.stats.permutation import Permutation, permutation_test
+from edfkit.stats.two_sample import KS, ks, lead, prob_better, verdict
 from edfkit.study.selection import Population, Selection, Source, alike, select, shared_range
 
 SENSITIVE_TO = ("params", "flops")
@@ -41,7 +41,7 @@ class Pair:
     prob_a_better : float
         Probability that a random model of A beats one of B; ties count half.
     better : str
-        Name of the better one, "shape" or "none", see `edfkit.compare.lead`; by `p_holm`.
+        Name of the better one, "shape" or "none", see `edfkit.stats.two_sample.lead`; by `p_holm`.
     verdict : str
         One sentence.
     crossings : Crossings
@@ -259,7 +259,7 @@ def describe_populations(source: Source, names: Sequence[str], **options: Any) -
 def summary_intervals(
     member: Population, *, trials: int = 2000, confidence: float = 0.95, seed: int = 0
 ) -> dict[str, Interval]:
-    """Give bootstrap intervals of what summarises a population; see `edfkit.bootstrap` for what they cover.
+    """Give bootstrap intervals of what summarises a population; see `edfkit.stats.bootstrap` for what they cover.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def summary_intervals(
     Raises
     ------
     EdfkitError
-        See `edfkit.bootstrap.bootstrap`.
+        See `edfkit.stats.bootstrap.bootstrap`.
     """
     settings: dict[str, Any] = {"trials": trials, "confidence": confidence, "rng": seed}
     upto = member.summary.area_to

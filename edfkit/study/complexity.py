@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from edfkit.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
-from edfkit.complexity import common_range
-from edfkit.edf import Floats
 from edfkit.result import Result
+from edfkit.stats.bins import common_range
+from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
+from edfkit.stats.edf import Floats
 from edfkit.study.selection import Source, read_complexity, select
 
 

@@ -8,22 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.noise import (
-    AtEpochs,
-    DefaultRank,
-    NoiseShare,
-    Optimism,
-    RateMap,
-    SeedNoise,
-    at_epochs,
-    best_against_last,
-    default_rank,
-    noise_share,
-    rate_map,
-    seed_noise,
-    selection_optimism,
-)
 from edfkit.result import Result
+from edfkit.stats.epochs import AtEpochs, Optimism, at_epochs, best_against_last, selection_optimism
+from edfkit.stats.noise import NoiseShare, SeedNoise, noise_share, seed_noise
+from edfkit.stats.rates import DefaultRank, RateMap, default_rank, rate_map
 from edfkit.study.selection import Population, Source, select
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.edf import Floats
-from edfkit.minima import Gap, Wins, difference, minimum_gap, resample_minima, who_wins
 from edfkit.result import Result
+from edfkit.stats.edf import Floats
+from edfkit.stats.minima import Gap, Wins, difference, minimum_gap, resample_minima, who_wins
 from edfkit.study.selection import Selection, Source, select
 
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.compare import Summary, summarize
-from edfkit.edf import Floats
 from edfkit.result import Result
-from edfkit.samples import (
+from edfkit.stats.edf import Floats
+from edfkit.stats.sizes import (
     Detection,
     Distances,
     expected_distance,
@@ -20,6 +19,7 @@ from edfkit.samples import (
     models_for_shift,
     simulate_distance,
 )
+from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.selection import Selection, Source, select
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.bands import TABLE_SIZES, edf_band
-from edfkit.edf import Floats
-from edfkit.minima import BestOf, best_of, best_of_band, draws_for_top
+from edfkit.stats.bands import TABLE_SIZES, edf_band
+from edfkit.stats.edf import Floats
+from edfkit.stats.minima import BestOf, best_of, best_of_band, draws_for_top
 from edfkit.study.selection import Selection, Source, select
 
 DRAWS = tuple(2**power for power in range(13))

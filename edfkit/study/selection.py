@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.compare import Summary, summarize
-from edfkit.complexity import bin_index, check_bins, common_range, complexity_weights, default_bins
-from edfkit.edf import Floats
-from edfkit.schema import STATUS
+from edfkit.archive.schema import STATUS
+from edfkit.stats.bins import bin_index, check_bins, common_range, complexity_weights, default_bins
+from edfkit.stats.edf import Floats
+from edfkit.stats.two_sample import Summary, summarize
 
 COMPLEXITIES = ("params", "flops", "macs", "acts")
 DIVERGED = ("keep", "drop", "censor")
@@ -87,7 +87,7 @@ class InMemory:
 def alike(
     errors: Floats, weights: Floats | None, bins: NDArray[np.intp] | None
 ) -> tuple[Floats, Floats | None, NDArray[np.intp] | None, NDArray[np.int64]]:
-    """Count models of one error and bin, as `edfkit.table.Table.to_sample` gives them.
+    """Count models of one error and bin, as `edfkit.study.counting.Table.to_sample` gives them.
 
     Parameters
     ----------

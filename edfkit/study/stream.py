@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.compare import summarize
-from edfkit.complexity import EmptyBinsError
+from edfkit.stats.bins import EmptyBinsError
+from edfkit.stats.two_sample import summarize
 from edfkit.study.compare import (
     SENSITIVE_TO,
     Comparison,
@@ -19,8 +19,8 @@ from edfkit.study.compare import (
     setting,
     ways,
 )
+from edfkit.study.counting import Table, Where, tabulate_ways
 from edfkit.study.selection import Population, Selection, check_names
-from edfkit.table import Table, Where, tabulate_ways
 
 AT_MOST = 5_000_000
 """Models of a population that are compared in memory, where each takes some 200 bytes."""

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from edfkit.archive import Archive
-from edfkit.generator import engine, plan, run, spaces, work
-from edfkit.generator.recipe import Recipe
+from edfkit.generator import spaces
+from edfkit.generator.runs import engine, plan, run, work
+from edfkit.generator.training.recipe import Recipe
 
 MODELS, EPOCHS = 25_000, 100
 

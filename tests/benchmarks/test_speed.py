@@ -25,15 +25,17 @@ from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from edfkit.archive import Archive, write
-from edfkit.bands import edf_band
-from edfkit.compare import ks, prob_better
-from edfkit.complexity import bin_index, common_range, complexity_weights
 from edfkit.datasets import locate
-from edfkit.generator import data, sampling, spaces
-from edfkit.generator.extent import measure_extent
-from edfkit.minima import best_of, difference, resample_minima, who_wins
-from edfkit.permutation import permutation_test
-from edfkit.samples import expected_distance_to_population
+from edfkit.generator import spaces
+from edfkit.generator.spaces import sampling
+from edfkit.generator.spaces.extent import measure_extent
+from edfkit.generator.training import data
+from edfkit.stats.bands import edf_band
+from edfkit.stats.bins import bin_index, common_range, complexity_weights
+from edfkit.stats.minima import best_of, difference, resample_minima, who_wins
+from edfkit.stats.permutation import permutation_test
+from edfkit.stats.sizes import expected_distance_to_population
+from edfkit.stats.two_sample import ks, prob_better
 from edfkit.study.compare import compare_populations
 from edfkit.study.selection import InMemory
 

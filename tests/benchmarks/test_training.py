@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from edfkit.generator import data, models
-from edfkit.generator.data import Images
-from edfkit.generator.pipeline import InMemory
-from edfkit.generator.recipe import Recipe
-from edfkit.generator.train import _Step, train
+from edfkit.generator.training import data
+from edfkit.generator.training import stages as models
+from edfkit.generator.training.images import Images
+from edfkit.generator.training.pipeline import InMemory
+from edfkit.generator.training.recipe import Recipe
+from edfkit.generator.training.train import _Step, train
 
 CPU = torch.device("cpu")
 CIFAR, DIGITS = Recipe(), Recipe(**data.find("digits").recipe)

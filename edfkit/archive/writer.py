@@ -1,0 +1,560 @@
+"""Writing archives, whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edfkit import EdfkitError
+from edfkit.archive.files import Disk, replacing
+from edfkit.archive.packing import (
+    HIDDEN_ATTRS,
+    STORAGE_ATTRS,
+    Digests,
+    Field,
+    Variable,
+    pack,
+    packed,
+    power_of_two,
+    widened,
+)
+from edfkit.archive.reader import place, validate
+from edfkit.archive.schema import (
+    FORMAT,
+    FORMAT_VERSION,
+    TEXT,
+    VARIABLES,
+    Ids,
+    Shape,
+    check_dims,
+    check_flags,
+    check_group,
+    check_name,
+    check_relations,
+    check_root,
+    check_shape,
+    check_structure,
+    check_values,
+    flag_attrs,
+    listed,
+    specs,
+    stored_dims,
+)
+
+if TYPE_CHECKING:
+    import h5netcdf
+
+_CHUNK_BYTES = 2**20  # what HDF5 keeps at hand of a variable, so that reading on within a chunk costs nothing
+# HDF5 keeps attributes up to 64 KiB in the object header, under its checksum. An object with more than 8 of them moves
+# them to a heap, which leaves those above 4 KiB unchecked; the root is created so that it never does (see `_created`).
+_ROOT_ATTR_BYTES, _ATTR_BYTES = 60_000, 4_000
+_DIGESTS = 999  # at most: as an attribute they stay below 4,000 bytes
+
+
+def write(
+    path: str | os.PathLike[str],
+    populations: Mapping[str, Mapping[str, ArrayLike | Variable]],
+    attrs: Mapping[str, str],
+    group_attrs: Mapping[str, Mapping[str, str | int | float]] | None = None,
+) -> None:
+    """Write an archive, whole or not at all; the same input gives the same bytes.
+
+    The file is written and checked under a temporary name in the same folder, then renamed; after any failure the old
+    file, if there was one, is as it was.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write or replace.
+    populations : mapping of str to mapping of str to array_like or Variable
+        The variables of each population, by its name (lower-case letters, digits, `-`, `_`, `.`). Those that
+        `edfkit.archive.schema` knows have its shapes; others get their dimensions by `Variable`, or deduced from their
+        shape.
+    attrs : mapping of str to str
+        The root attributes: all of `edfkit.archive.schema.REQUIRED_ATTRS` (`recipe` is JSON), and any others.
+    group_attrs : mapping of str to mapping, optional
+        Attributes of each population; `dataset` and `recipe` (JSON) take precedence over those of the root.
+
+    Raises
+    ------
+    EdfkitError
+        If the input breaks a rule of the format or the file cannot be written.
+    """
+    group_attrs = group_attrs or {}
+    if unknown := sorted(set(group_attrs) - set(populations)):
+        raise EdfkitError(
+            f"{path}: attributes are given for {listed(unknown)}, which is no population to write; correct it."
+        )
+    with writing(path, attrs) as writer:
+        for name in sorted(populations):
+            writer.add(name, populations[name], group_attrs.get(name))
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str], attrs: Mapping[str, str]) -> Iterator[Writer]:
+    """Write an archive population by population: as `write` does, but with one of them in memory at a time.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write or replace; it is put in place, checked, when the block ends without an exception.
+    attrs : mapping of str to str
+        The root attributes, see `write`.
+
+    Yields
+    ------
+    Writer
+        Takes the populations.
+
+    Raises
+    ------
+    EdfkitError
+        See `write`; also if no population was given.
+    """
+    path = Path(path)
+    root = _checked_root(path, attrs)
+    disk: Disk | None = None
+    raised: tuple[BaseException, object] | None = None  # in the caller's block, with the file that it names
+    try:
+        with replacing(path) as temporary:
+            with Disk(temporary) as disk:
+                with _created(disk, root) as file:
+                    writer = Writer(path, file, disk, root)
+                    try:
+                        yield writer
+                    except BaseException as error:
+                        raised = error, getattr(error, "filename", None)
+                        raise
+                    writer.end()
+                disk.check()
+            try:
+                validate(temporary)
+            except EdfkitError as error:
+                raise EdfkitError(f"{path} was not written: read back, it failed ({error}); check the disk.") from error
+    except OSError as error:
+        if raised and raised[0] is error and not (disk and disk.error):
+            error.filename = raised[1]
+            raise
+        room = f"{disk.size} bytes and more" if disk else "new files"
+        raise EdfkitError(
+            f"{path} was not written ({error.strerror or error}); check that its folder takes {room}."
+        ) from error
+
+
+def _checked_root(path: Path, attrs: Mapping[str, object]) -> dict[str, object]:
+    """Give the root attributes in order, with those of the format itself."""
+    root: dict[str, object] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    root |= {name: attrs[name] for name in sorted(attrs) if name not in root}
+    check_root(path, root)
+    _check_attrs(str(path), root, _ROOT_ATTR_BYTES)
+    return root
+
+
+class Writer:
+    """Takes the populations of an archive, see `writing`."""
+
+    def __init__(self, path: Path, file: h5netcdf.File, disk: Disk, root: Mapping[str, object]) -> None:
+        self._path, self._file, self._disk, self._root = path, file, disk, root
+        self._names: set[str] = set()
+        self._begun: str | None = None  # a population that is not whole yet
+
+    def add(
+        self,
+        name: str,
+        columns: Mapping[str, ArrayLike | Variable],
+        group_attrs: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        """Write a population.
+
+        Parameters
+        ----------
+        name, columns, group_attrs
+            Its name, variables and attributes, see `write`.
+
+        Raises
+        ------
+        EdfkitError
+            If they break a rule of the format.
+        """
+        where = self._check(name, group_attrs)
+        try:
+            stored = _columns(where, columns)
+            sinks = self._begin(name, {variable: column for variable, (column, _) in stored.items()}, group_attrs)
+            for variable, (_, values) in stored.items():
+                sinks[variable].append(values)
+                self._disk.check()
+        except MemoryError as error:
+            raise EdfkitError(
+                f"{self._path} was not written: there is not enough memory to build it; write it in parts."
+            ) from error
+        self._finish(sinks)
+
+    def stream(
+        self,
+        name: str,
+        fields: Mapping[str, Field],
+        blocks: Iterable[Mapping[str, ArrayLike]],
+        group_attrs: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        """Write a population that comes in blocks of models, of which the whole need not fit in memory.
+
+        Of each id 8 bytes are kept, of each variable 1 MiB, and besides only the block at hand.
+
+        Parameters
+        ----------
+        name, group_attrs
+            Its name and attributes, see `write`.
+        fields : mapping of str to Field
+            Its variables; `Archive.field` gives those of another population.
+        blocks : iterable of mapping of str to array_like
+            The values of all variables for the next models, down to the last one. Variables that do not run along the
+            models are in the first block.
+
+        Raises
+        ------
+        EdfkitError
+            If the fields or values break a rule of the format, or do not fit each other.
+        """
+        where = self._check(name, group_attrs)
+        fields = _checked_fields(where, fields)
+        models = fields["id"].shape[0]
+        sinks = self._begin(name, fields, group_attrs)
+        ids, first = Ids(models), 0
+        for block in blocks:
+            taken = {v: f for v, f in fields.items() if first == 0 or f.dims[0] == "model"}
+            stored, count = _block(where, taken, block, first)
+            if first + count > models:
+                raise EdfkitError(
+                    f"{where}: blocks of {first + count} models came, expected {models}; count them again."
+                )
+            ids.add(stored["id"])
+            for variable, values in stored.items():
+                sinks[variable].append(values)
+                self._disk.check()
+            first += count
+        if first != models:
+            raise EdfkitError(f"{where}: blocks of {first} models came, expected {models}; count them again.")
+        self._finish(sinks)
+        ids.check(where, sinks["id"].pieces)
+
+    def restate(self, attrs: Mapping[str, str]) -> None:
+        """Replace root attributes, or add some: what is known only when the populations are.
+
+        Parameters
+        ----------
+        attrs : mapping of str to str
+            Some of the attributes that `write` takes.
+
+        Raises
+        ------
+        EdfkitError
+            If they break a rule of the format.
+        """
+        self._root = _checked_root(self._path, {**self._root, **attrs})
+        for name in attrs:
+            self._file.attrs[name] = _attribute(self._root[name])
+
+    def _check(self, name: str, group_attrs: Mapping[str, object] | None) -> str:
+        where = place(self._path, name)
+        check_name(str(self._path), "a population", name, r"[a-z0-9][a-z0-9._-]{0,99}")
+        if name in self._names:
+            raise EdfkitError(f"{where} has been written before, expected another name; join the two, or rename one.")
+        _check_attrs(where, group_attrs or {})
+        check_group(where, group_attrs or {})
+        return where
+
+    def _begin(
+        self, name: str, fields: Mapping[str, Field], group_attrs: Mapping[str, object] | None
+    ) -> dict[str, _Sink]:
+        self._names.add(name)
+        self._begun = name
+        group = self._file.create_group(name)
+        for key, value in sorted((group_attrs or {}).items()):
+            group.attrs[key] = _attribute(value)
+        on_disk = {variable: stored_dims(variable, column.dims, column.dtype) for variable, column in fields.items()}
+        shapes = [zip(on_disk[variable], column.shape, strict=True) for variable, column in fields.items()]
+        group.dimensions = {dim: size for shape in shapes for dim, size in shape}
+        return {v: _Sink(group, v, on_disk[v], column) for v, column in fields.items()}
+
+    def _finish(self, sinks: Mapping[str, _Sink]) -> None:
+        for sink in sinks.values():
+            sink.end()
+        self._disk.check()
+        self._begun = None
+
+    def end(self) -> None:
+        """Check that there is a population, and that each is whole."""
+        if not self._names:
+            raise EdfkitError(f"{self._path}: there are no populations to write, expected at least one; give it.")
+        if self._begun:
+            raise EdfkitError(f"{place(self._path, self._begun)} was begun and not finished; write the archive again.")
+
+
+class _Sink:
+    """A variable in a file that takes its values piece by piece, and writes each chunk once."""
+
+    def __init__(self, group: h5netcdf.Group, name: str, dims: tuple[str, ...], column: Field) -> None:
+        rows = power_of_two(_CHUNK_BYTES // (column.dtype.itemsize * math.prod(column.shape[1:])))
+        self._length, self._chunk = column.shape[0], rows
+        self._digest_rows = max(rows, 2 * power_of_two(-(-self._length // _DIGESTS) - 1))
+        self._variable = group.create_variable(
+            name,
+            dims,
+            column.dtype,
+            chunks=(min(rows, self._length), *column.shape[1:]),
+            fillvalue=None if column.decimals is None else np.iinfo(column.dtype).min,
+            compression="gzip",
+            shuffle=True,
+            fletcher32=True,
+        )
+        for key, value in column.attrs.items():
+            self._variable.attrs[key] = _attribute(value)
+        if column.decimals is not None:
+            self._variable.attrs["scale_factor"] = _attribute(1 / 10**column.decimals)
+        if column.dtype == "S1":
+            self._variable.attrs["_Encoding"] = _attribute("utf-8")
+        self._dataset: h5py.Dataset = group._h5group[name]
+        self._held: list[NDArray[Any]] = []
+        self._written = self._count = 0
+        self._digests = Digests(self._digest_rows)
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Take the next rows, and write those that fill chunks."""
+        self._held.append(values)
+        self._count += len(values)
+        stop = self._count if self._count == self._length else self._count // self._chunk * self._chunk
+        if stop > self._written:
+            held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+            ready, rest = np.split(held, [stop - self._written])
+            self._dataset[self._written : stop] = ready
+            self._digests.add(ready)
+            self._held, self._written = [rest.copy()], stop
+
+    def end(self) -> None:
+        """Write the digests, when all values are there."""
+        self._variable.attrs["crc32"] = np.array(self._digests.all(), "<u4")
+        self._variable.attrs["crc32_rows"] = _attribute(np.int64(self._digest_rows))
+
+    def pieces(self) -> Iterator[NDArray[Any]]:
+        """Read back what was written, as stored."""
+        for start in range(0, self._length, self._chunk):
+            yield self._dataset[start : start + self._chunk]
+
+
+def _checked_fields(where: str, fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Check what is to be streamed as far as can be without its values, and put it in order."""
+    known = specs(fields)
+    ordered = {v: fields[v] for v in [*(v for v in VARIABLES if v in fields), *sorted(set(fields) - set(VARIABLES))]}
+    for name, column in ordered.items():
+        check_name(where, "a variable", name)
+        spec = known.get(name)
+        attrs: dict[str, Any] = {"units": spec.units if spec else "1", "long_name": spec.long_name if spec else name}
+        attrs |= (flag_attrs(spec) if spec else {}) | dict(column.attrs)
+        _check_attrs(f"{where}: {name!r}", attrs, reserved=STORAGE_ATTRS)
+        if spec:
+            check_dims(where, name, column.dims, spec)
+            check_flags(where, name, attrs, spec)
+        ordered[name] = replace(column, attrs=attrs)
+    sizes = check_structure(where, {v: Shape(f.type, f.shape, f.attrs["units"]) for v, f in ordered.items()})
+    _check_axes(where, ordered, sizes)
+    return ordered
+
+
+def _check_axes(where: str, fields: Mapping[str, Field], sizes: dict[str, int]) -> None:
+    for name, column in fields.items():
+        on_disk = stored_dims(name, column.dims, column.dtype)
+        for dim in column.dims:
+            check_name(f"{where}: {name!r}", "a dimension", dim)
+        check_shape(where, name, column.shape, on_disk, sizes)
+    for name, column in fields.items():
+        if name in sizes and stored_dims(name, column.dims, column.dtype) != (name,):
+            raise EdfkitError(f"{where}: {name!r} is a dimension and a variable not along it; rename one of them.")
+
+
+def _block(
+    where: str, fields: Mapping[str, Field], block: Mapping[str, ArrayLike], first: int
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """Bring a block of a stream into the form it is stored in, check it, and count its models."""
+    if odd := sorted(set(fields) ^ set(block) - (set(block) - set(fields) if first else set())):
+        raise EdfkitError(
+            f"{where}: the block from model {first} on has {listed(sorted(block))}, expected {listed(list(fields))}: "
+            f"correct {listed(odd)}."
+        )
+    stored: dict[str, NDArray[Any]] = {}
+    values_of: dict[str, NDArray[Any]] = {}
+    count = len(np.asarray(block["id"]))
+    for name, column in fields.items():
+        values = _stored(where, name, block[name], (column.type.str,))
+        if column.dtype == "S1":
+            if (missing := column.shape[-1] - values.shape[-1]) < 0:
+                raise EdfkitError(
+                    f"{where}: {name!r} has {values.shape[-1]} bytes, expected {column.shape[-1]} at most; widen it."
+                )
+            if missing:
+                values = np.concatenate([values, np.zeros((*values.shape[:-1], missing), "S1")], axis=-1)
+        expected = column.of(count).shape
+        if values.shape != expected:
+            raise EdfkitError(f"{where}: {name!r} has the shape {values.shape}, expected {expected}; write it as that.")
+        stored[name] = values
+        if column.dtype != "S1":
+            values_of[name] = values
+        if column.decimals is not None:
+            whole = packed(values, column.decimals)
+            if whole is None or whole.dtype.itemsize > column.dtype.itemsize:
+                raise EdfkitError(
+                    f"{where}: {name!r} has values that {column.dtype} with {column.decimals} decimals does not hold; "
+                    "store it as <f8."
+                )
+            stored[name] = widened(whole, column.dtype)
+    for name, values in values_of.items():
+        check_values(where, name, values, lambda: values_of["status"], first)
+    check_relations(where, {v: a for v, a in values_of.items() if fields[v].dims[0] == "model"}, first)
+    return stored, count
+
+
+def _columns(where: str, given: Mapping[str, ArrayLike | Variable]) -> dict[str, tuple[Field, NDArray[Any]]]:
+    """Bring a population's variables into the form they are stored in, and check them."""
+    columns: dict[str, Variable] = {}
+    known = specs(given)
+    for name in [*(name for name in VARIABLES if name in given), *sorted(set(given) - set(VARIABLES))]:
+        value = given[name]
+        variable = value if isinstance(value, Variable) else Variable(value)
+        spec = known.get(name)
+        check_name(where, "a variable", name)
+        if spec and variable.dims is not None:
+            check_dims(where, name, variable.dims, spec)
+        values = _stored(where, name, variable.values, spec.types if spec else None)
+        attrs: dict[str, Any] = {"units": spec.units if spec else "1", "long_name": spec.long_name if spec else name}
+        if spec:
+            attrs |= flag_attrs(spec)
+        attrs |= variable.attrs
+        _check_attrs(f"{where}: {name!r}", attrs, reserved=STORAGE_ATTRS)
+        if spec:
+            check_flags(where, name, attrs, spec)
+        columns[name] = Variable(values, spec.dims if spec else variable.dims, attrs)
+
+    arrays = {name: np.asarray(column.values) for name, column in columns.items()}
+    sizes = check_structure(where, {n: Shape(a.dtype, a.shape, columns[n].attrs["units"]) for n, a in arrays.items()})
+    fields = {
+        name: Field(array.dtype, columns[name].dims or _deduced_dims(where, name, array, sizes), array.shape)
+        for name, array in arrays.items()
+    }
+    _check_axes(where, fields, sizes)
+    for name, array in arrays.items():
+        check_values(where, name, array, lambda: arrays["status"])
+    ids = Ids(len(arrays["id"]))
+    ids.add(arrays["id"])
+    ids.check(where, lambda: [arrays["id"]])
+    check_relations(where, arrays)
+    packings = {name: pack(array) for name, array in arrays.items()}
+    return {
+        name: (replace(fields[name], dtype=values.dtype, attrs=columns[name].attrs, decimals=decimals), values)
+        for name, (values, decimals) in packings.items()
+    }
+
+
+def _stored(where: str, name: str, values: ArrayLike, types: tuple[str, ...] | None) -> NDArray[Any]:
+    """Convert values to the first storage type that holds them exactly (`types` None: to their own)."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
+            array = array.astype(str)
+        if array.dtype.kind == "U":
+            try:
+                text = array.astype(bytes)  # many times as fast, for ASCII
+                text = text.astype(f"S{max(1, np.char.str_len(text).max(initial=0))}")
+            except UnicodeEncodeError:
+                text = np.char.encode(array, "utf-8")
+            return _exact(np.ascontiguousarray(text).view("S1").reshape(*text.shape, text.itemsize), types or TEXT)
+        kind, size = array.dtype.kind, array.dtype.itemsize
+        own = {"b": "|i1", "i": f"<i{size}", "u": f"<u{size}", "f": "<f4" if size == 4 else "<f8"}
+        return _exact(array, types or (own[kind],))
+    except (ValueError, TypeError, KeyError) as error:
+        expected = " or ".join(types or ("numbers", "text")).replace("|S1", "text")
+        raise EdfkitError(f"{where}: {name!r} cannot be stored exactly as {expected} ({error}); convert it.") from error
+
+
+def _exact(array: NDArray[Any], types: tuple[str, ...]) -> NDArray[Any]:
+    for code in types:
+        if (array.dtype == "S1") == (code == "|S1") and np.can_cast(array.dtype, code, "same_kind"):
+            with np.errstate(over="ignore", invalid="ignore"):
+                cast = array.astype(code)
+                exact = (cast == array) & (cast.astype(array.dtype) == array) | (array != array)
+            if exact.all():  # else cast has rounded or wrapped: 256 would become status 0
+                return cast
+    raise TypeError(f"it is of type {array.dtype}")
+
+
+def _deduced_dims(where: str, name: str, array: NDArray[Any], sizes: Mapping[str, int]) -> tuple[str, ...]:
+    shape = array.shape[:-1] if array.dtype == "S1" else array.shape
+    second = [dim for dim in ("stage", "epoch") if shape[1:] == (sizes.get(dim),)]
+    if shape[:1] != (sizes["model"],) or len(second) != len(shape) - 1:
+        raise EdfkitError(
+            f"{where}: the dimensions of {name!r}, of shape {shape}, are unclear; give Variable(values, dims)."
+        )
+    return ("model", *second)
+
+
+def _check_attrs(
+    where: str, attrs: Mapping[str, object], limit: int = _ATTR_BYTES, reserved: tuple[str, ...] = ()
+) -> None:
+    for name, value in attrs.items():
+        if name in reserved:
+            raise EdfkitError(f"{where}: the attribute {name!r} says how values are stored; leave it out.")
+        check_name(where, "an attribute", name, rf"(?!{'|'.join(HIDDEN_ATTRS)})[A-Za-z][A-Za-z0-9_.-]{{0,99}}")
+        try:
+            size = _attribute(value).nbytes
+        except (ValueError, TypeError) as error:
+            raise EdfkitError(
+                f"{where}: the attribute {name!r} is {error}, expected text or numbers; convert it."
+            ) from error
+        if size > limit:
+            raise EdfkitError(
+                f"{where}: the attribute {name!r} has {size} bytes, expected {limit} at most; shorten it."
+            )
+
+
+def _attribute(value: object) -> NDArray[Any]:
+    """Give an attribute its stored form: text of fixed length, because variable-length text has no checksum."""
+    if isinstance(value, str):
+        data = value.encode("utf-8")
+        if b"\0" in data:
+            raise ValueError("text with a NUL character")
+        # One character alone would be read as bytes by h5netcdf, and HDF5 has no text of length 0.
+        return np.array(data, dtype=h5py.string_dtype("utf-8", max(2, len(data))))
+    numbers = np.atleast_1d(np.asarray(value))
+    if numbers.dtype.kind not in "iuf" or numbers.ndim != 1 or numbers.size == 0:
+        raise TypeError("neither text nor numbers")
+    return numbers
+
+
+@contextmanager
+def _created(disk: Disk, root: Mapping[str, object]) -> Iterator[h5netcdf.File]:
+    """Begin a file, by way of an object that takes everything: HDF5 cannot close a file on a full disk."""
+    import h5netcdf  # here because reading does without it
+
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, disk)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    order = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED
+    creation.set_link_creation_order(order)
+    creation.set_attr_creation_order(order)
+    creation.set_attr_phase_change(65_535, 0)  # the root keeps all its attributes in its header, under the checksum
+    creation.set_obj_track_times(False)
+    with h5py.File(h5py.h5f.create(b"archive", h5py.h5f.ACC_TRUNC, creation, access)) as raw:
+        with h5netcdf.File(raw, "w") as file:
+            for key, value in root.items():
+                file.attrs[key] = _attribute(value)
+            yield file
+        raw.visititems(lambda path, item: item.attrs.create("_path", _attribute(path)))

@@ -1,0 +1,428 @@
+"""What figures are drawn with: axes, curves, ticks and labels, in one style, and files of the same bytes every time.
+
+Convention: errors are on axes in percent, their differences in percentage points, shares and probabilities from 0 to 1.
+Every population has the look that `edfkit.show.look` gives it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edfkit import EdfkitError
+from edfkit.archive.files import replacing
+from edfkit.show.look import Look
+from edfkit.show.text import short
+from edfkit.stats.bands import Band
+from edfkit.stats.buckets import BucketMeans
+from edfkit.stats.edf import Floats, edf
+from edfkit.stats.rates import RateMap
+from edfkit.study.noise import Noise
+from edfkit.study.point import PointStudy
+from edfkit.study.samples import SampleStudy
+from edfkit.study.selection import Population, Selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+
+# Text stays text in SVG and PDF; a fixed salt gives the same names, and so the same bytes, every time.
+RC: dict[Any, Any] = {
+    "font.size": 9,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 3.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edfkit",
+    "pdf.fonttype": 42,
+}
+
+_WIDTH, _HEIGHT, _LINE = 4.8, 3.2, 0.18  # of axes, and of a line of the legend below them, inches
+_BARS = 60  # of a law, about
+_STYLES = ("-", "--", "-.", ":")
+_UNSEEN = 5e-4  # probability of a law's tail that is not drawn, at either end
+_CLOSEST = 1e-3  # points: errors a test image apart differ by more, equal ones by less, as they are rounded
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, "Figure"]) -> Callable[P, "Figure"]:
+    """Draw in the module's style, whatever the style of whoever calls."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> "Figure":
+        import matplotlib as mpl
+
+        with mpl.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def check_path(path: Path) -> str:
+    """Refuse a name that no plot can have, before anything is computed.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+        The ending, in lower case: one of `FORMATS`.
+
+    Raises
+    ------
+    EdfkitError
+        If the ending is another one.
+    """
+    kind = path.suffix.lower()
+    if kind not in FORMATS:
+        raise EdfkitError(f"A plot cannot be written as {str(path)!r}; give a name that ends in {', '.join(FORMATS)}.")
+    return kind
+
+
+def write_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure into a file, whole or not at all; the same study gives the same bytes.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : Path
+        A PNG, SVG or PDF file, by its ending.
+
+    Raises
+    ------
+    EdfkitError
+        If the ending is another one, or the file cannot be written.
+    """
+    kind = check_path(path)
+    import matplotlib as mpl
+
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
+    try:
+        with mpl.rc_context(RC), replacing(path) as temporary:
+            figure.savefig(temporary, format=kind[1:], dpi=200, metadata=metadata)
+    except OSError as error:
+        raise EdfkitError(
+            f"The plot {path} cannot be written ({error.strerror or error}); give another place."
+        ) from error
+
+
+def panels(*rows: int) -> tuple["Figure", list[list["Axes"]]]:
+    """Make a figure with so many axes in each row, each in a part of its own, so that it can have its own legend."""
+    from matplotlib.figure import Figure  # alone, without pyplot, it needs no display and keeps no state
+
+    figure = Figure(figsize=(_WIDTH * max(rows), _HEIGHT * len(rows)), layout="constrained")
+    if rows == (1,):
+        return figure, [[figure.subplots()]]
+    parts = figure.subfigures(len(rows), max(rows), squeeze=False)
+    return figure, [[part.subplots() for part in row[:number]] for row, number in zip(parts, rows, strict=True)]
+
+
+def add_legends(figure: "Figure", panels: Sequence[Sequence["Axes"]]) -> None:
+    """Put a legend below each of the axes, where no curve can pass under it, and make room for them."""
+    from matplotlib.lines import Line2D
+
+    blank = Line2D([], [], linestyle="")
+    lines = 0
+    for row in panels:
+        entries = [axes.get_legend_handles_labels() for axes in row]
+        most = max(len(labels) for _, labels in entries)
+        for axes, (handles, labels) in zip(row, entries, strict=True):
+            missing = most - len(labels)  # as many lines, so that axes side by side end at one height
+            axes.figure.legend(
+                handles=[*handles, *[blank] * missing],
+                labels=[*labels, *[" "] * missing],
+                loc="outside lower center",
+                frameon=False,
+            )
+        lines += most
+    figure.set_figheight(figure.get_figheight() + _LINE * lines)
+
+
+def decorate(axes: "Axes", title: str) -> None:
+    """Give axes their title, a faint grid, and no frame."""
+    axes.set_title(title, loc="left", fontsize="medium")
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def line(look: Look) -> dict[str, Any]:
+    """Give the look of a line, as matplotlib's arguments."""
+    return {"color": look.light, "linestyle": (0, look.dash) if look.dash else "-"}
+
+
+def marked(look: Look) -> dict[str, Any]:
+    """Give the look of a line with markers, as matplotlib's arguments."""
+    return line(look) | {"marker": look.marker}
+
+
+def step(axes: "Axes", errors: Floats, heights: Floats, **look: Any) -> None:
+    """Draw a step function of the error, from 0 to 100 %."""
+    x, y = np.concatenate([[0.0], errors, [100.0]]), np.concatenate([[0.0], heights, [1.0]])
+    axes.step(x, y, where="post", **look)
+
+
+def step_edf(axes: "Axes", member: Population, look: Look, label: str | None = None) -> None:
+    """Draw the EDF of a population, labelled with its size and smallest error if with nothing else."""
+    text = f"{member.name} (n = {member.summary.models:,}, min {member.summary.min:.1f} %)" if label is None else label
+    step(axes, *edf(member.errors, member.shares), label=text, **line(look))
+
+
+def fill_band(axes: "Axes", band: Band, look: Look) -> None:
+    """Draw the band of an EDF."""
+    x = np.concatenate([[0.0], band.values, [100.0]])
+    lower = np.concatenate([[0.0], band.lower, band.lower[-1:]])
+    upper = np.concatenate([[band.upper_before], band.upper, band.upper[-1:]])
+    axes.fill_between(x, lower, upper, step="post", color=look.light, alpha=0.18, linewidth=0)
+
+
+def edf_axes(axes: "Axes", selection: Selection, also: str = "") -> None:
+    """Label axes with EDFs, and set their limits."""
+    limit_edfs(axes, selection)
+    axes.set_xlabel(error_label(selection.error))
+    axes.set_ylabel(f"cumulative share of models\n({weighting(selection)})")
+    decorate(axes, title(selection, also))
+
+
+def limit_edfs(axes: "Axes", selection: Selection) -> None:
+    """Show EDFs from the smallest error to where the slowest is at 95 %."""
+    axes.set_xlim(*_ends(selection))
+    axes.set_ylim(0, 1.02)  # a curve that has reached 1 is still seen whole
+
+
+def _ends(selection: Selection) -> tuple[float, float]:
+    # From the smallest error to where the slowest EDF is at 95 %: beyond lie the few that diverged or hardly learned.
+    left = min(member.summary.min for member in selection.populations)
+    right = max(member.summary.quantiles[0.95] for member in selection.populations)
+    margin = 0.05 * (right - left) or 1.0
+    return max(0.0, left - margin), right + margin
+
+
+def _law_bars(values: Floats, probabilities: Floats) -> tuple[Floats, Floats, Floats]:
+    """Choose bars for a law: their edges, and the values to draw with their probabilities.
+
+    Errors are multiples of one test image. Bars that are all as many of those wide hold as many values each, and edges
+    half a step beside 0 keep a tie apart.
+    """
+    levels = np.cumsum(probabilities)
+    first, last = np.searchsorted(levels, [_UNSEEN, levels[-1] - _UNSEEN])
+    seen = slice(int(first), int(last) + 1)
+    values, probabilities = values[seen], probabilities[seen]
+    gaps = np.diff(values)
+    gaps = gaps[gaps > _CLOSEST]
+    step = float(gaps.min()) if gaps.size else 0.1
+    lo, hi = min(0.0, float(values[0])), max(0.0, float(values[-1]))
+    width = step * max(1, round((hi - lo) / _BARS / step))
+    below, above = (int(np.ceil(max(0.0, reach - step / 2) / width + 1e-6)) for reach in (-lo, hi))
+    edges = np.concatenate([-step / 2 - width * np.arange(below, -1, -1), step / 2 + width * np.arange(above + 1)])
+    return edges, values, probabilities
+
+
+def draw_law(axes: "Axes", study: PointStudy, looks: Sequence[Look]) -> None:
+    """Draw the law of the small search's minimum minus the large one's, coloured by the winner.
+
+    With one population, the small search has a lighter shade of its colour.
+    """
+    wins = study.wins
+    edges, values, probabilities = _law_bars(study.values, study.probabilities)
+    small = looks[0].light if len(looks) > 1 else tint(looks[0].light, 0.4)
+    for colour, side, size, won in (
+        (small, values < -_CLOSEST, wins.small, wins.small_wins),
+        (looks[-1].light, values > _CLOSEST, wins.large, wins.large_wins),
+    ):
+        heights = np.histogram(values[side], edges, weights=probabilities[side])[0]
+        label = f"best of {size:,} is the better one: probability {won:.3f}"
+        axes.stairs(heights, edges, fill=True, color=colour, linewidth=0, label=label)
+    tied = np.abs(values) <= _CLOSEST
+    if tied.any():
+        height = float(probabilities[tied].sum())
+        axes.vlines(0, 0, height, color="#000000", linewidth=1.6, label=f"tie: probability {wins.tie:.3f}")
+    axes.axvline(0, color="#000000", linewidth=0.6)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(f"best of {wins.small:,} minus best of {wins.large:,} (percentage points)")
+    axes.set_ylabel(f"probability\n(bars {np.diff(edges)[0]:.2g} points wide)")
+
+
+def tint(colour: str, share: float) -> str:
+    """Mix so much of a colour with white."""
+    parts = [round(255 + share * (int(colour[i : i + 2], 16) - 255)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{part:02X}" for part in parts)
+
+
+def draw_samples(axes: "Axes", study: SampleStudy, look: Look) -> None:
+    """Draw the EDFs of samples of one population, the larger the darker, and that of all in black."""
+    (member,) = study.selection.populations
+    fewer = {size: errors for size, errors in study.errors.items() if size < len(member.errors)}
+    for i, (size, errors) in enumerate(fewer.items()):
+        label = f"{size:,} models (min {study.samples[size].min:.1f} %)"
+        shade = tint(look.light, 0.4 + 0.6 * (i + 1) / len(fewer))
+        step(axes, *edf(errors), label=label, color=shade, linestyle=_STYLES[i % len(_STYLES)])
+    label = f"all {member.summary.models:,} models (min {member.summary.min:.1f} %)"
+    step(axes, *edf(member.errors, member.weights), label=label, color="#000000", linewidth=0.9)
+
+
+def draw_distances(axes: "Axes", study: SampleStudy, look: Look) -> None:
+    """Draw how far the EDF of fewer models is from that of more, on axes that this makes logarithmic."""
+    models = len(study.selection.populations[0].errors)
+    dashed = replace(look, light="#595959", dash=(4.5, 1.8), marker="s")
+    for d, to, of in (
+        (study.to_truth, "to what they are drawn from", dashed),
+        (study.to_population, f"to these {models:,} models", look),
+    ):
+        seen = d > 0
+        axes.plot(study.models[seen], d[seen], label=to, **marked(of))
+    if (simulated := study.simulated) is not None:
+        mean = np.array(simulated.mean)
+        seen = mean > 0
+        axes.errorbar(
+            np.array(simulated.models)[seen],
+            mean[seen],
+            np.array(simulated.sd)[seen],
+            fmt="x",
+            color="#000000",
+            markersize=5,
+            capsize=2,
+            linewidth=1.0,
+            label=f"the latter, simulated: mean ± sd of {simulated.trials:,} trials",
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks(axes.xaxis, 10)
+    ticks(axes.yaxis, 10)
+    axes.set_xlabel("models drawn, n")
+    axes.set_ylabel("expected distance of EDFs, D (0 to 1)")
+
+
+def draw_models(axes: "Axes", complexity: Floats, errors: Floats, look: Look) -> None:
+    """Draw a point a model, of pixels in any file, as there may be many."""
+    axes.scatter(
+        complexity,
+        errors,
+        s=float(np.clip(4000 / len(errors), 2, 12)),
+        alpha=float(np.clip(900 / len(errors), 0.3, 0.7)),
+        color=look.light,
+        marker=look.marker,
+        linewidth=0,
+        rasterized=True,
+    )
+
+
+def draw_counts(axes: "Axes", counts: NDArray[Any], edges: Floats, look: Look, **more: Any) -> None:
+    """Draw a histogram as an outline with a faint fill."""
+    import matplotlib as mpl
+
+    heights = np.append(counts, counts[-1:])
+    axes.fill_between(edges, heights, step="post", color=look.light, alpha=0.12, linewidth=0)
+    axes.stairs(counts, edges, linewidth=mpl.rcParams["lines.linewidth"], **line(look), **more)
+
+
+def draw_buckets(axes: "Axes", buckets: BucketMeans, look: Look, place: int, number: int, **more: Any) -> None:
+    """Draw mean and 2 sd of each bucket, beside those of the other populations."""
+    width = buckets.edges[1] - buckets.edges[0]
+    beside = (place - (number - 1) / 2) * 0.6 * width / number
+    middle = (buckets.edges[:-1] + buckets.edges[1:]) / 2 + beside
+    points: dict[str, Any] = {"fmt": look.marker, "color": look.light, "linewidth": 1.2}
+    axes.errorbar(middle, buckets.mean, 2 * buckets.sd, **points, **more)
+
+
+def keep_possible(axes: "Axes") -> None:
+    """Cut the axis of errors where no error can be, which 2 sd may reach."""
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, -2.0), min(top, 102.0))
+
+
+def set_error_limits(axes: "Axes", curves: Sequence[Floats]) -> None:
+    """Show curves of errors whole, on a logarithmic axis where the smallest would otherwise look alike."""
+    errors = np.concatenate(curves)
+    lowest, highest = float(errors.min()), float(errors.max())
+    if 0 < 5 * lowest < highest:
+        axes.set_yscale("log")
+        axes.set_ylim(lowest / 1.5, highest * 1.2)
+        ticks(axes.yaxis, 10)
+    else:
+        margin = 0.2 * (highest - lowest) or 1.0
+        axes.set_ylim(max(0.0, lowest - margin), highest + margin)
+
+
+def draw_rates(axes: "Axes", space: Noise, rates: RateMap) -> None:
+    """Draw the mean rank of the errors over learning rate and weight decay."""
+    mesh = axes.pcolormesh(rates.lr_edges, rates.wd_edges, rates.mean_rank.T, vmin=0, vmax=1, cmap="viridis")
+    if rates.best is not None:
+        centres = [np.sqrt(edges[:-1] * edges[1:]) for edges in (rates.lr_edges, rates.wd_edges)]
+        x, y = (float(centre[i]) for centre, i in zip(centres, rates.best, strict=True))
+        label = f"best cell with enough models: rate {x:.2g}, decay {y:.2g}"
+        axes.plot([x], [y], "x", color="#D55E00", markersize=8, markeredgewidth=2, label=label)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks(axes.xaxis, 10, "{:g}".format)
+    ticks(axes.yaxis, 10, "{:g}".format)
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("weight decay")
+    if space.default:
+        axes.plot([], [], " ", label=f"near the default rates: mean rank {space.default.mean_rank:.2f}")
+    decorate(axes, f"{space.name} (n = {space.models:,})")
+    axes.grid(False)
+    bar = axes.figure.colorbar(mesh, ax=axes)
+    bar.set_label("mean rank of the error (0 best, 1 worst)")
+
+
+def ticks(axis: "Axis", base: int, text: Callable[[float], str] | None = None) -> None:
+    """Put ticks on a logarithmic axis at round numbers, however few powers of the base it spans."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    lo, hi = axis.get_view_interval()
+    axis.set_minor_locator(NullLocator())
+    if base == 2 and hi > 4 * lo:
+        axis.set_major_locator(LogLocator(base=2))
+    elif hi > 5 * lo:
+        decades = np.log10(hi / lo)
+        subs = (1.0,) if decades > 3 else (1.0, 3.0) if decades > 2 else (1.0, 2.0, 5.0)
+        axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=15))
+    else:
+        axis.set_major_locator(MaxNLocator(6))
+    shown = text or (_number if base == 2 else short)
+    axis.set_major_formatter(lambda value, _: shown(value))
+
+
+def error_label(kind: str) -> str:
+    """Write which error it is, with its unit."""
+    epoch = {"best": "", "final": " after the last epoch"}.get(kind, f" after epoch {kind}")
+    return f"test error (%){epoch}"
+
+
+def models_label(member: Population) -> str:
+    """Write a population with its size."""
+    return f"{member.name} (n = {member.summary.models:,})"
+
+
+def weighting(selection: Selection) -> str:
+    """Write what the models are weighted by."""
+    return "not normalised" if selection.given == "none" else f"{selection.given} normalised"
+
+
+def title(selection: Selection, also: str = "") -> str:
+    """Write the setting of a selection."""
+    parts = []
+    if selection.range is not None:
+        lo, hi = map(short, selection.range)
+        parts = [f"{selection.given} {lo} to {hi}, {selection.bins} bin" + "s" * (selection.bins != 1)]
+    parts += {"drop": ["without diverged runs"], "censor": ["diverged runs count as 100 %"]}.get(selection.diverged, [])
+    return "; ".join([*parts, *([also] if also else [])])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 1 <= value < 100_000 and value == round(value) else short(value)
+
+
+def shortened(value: float, _: float) -> str:
+    """Write a tick with three digits."""
+    return short(value)

@@ -1,0 +1,133 @@
+"""Figures of EDFs and of random search: 1, 3, 6, 9, 10, 11 and the like of 16."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edfkit.show import draw
+from edfkit.show.figures.complexity import complexity_axis
+from edfkit.show.figures.page import Page, about, add_edf, by_name, finish, page
+from edfkit.show.figures.reading import Comparing, Reading, setting, weighting
+from edfkit.study.search import search_study
+from edfkit.study.selection import Population, Selection
+
+_FEW = 5  # models on a curve estimate
+_OF_SEARCHES = (0.05, 0.95)
+
+
+def estimates(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
+    """Draw a point, a curve and a distribution estimate side by side (figure 1)."""
+    drawn = page(1, 3)
+    (selection,) = by.selections(reading, names)
+    lo, hi = selection.range or (0.0, 0.0)
+    points = drawn.name(0, "point estimate", "the best model of each")
+    curves = drawn.name(1, "curve estimate", f"the best in each of {_FEW} buckets of params")
+    for i, (member, look) in enumerate(by_name(selection)):
+        params = reading.complexities(member, "params")
+        best = int(member.errors.argmin())
+        label = _label(reading, member)
+        points.plot([i], [member.errors[best]], label=label, **draw.marked(look) | {"linestyle": "", "markersize": 6})
+        points.annotate(
+            f"{member.errors[best]:.2f} %", (i, member.errors[best]), (0, 6), textcoords="offset points", ha="center"
+        )
+        drawn.add(0, population=member.name, params=params[best], error_percent=member.errors[best])
+        bucket = np.minimum(((params - lo) / (hi - lo) * _FEW).astype(int), _FEW - 1)
+        order = np.lexsort((params, member.errors, bucket))
+        first = order[np.unique(bucket[order], return_index=True)[1]]
+        curves.plot(params[first], member.errors[first], label=label, **draw.marked(look))
+        drawn.add(1, population=member.name, params=params[first], error_percent=member.errors[first])
+    points.set_xlim(-0.6, len(names) - 0.4)
+    points.set_xticks(range(len(names)), [member.name for member in selection.populations])
+    points.margins(y=0.5)
+    points.set_ylabel(draw.error_label(reading.error))
+    points.grid(axis="x", visible=False)
+    complexity_axis(curves, "params", 4)
+    curves.set_ylabel(draw.error_label(reading.error))
+    _edfs(drawn, 2, reading, selection, by, "distribution estimate", "params ")
+    finish(drawn)
+    return drawn
+
+
+def edfs(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
+    """Draw EDFs, a panel for each way of normalising (figures 3, 9, 11)."""
+    drawn = page(1, len(by.given), one_scale=True)
+    for place, selection in enumerate(by.selections(reading, names)):
+        _edfs(drawn, place, reading, selection, by, weighting(selection))
+        drawn.axes[place].label_outer()
+    ends = [axes.get_xlim() for axes in drawn.axes]
+    for axes in drawn.axes:  # the same errors, so that panels can be compared
+        axes.set_xlim(min(left for left, _ in ends), max(right for _, right in ends))
+    finish(drawn)
+    return drawn
+
+
+def edfs_and_search(reading: Reading, names: Sequence[str], by: Comparing, most: int) -> Page:
+    """Draw EDFs, and random search (figure 6)."""
+    drawn = page(1, 2)
+    (selection,) = by.selections(reading, names)
+    _edfs(drawn, 0, reading, selection, by, f"EDFs {weighting(selection)}")
+    _search(drawn, 1, reading, selection, by, most)
+    finish(drawn)
+    return drawn
+
+
+def search(reading: Reading, names: Sequence[str], by: Comparing, most: int) -> Page:
+    """Draw the efficiency of random search, up to 2 ** `most` models, a panel a complexity (figure 10)."""
+    drawn = page(1, len(by.given), one_scale=True)
+    for place, selection in enumerate(by.selections(reading, names)):
+        _search(drawn, place, reading, selection, by, most)
+        drawn.axes[place].label_outer()
+    finish(drawn)
+    return drawn
+
+
+def _edfs(
+    drawn: Page, place: int, reading: Reading, selection: Selection, by: Comparing, title: str, of: str = ""
+) -> None:
+    axes = drawn.name(place, title, of + setting(selection, by.bins))
+    for member, look in by_name(selection):
+        draw.step_edf(axes, member, look, _label(reading, member))
+        add_edf(drawn, place, selection, member)
+    draw.limit_edfs(axes, selection)
+    axes.set_xlabel(draw.error_label(reading.error))
+    axes.set_ylabel("share of models")
+
+
+def _search(drawn: Page, place: int, reading: Reading, selection: Selection, by: Comparing, most: int) -> None:
+    names = [member.name for member in selection.populations]
+    m = 2 ** np.arange(most + 1)
+    shown = []  # must be seen whole
+    options: dict[str, Any] = {"given": selection.given, "bins": selection.bins, "range": selection.range}
+    study = search_study(reading.source, names, m=m.tolist(), **options, **reading.how)
+    axes = drawn.name(place, f"random search {weighting(selection)}", setting(selection, by.bins))
+    for curve, (member, look) in zip(study.curves, by_name(selection), strict=True):
+        if len(names) == 2:  # more of them would hide each other
+            low, high = (curve.best.quantiles[q] for q in _OF_SEARCHES)
+            shown += [low, high]
+            axes.fill_between(m, low, high, color=look.light, alpha=0.15, linewidth=0)
+        axes.plot(m, curve.best.error, label=_label(reading, member), **draw.marked(look))
+        drawn.add(
+            place,
+            population=member.name,
+            **about(selection),
+            models=member.summary.models,
+            models_drawn=curve.best.m,
+            expected_min_error_percent=curve.best.error,
+            standard_error_points=curve.best.se,
+            spread_points=curve.best.spread,
+            **{f"error_of_{100 * q:g}_percent_of_searches_percent": e for q, e in curve.best.quantiles.items()},
+            band_low_percent=curve.low,
+            band_high_percent=curve.high,
+        )
+    draw.set_error_limits(axes, [*shown, *(curve.best.error for curve in study.curves)])
+    axes.set_xscale("log", base=2)
+    draw.ticks(axes.xaxis, 2)
+    if len(names) == 2:
+        axes.fill_between([], [], color="#000000", alpha=0.15, linewidth=0, label="5 % to 95 % of searches")
+    axes.set_xlabel("models drawn, m")
+    axes.set_ylabel(f"expected smallest\n{draw.error_label(reading.error)}")
+
+
+def _label(reading: Reading, member: Population) -> str:
+    return f"{member.name} (n = {reading.source.models(member.name):,})"

@@ -1,0 +1,133 @@
+"""How the populations of a figure are read: with the paper's ranges where they are the paper's, else with their own.
+
+Source of the bounds and bins: Radosavovic et al., On Network Design Spaces for Visual Recognition (NDS), ICCV 2019.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edfkit.show.text import short
+from edfkit.stats.bins import EmptyBinsError
+from edfkit.study.selection import Population, Selection, Source, read_complexity, select, shared_range
+
+# The most that a network of the paper has: ResNet-56 on CIFAR-10, and so much on ImageNet.
+BOUNDS: dict[str, dict[str, float]] = {
+    "cifar10": {"params": 0.856e6, "flops": 0.129e9},
+    "imagenet": {"params": 6.0e6, "flops": 0.600e9},
+}
+# Learning rate and weight decay by default.
+RATES: dict[str, tuple[float, float]] = {"cifar10": (0.1, 5e-4), "imagenet": (0.05, 5e-5)}
+
+
+class Populations(Source, Protocol):
+    """A source that knows what its populations are and were trained on: an `Archive`, or `Published` files."""
+
+    @property
+    def names(self) -> list[str]:
+        """The populations."""
+
+    def dataset(self, name: str) -> str:
+        """Say which images the models of a population were trained on."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Populations, and how their errors are read.
+
+    Attributes
+    ----------
+    source : Populations
+    error, diverged : str
+        As in `edfkit.study.selection.select`.
+    seed : int
+        Of what is drawn at random.
+    """
+
+    source: Populations
+    error: str = "best"
+    diverged: str = "keep"
+    seed: int = 0
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The arguments of studies that say which error is read."""
+        return {"error": self.error, "diverged": self.diverged}
+
+    def dataset(self, names: Sequence[str]) -> str:
+        """Return the data set of populations as a key of `BOUNDS`, or their own; nothing if they have several."""
+        found = {self.source.dataset(name).lower().replace("-", "") for name in names}
+        return found.pop() if len(found) == 1 else ""
+
+    def bound(self, names: Sequence[str], given: str) -> float | None:
+        """Return the largest complexity that the paper lets in; None if the models are not on its images."""
+        return BOUNDS.get(self.dataset(names), {}).get(given)
+
+    def every(self, names: Sequence[str]) -> Selection:
+        """Select populations, not normalised."""
+        return select(self.source, names, **self.how)
+
+    def complexities(self, member: Population, by: str) -> Any:
+        """Read a complexity of the models that take part, raw counts."""
+        return read_complexity(self.source, member.name, by, member.rows)
+
+    def normalised(self, names: Sequence[str], given: str, bins: int, lowest: float | None = None) -> Selection:
+        """Select populations, given a complexity, in the paper's range and bins as far as no bin is empty.
+
+        On the paper's images the range ends at its bound, and starts at `lowest`, or at the largest of the smallest
+        complexities. On others, and where that leaves a bin empty, it is the range that all populations cover. Where
+        that leaves one empty too, there are as many bins as leave each population 5 models in each, at most 10.
+        """
+        common = shared_range(self.source, names, given, self.diverged)
+        bound = self.bound(names, given)
+        tries: list[tuple[tuple[float, float], int]] = [(common, bins)]
+        if bound is not None and (lowest or common[0]) < bound:
+            tries.insert(0, ((lowest or common[0], bound), bins))
+        for range, number in tries:
+            try:
+                return select(self.source, names, given=given, bins=number, range=range, **self.how)
+            except EmptyBinsError:
+                continue
+        return select(self.source, names, given=given, **self.how)
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """In which ways a figure compares its populations.
+
+    Attributes
+    ----------
+    bins : int
+        Of complexity, in the paper.
+    lowest : mapping of str to float
+        Where the paper's range of a complexity starts, raw counts; else at the largest of the smallest complexities.
+    given : sequence of str
+        By which complexities, in this order; "none" is not normalised.
+    """
+
+    bins: int
+    lowest: Mapping[str, float] = field(default_factory=dict)
+    given: Sequence[str] = ("params", "flops")
+
+    def selections(self, reading: Reading, names: Sequence[str]) -> list[Selection]:
+        """Select the populations in each of these ways."""
+        return [
+            reading.every(names)
+            if given == "none"
+            else reading.normalised(names, given, self.bins, self.lowest.get(given))
+            for given in self.given
+        ]
+
+
+def setting(selection: Selection, bins: int | None = None) -> str:
+    """Write the range and bins of a selection, and why, on a second line, if there are not so many bins."""
+    if selection.range is None:
+        return "all models"
+    lo, hi = map(short, selection.range)
+    fewer = f"\n({bins} would leave some empty)" if bins not in (None, selection.bins) else ""
+    return f"{lo} to {hi}, {selection.bins} bin" + "s" * (selection.bins != 1) + fewer
+
+
+def weighting(selection: Selection) -> str:
+    """Write by what a selection is normalised."""
+    return "not normalised" if selection.given == "none" else f"given {selection.given}"

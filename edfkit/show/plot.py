@@ -1,0 +1,339 @@
+"""The figure of every study, drawn without a display.
+
+Convention: errors are on axes in percent, their differences in percentage points, shares and probabilities from 0 to 1.
+A population has its design space's look (see `edfkit.show.look`) in all axes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edfkit import EdfkitError
+from edfkit.show import draw
+from edfkit.show.draw import FORMATS, check_path, write_figure
+from edfkit.show.look import Look, looks
+from edfkit.show.text import short
+from edfkit.stats.epochs import AtEpochs
+from edfkit.stats.noise import SeedNoise
+from edfkit.study.compare import Comparison
+from edfkit.study.complexity import ComplexityStudy
+from edfkit.study.noise import NoiseStudy
+from edfkit.study.point import PointStudy
+from edfkit.study.samples import SampleStudy
+from edfkit.study.search import SearchStudy
+from edfkit.study.selection import Selection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "FORMATS",
+    "check_path",
+    "complexity_figure",
+    "edf_figure",
+    "figure",
+    "noise_figure",
+    "point_figure",
+    "samples_figure",
+    "search_figure",
+    "write_figure",
+]
+
+
+@draw.styled
+def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
+    """Draw the EDFs of compared populations: share of models against error, lower errors and higher curves are better.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        The populations, with their weights.
+    band : bool
+        Whether to draw the simultaneous band of each.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One line a population, of steps at its errors (percent) to its EDF (share), from error 0 to 100.
+    """
+    figure, ((axes,),) = panels = draw.panels(1)
+    selection = comparison.selection
+    for member, look, region in zip(selection.populations, _looks(selection), comparison.bands, strict=True):
+        if band:
+            draw.fill_band(axes, region, look)
+        draw.step_edf(axes, member, look)
+    confidence = f"bands {100 * comparison.bands[0].confidence:g} %, everywhere at once" if band else ""
+    draw.edf_axes(axes, selection, confidence)
+    draw.add_legends(*panels)
+    return figure
+
+
+@draw.styled
+def point_figure(study: PointStudy) -> "Figure":
+    """Draw the law of the difference of two searches' minima, and the EDFs that they draw from (NDS, figure 2).
+
+    Parameters
+    ----------
+    study : PointStudy
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left, bars of the probability of the small search's minimum minus the large one's, in percentage points: those
+        below 0, where the small one wins, those above, and a line for a tie; 0.05 % of the probability at either end is
+        left out. Dashed lines are at plus and minus the gap that means something, if it is finite. Right, the EDFs.
+    """
+    figure, ((law, edfs),) = panels = draw.panels(2)
+    wins, gap = study.wins, study.gap
+    chosen = _looks(study.selection)
+    draw.draw_law(law, study, chosen)
+    names = [member.name for member in study.selection.populations]
+    if np.isfinite(gap.either):
+        both = f", both from {names[0]}" if len(names) > 1 else ""
+        label = f"± {gap.either:.3g} points by chance: probability {gap.alpha:g}{both}"
+        law.axvline(gap.either, color="#000000", linestyle="--", linewidth=1.0, label=label)
+        law.axvline(-gap.either, color="#000000", linestyle="--", linewidth=1.0)
+    title = (
+        f"models of {names[0]}" if len(names) == 1 else f"{wins.small:,} of {names[0]}, {wins.large:,} of {names[1]}"
+    )
+    draw.decorate(law, title)
+    for member, look in zip(study.selection.populations, chosen, strict=True):
+        draw.step_edf(edfs, member, look)
+    draw.edf_axes(edfs, study.selection, "what they draw from")
+    draw.add_legends(*panels)
+    return figure
+
+
+@draw.styled
+def search_figure(study: SearchStudy) -> "Figure":
+    """Draw the error to expect of the best of m models against m, or against what they cost (NDS, figures 6, 10).
+
+    Parameters
+    ----------
+    study : SearchStudy
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One line a population with its simultaneous band, errors in percent; thin dotted lines are the outermost
+        quantiles of the searches. The axes show the lines whole; bands and quantiles may leave them.
+    """
+    figure, ((axes,),) = panels = draw.panels(1)
+    quantiles = sorted({q for curve in study.curves for q in curve.best.quantiles})
+    outermost = sorted({quantiles[0], quantiles[-1]}) if quantiles else []
+    for curve, member, look in zip(study.curves, study.selection.populations, _looks(study.selection), strict=True):
+        x = curve.best.m * (1.0 if curve.cost_of_one is None else curve.cost_of_one)
+        axes.fill_between(x, curve.low, curve.high, color=look.light, alpha=0.15, linewidth=0.6)
+        for q in outermost:
+            axes.plot(x, curve.best.quantiles[q], color=look.light, linestyle=":", linewidth=0.9)
+        axes.plot(x, curve.best.error, label=draw.models_label(member), **draw.marked(look))
+    axes.fill_between(
+        [], [], color="#000000", alpha=0.15, label=f"mean: {100 * study.confidence:g} % band, all m at once"
+    )
+    if outermost:
+        shares = " and ".join(f"{100 * q:g} %" for q in outermost)
+        axes.plot([], [], color="#000000", linestyle=":", linewidth=0.9, label=f"{shares} of the searches")
+    draw.set_error_limits(axes, [curve.best.error for curve in study.curves])
+    axes.set_xscale("log", base=2)
+    if study.cost is None:
+        axes.set_xlabel("models drawn, m")
+        draw.ticks(axes.xaxis, 2)
+    else:
+        unit = "seconds" if study.cost == "seconds" else f"{study.cost} of its models"
+        axes.set_xlabel(f"mean cost of a search ({unit})")
+        draw.ticks(axes.xaxis, 10)
+    axes.set_ylabel(f"expected smallest {draw.error_label(study.selection.error)}\n({draw.weighting(study.selection)})")
+    draw.decorate(axes, draw.title(study.selection))
+    draw.add_legends(*panels)
+    return figure
+
+
+@draw.styled
+def samples_figure(study: SampleStudy) -> "Figure":
+    """Draw the EDFs of few and many models, and how far they are from all (NDS, figure 7).
+
+    Parameters
+    ----------
+    study : SampleStudy
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left, the EDFs of the samples and of the population. Right, expected D against the number of models, both
+        logarithmic, so that the D of 0 of all models is not seen; with the simulated mean and its standard deviation,
+        if there is one.
+    """
+    figure, ((edfs, distances),) = panels = draw.panels(2)
+    (member,) = study.selection.populations
+    (look,) = _looks(study.selection)
+    draw.draw_samples(edfs, study, look)
+    draw.edf_axes(edfs, study.selection, member.name)
+    draw.draw_distances(distances, study, look)
+    draw.decorate(distances, "distance to the EDF of more models")
+    draw.add_legends(*panels)
+    return figure
+
+
+@draw.styled
+def complexity_figure(study: ComplexityStudy) -> "Figure":
+    """Draw error against complexity, the complexities, and mean errors by bucket (NDS, figures 4, 5, 15).
+
+    Parameters
+    ----------
+    study : ComplexityStudy
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left, a point a model (of pixels in any file, as there may be many); in the middle, models by bucket; right,
+        mean and 2 standard deviations of the errors by bucket, populations side by side. Dotted lines are the ends of
+        the range.
+    """
+    figure, ((scatter, counts, means),) = panels = draw.panels(3)
+    number = len(study.spaces)
+    chosen = looks([space.name for space in study.spaces])
+    for i, (space, look) in enumerate(zip(study.spaces, chosen, strict=True)):
+        draw.draw_models(scatter, space.complexity, space.errors, look)
+        correlation = (
+            ""
+            if np.isnan(space.rank_correlation)
+            else f", rank correlation {round(space.rank_correlation, 2) + 0.0:.2f}"
+        )
+        label = f"{space.name} (n = {space.models:,}{correlation})"
+        draw.draw_counts(counts, study.histogram.counts[space.name], study.histogram.edges, look)
+        counts.plot([], [], label=label, **draw.marked(look))
+        draw.draw_buckets(means, space.buckets, look, i, number)
+    for axes, title in (
+        (scatter, "every model"),
+        (counts, f"models in {len(study.histogram.edges) - 1} buckets"),
+        (means, f"mean and 2 sd of the errors in {len(study.spaces[0].buckets.counts)} buckets"),
+    ):
+        for end in study.range:
+            axes.axvline(end, color="#000000", linestyle=":", linewidth=0.9)
+        axes.set_xlabel(f"{study.by} of a model")
+        axes.set_ylabel("models" if axes is counts else draw.error_label(study.error))
+        axes.xaxis.set_major_formatter(draw.shortened)
+        draw.decorate(axes, title)
+    counts.yaxis.set_major_formatter(draw.shortened)
+    draw.keep_possible(means)
+    lo, hi = map(short, study.range)
+    counts.plot([], [], color="#000000", linestyle=":", linewidth=0.9, label=f"range {lo} to {hi}")
+    draw.add_legends(*panels)
+    return figure
+
+
+@draw.styled
+def noise_figure(study: NoiseStudy) -> "Figure":
+    """Draw what is known of the training noise and the rates: a row for each kind (NDS, figures 12, 13).
+
+    Parameters
+    ----------
+    study : NoiseStudy
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        As far as it is there: the rank correlation of the errors after some epochs with those after the last; for one
+        network of many seeds, the errors that shares of its seeds stay below; and for each population of which the
+        rates vary, the mean rank of the errors over them, with a cross in the best cell.
+
+    Raises
+    ------
+    EdfkitError
+        If there is none of these.
+    """
+    chosen = looks([space.name for space in study.spaces])
+    spaces = list(zip(study.spaces, chosen, strict=True))
+    epochs = [(s.name, look, s.epochs) for s, look in spaces if s.epochs and _known(s.epochs)]
+    seeds = [(s.name, look, s.seeds) for s, look in spaces if s.seeds]
+    rates = [(space, space.rates) for space in study.spaces if space.rates]
+    rows = [1] * bool(epochs) + [1] * bool(seeds) + [len(rates)] * bool(rates)
+    if not rows:
+        names = ", ".join(space.name for space in study.spaces)
+        raise EdfkitError(
+            f"Nothing is known of {names} that a plot of noise could show: no errors after each epoch, not one network "
+            "with many seeds, no rates that vary; name other populations, or say that each is one network."
+        )
+    figure, panels = draw.panels(*rows)
+    todo = (axes for row in panels for axes in row)
+    if epochs:
+        _draw_epochs(next(todo), epochs)
+    if seeds:
+        _draw_seeds(next(todo), seeds)
+    for space, rate in rates:
+        draw.draw_rates(next(todo), space, rate)
+    draw.add_legends(figure, panels)
+    return figure
+
+
+Study = Comparison | PointStudy | SearchStudy | SampleStudy | ComplexityStudy | NoiseStudy
+
+_FIGURES: dict[type, Callable[..., "Figure"]] = {
+    Comparison: edf_figure,
+    PointStudy: point_figure,
+    SearchStudy: search_figure,
+    SampleStudy: samples_figure,
+    ComplexityStudy: complexity_figure,
+    NoiseStudy: noise_figure,
+}
+
+
+def figure(study: Study, **options: Any) -> "Figure":
+    """Draw the figure of a study, whichever it is.
+
+    Parameters
+    ----------
+    study : Comparison, PointStudy, SearchStudy, SampleStudy, ComplexityStudy or NoiseStudy
+    **options
+        Those of the function that draws it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    EdfkitError
+        If there is no figure of such a result, and see `noise_figure`.
+    """
+    draw = _FIGURES.get(type(study))
+    if draw is None:
+        names = ", ".join(kind.__name__ for kind in _FIGURES)
+        raise EdfkitError(f"There is no plot of a {type(study).__name__}; give one of {names}.")
+    return draw(study, **options)
+
+
+def _known(epochs: AtEpochs) -> bool:
+    return bool(np.isfinite(epochs.spearman).any())
+
+
+def _draw_epochs(axes: "Axes", spaces: Sequence[tuple[str, Look, AtEpochs]]) -> None:
+    for name, look, at in spaces:
+        label = f"{name} (n = {at.errors.shape[1]:,})"
+        axes.plot(at.epochs, at.spearman, label=label, **draw.marked(look))
+        axes.plot(at.epochs, at.kendall, color=look.light, linestyle=":", linewidth=0.9)
+    axes.plot([], [], color="#000000", linestyle="-", label="Spearman's rho")
+    axes.plot([], [], color="#000000", linestyle=":", linewidth=0.9, label="Kendall's tau-b")
+    axes.set_xscale("log")
+    draw.ticks(axes.xaxis, 10)
+    axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
+    axes.set_xlabel("epochs trained")
+    axes.set_ylabel("rank correlation with the errors\nafter the last epoch (-1 to 1)")
+    draw.decorate(axes, "order of the models after some epochs")
+
+
+def _draw_seeds(axes: "Axes", spaces: Sequence[tuple[str, Look, SeedNoise]]) -> None:
+    for name, look, seeds in spaces:
+        shares = [0.0, *seeds.quantiles, 1.0]
+        errors = [seeds.min, *seeds.quantiles.values(), seeds.max]
+        label = f"{name} ({seeds.seeds:,} seeds, sd {seeds.sd:.2g} points)"
+        axes.plot(errors, shares, label=label, **draw.marked(look))
+    axes.set_xlabel(draw.error_label("best"))
+    axes.set_ylabel("share of seeds with at most that error")
+    draw.decorate(axes, "one network, many seeds: smallest error, quantiles, largest")
+
+
+def _looks(selection: Selection) -> list[Look]:
+    return looks([member.name for member in selection.populations])

@@ -1,0 +1,231 @@
+"""What stands in a report: the studies of some populations, and why parts of it are left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
+from typing import Any
+
+from edfkit import EdfkitError
+from edfkit.archive import Archive
+from edfkit.archive.published import Published
+from edfkit.study.compare import SENSITIVE_TO, Comparison, Pair, Setting, compare_populations, sensitivity
+from edfkit.study.complexity import ComplexityStudy, complexity_study
+from edfkit.study.point import PointStudy, point_study
+from edfkit.study.samples import SampleStudy, sample_study
+from edfkit.study.search import SearchStudy, search_study
+from edfkit.study.selection import COMPLEXITIES, InMemory, check_names, select
+
+AT_MOST = 200_000
+"""Models of a report, all of which it holds: 5 to 10 MB."""
+
+_ALWAYS = ("none", "params", "flops")  # what a report compares given, besides what was asked for
+_LARGEST = 1000  # models of a large search at most, as in the paper
+_PAIRED = 4  # spaces up to which searches of different ones are compared too: above, there are too many to read
+
+
+@dataclass(frozen=True)
+class Report:
+    """The studies of a report.
+
+    Attributes
+    ----------
+    names : list of str
+    given : str
+        What is controlled for where nothing else is said.
+    comparisons : dict of str to Comparison
+        By what is controlled for.
+    absent : dict of str to str
+        Why there is no comparison given something.
+    points : list of PointStudy
+        Small searches against large ones: of each space, and of pairs of up to four.
+    search : SearchStudy
+    samples : list of SampleStudy
+        One a space.
+    complexities : dict of str to (float, float, int)
+        Those known of all models over a range that all spaces cover: range and number of bins to control for each.
+    complexity : ComplexityStudy or None
+        Of the first of them that is controlled for.
+    settings_absent : str
+        Why there are no other settings, on which the result may depend.
+    """
+
+    names: list[str]
+    given: str
+    comparisons: dict[str, Comparison]
+    absent: dict[str, str]
+    points: list[PointStudy]
+    search: SearchStudy
+    samples: list[SampleStudy]
+    complexities: dict[str, tuple[float, float, int]]
+    complexity: ComplexityStudy | None
+    settings_absent: str
+
+    @property
+    def main(self) -> Comparison:
+        """The comparison that the report is about, with the result in other settings."""
+        return self.comparisons[self.given]
+
+
+def study(
+    source: Archive | Published | InMemory,
+    names: Sequence[str],
+    *,
+    given: str | None = None,
+    bins: int | None = None,
+    range: tuple[float, float] | None = None,
+    error: str = "best",
+    diverged: str = "keep",
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Report:
+    """Run the studies of a report.
+
+    Parameters
+    ----------
+    source : Archive, Published or InMemory
+        Where the populations are.
+    names : sequence of str
+        At least two populations, each once.
+    given : {"params", "flops", "macs", "acts", "none"}, optional
+        What to control for; by default the first of these for which it can be done.
+    bins, range
+        Of that complexity, see `edfkit.study.selection.select`.
+    error, diverged
+        See `edfkit.study.selection.select`.
+    confidence : float
+        Of bands and intervals, at least 0.5 and below 1.
+    seed : int
+        Of the samples that are drawn.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    EdfkitError
+        If there are fewer than two populations or too many models, `given` was named and is not known, and see
+        `edfkit.study.compare.compare_populations`. A part that is not what was asked for is left out instead.
+    """
+    names = check_names(names)
+    if len(names) < 2:
+        raise EdfkitError(f"A report compares spaces and {len(names)} was named; name two or more.")
+    if (models := sum(map(source.models, names))) > AT_MOST:
+        raise EdfkitError(
+            f"A report holds every model, up to {AT_MOST:,}, and these spaces have {models:,}; take some of them with "
+            "edfkit subset --models."
+        )
+    kinds: dict[str, Any] = {"error": error, "diverged": diverged}
+    complexities: dict[str, tuple[float, float, int]] = {}
+    absent: dict[str, str] = {}
+    for complexity in COMPLEXITIES:
+        try:
+            usual = select(source, names, given=complexity, **kinds)
+        except EdfkitError as why:
+            absent[complexity] = str(why)
+        else:
+            assert usual.range is not None
+            assert usual.bins is not None
+            complexities[complexity] = (*usual.range, usual.bins)
+    given = given or next(iter(complexities), "none")
+    binned: dict[str, Any] = {"bins": bins, "range": range}
+
+    comparisons: dict[str, Comparison] = {}
+    for control in dict.fromkeys((*_ALWAYS, given)):
+        if control in absent and control != given:
+            continue
+        try:
+            comparisons[control] = compare_populations(
+                source, names, given=control, confidence=confidence, **kinds, **(binned if control == given else {})
+            )
+        except EdfkitError as why:
+            if control == given:
+                raise
+            absent[control] = str(why)
+    main = comparisons[given].selection
+    if main.range is not None and main.bins is not None:
+        complexities[given] = (*main.range, main.bins)
+    settings, settings_absent = _settings(source, names, [c for c in SENSITIVE_TO if c in complexities], kinds)
+    comparisons[given] = replace(comparisons[given], settings=settings)
+    by = given if given in complexities else next(iter(complexities), None)
+    return Report(
+        names,
+        given,
+        comparisons,
+        {control: why for control, why in absent.items() if control in _ALWAYS},
+        _points(source, names, comparisons["none"], seed, kinds),
+        search_study(source, names, given=given, bins=main.bins, range=main.range, confidence=confidence, **kinds),
+        [sample_study(source, name, seed=seed, **kinds) for name in names],
+        complexities,
+        None if by is None else _complexity(source, names, by, main.range if by == given else None, kinds),
+        settings_absent,
+    )
+
+
+def _points(
+    source: Archive | Published | InMemory, names: Sequence[str], everyone: Comparison, seed: int, kinds: dict[str, Any]
+) -> list[PointStudy]:
+    """Compare searches; the large one draws at most half of a population, as of all models the best is certain."""
+    fewest = min(member.summary.models for member in everyone.selection.populations)
+    large = max(1, min(_LARGEST, fewest // 2))
+    sizes = {"small": max(1, large // 10), "large": large}
+    pairs: list[tuple[str, str | None]] = [(name, None) for name in names]
+    if len(names) <= _PAIRED:
+        pairs += permutations(names, 2)
+    return [point_study(source, a, b, seed=seed, **sizes, **kinds) for a, b in pairs]
+
+
+def _complexity(
+    source: Archive | Published | InMemory,
+    names: Sequence[str],
+    by: str,
+    range: tuple[float, float] | None,
+    kinds: dict[str, Any],
+) -> ComplexityStudy | None:
+    try:
+        return complexity_study(source, names, by=by, range=range, **kinds)
+    except EdfkitError:  # one complexity for all models, so that there is no range to look at
+        return None
+
+
+def _settings(
+    source: Archive | Published | InMemory, names: Sequence[str], given: Sequence[str], kinds: dict[str, Any]
+) -> tuple[list[Setting], str]:
+    if len(names) != 2:
+        return [], f"It is made for two spaces, and this report has {len(names)}; compare two of them."
+    if not given:
+        return [], "It takes params or flops, and neither is known of all models over a range that both spaces cover."
+    try:
+        return sensitivity(source, *names, given=given, **kinds), ""
+    except EdfkitError as why:
+        return [], str(why)
+
+
+def verdict(comparison: Comparison) -> tuple[str, str]:
+    """Say what a comparison shows: the claim in one sentence, and what it rests on in another.
+
+    Returns
+    -------
+    claim, evidence : str
+        The verdict of the pair; of several pairs the claim about all of them, and how many show a difference.
+    """
+    pairs, given = comparison.pairs, comparison.selection.given
+    if len(pairs) == 1:
+        claim, _, evidence = pairs[0].verdict.partition(": ")
+        return f"{claim}.", evidence
+    control = "Without normalising for complexity" if given == "none" else f"Given {given}"
+    better = {(pair.a, pair.b): pair.better for pair in pairs}
+    names = [member.name for member in comparison.selection.populations]
+    ahead = [name for name in names if all(better[pair] == name for pair in combinations(names, 2) if name in pair)]
+    if ahead:
+        claim = f"{control}, {ahead[0]} models tend to have lower error than those of each other space."
+    else:
+        claim = f"{control}, no space is shown to be better than each of the others."
+    shown = sum(one in names for one in better.values())
+    return claim, f"In {shown} of the {len(pairs)} pairs of spaces one is shown to be better."
+
+
+def decided(pair: Pair) -> list[tuple[float, float, str]]:
+    """List the ranges of error in which the EDF of one of a pair is above the other, with the name of that one."""
+    names = {"better": pair.a, "worse": pair.b}
+    return [(lo, hi, names[kind]) for lo, hi, kind in pair.difference.ranges() if kind in names]

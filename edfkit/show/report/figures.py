@@ -1,0 +1,260 @@
+"""The figures of a report that need no program: drawn once, from the studies.
+
+Spaces have the classes `s0`, `s1` and so on, by their place in the report. Every figure says in words what it shows.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from edfkit.show.report.content import decided
+from edfkit.show.report.draw import (
+    Axis,
+    bar,
+    count,
+    dot,
+    figure,
+    label,
+    polyline,
+    ribbon,
+    rule,
+    step_band,
+    steps,
+    strip,
+    whisker,
+)
+from edfkit.stats.bands import ks_half_width
+from edfkit.stats.edf import edf
+from edfkit.stats.mix import Parts
+from edfkit.stats.sizes import expected_distance
+from edfkit.study.compare import Comparison, Pair
+from edfkit.study.complexity import ComplexityStudy
+from edfkit.study.point import PointStudy
+from edfkit.study.search import SearchStudy
+from edfkit.study.selection import Selection
+
+_LABELLED = 2  # curves up to which each is named where it runs: of more, names and curves would cross
+_APART = 0.08  # of the height, between names
+_MARGIN = 0.05  # of the range of errors, beside it
+
+
+def ends(selections: Sequence[Selection]) -> tuple[float, float]:
+    """Choose what errors to show: from the smallest to where the slowest EDF is at 95 %, percent."""
+    summaries = [member.summary for selection in selections for member in selection.populations]
+    left, right = min(one.min for one in summaries), max(one.quantiles[0.95] for one in summaries)
+    margin = _MARGIN * (right - left) or 1.0
+    return max(0.0, left - margin), min(100.0, right + margin)
+
+
+def edfs(comparison: Comparison, span: tuple[float, float]) -> Markup:
+    """Draw the EDFs of populations with their bands; `span` are the errors shown, percent."""
+    members = comparison.selection.populations
+    x, y = Axis(*span, "test error (%)"), Axis(0.0, 1.0, "cumulative share of models")
+    areas, lines, names = [], [], []
+    first = min(members, key=lambda member: member.summary.median)
+    for i, (member, band) in enumerate(zip(members, comparison.bands, strict=True)):
+        edge = (0.0, band.upper_before)
+        areas.append(step_band(x, y, band.values, band.lower, band.upper, f"s{i}", edge))
+        values, heights = edf(member.errors, member.shares)
+        lines.append(steps(x, y, values, heights, f"s{i}"))
+        if len(members) <= _LABELLED:
+            height = 0.5 + 0.4 * ((i + 0.5) / len(members) - 0.5)
+            value = float(values[np.searchsorted(heights, height)])
+            at = float(x.place(value))  # the leftmost curve is named on its left, if there is room
+            left = at > 0.7 or (member is first and at > 0.3)
+            names.append(label(x, y, value, height, member.name, f"s{i}", "end" if left else "start"))
+    medians = ", ".join(f"{member.name} {member.summary.median:.2f} %" for member in members)
+    shares = "; ".join(
+        f"{100 * q:g} % of the models have at most "
+        + ", ".join(f"{member.summary.quantiles[q]:.2f} % ({member.name})" for member in members)
+        for q in (0.05, 0.95)
+    )
+    says = f"Half of the models have at most this error: {medians}. {shares}."
+    return figure(x, y, f"EDFs, {weighting(comparison.selection)}", says, areas + lines, names)
+
+
+def weighting(selection: Selection) -> str:
+    """Say what a selection controls for, in a few words."""
+    return "not normalised" if selection.given == "none" else f"given {selection.given}"
+
+
+def difference(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]) -> Markup:
+    """Draw the difference of two EDFs with its band; bars at the edges mark where one is above the other."""
+    band = pair.difference
+    reach = 1.15 * max(float(np.abs(band.lower).max()), float(np.abs(band.upper).max()), 1e-3)
+    x = Axis(*span, "test error (%)")
+    y = Axis(-min(1.1, reach), min(1.1, reach), f"EDF of {pair.a} minus EDF of {pair.b}")
+    stretched = [
+        step_band(x, y, band.values, band.lower, band.upper, "neutral", (-band.half_width, band.half_width)),
+        steps(x, y, band.values, band.difference, "neutral"),
+    ]
+    fixed = [rule(None, y, 0.0)]
+    for lo, hi, name in decided(pair):
+        start, end = np.clip(x.place(np.array([lo, hi])), 0, 1)
+        edge, shift = ("0", 0.0) if name == pair.a else ("100%", -8.0)
+        if end > start:
+            fixed.append(bar(float(start), float(end), f"edge {classes[name]}", edge, "8", shift))
+    top, bottom = 0.86 * y.hi, 0.86 * y.lo
+    fixed += [
+        label(x, y, span[1], top, f"{pair.a} better \N{UPWARDS ARROW}", classes[pair.a], "end"),
+        label(x, y, span[1], bottom, f"{pair.b} better \N{DOWNWARDS ARROW}", classes[pair.b], "end"),
+    ]
+    return figure(x, y, f"Difference of the EDFs of {pair.a} and {pair.b}", says_decided(pair), stretched, fixed)
+
+
+def says_decided(pair: Pair) -> str:
+    """Say in how much of the errors each of a pair is ahead."""
+    confidence = f"{100 * pair.difference.confidence:g} %"
+    found = decided(pair)
+    if not found:
+        return f"With a confidence of {confidence}, neither EDF is above the other at any error."
+    parts = []
+    for name in (pair.a, pair.b):
+        spans = [(lo, hi) for lo, hi, better in found if better == name]
+        if spans:
+            within = "at errors" if len(spans) == 1 else f"in {len(spans)} ranges of errors"
+            parts.append(f"{name} is better {within} from {spans[0][0]:.2f} to {spans[-1][1]:.2f} %")
+    return f"With a confidence of {confidence}, {', and '.join(parts)}; elsewhere it is undecided."
+
+
+def decided_strip(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]) -> Markup:
+    """Draw in one line where which of a pair is better: above the line the first one, below it the second."""
+    x = Axis(*span, "")
+    parts = [Markup('<line class="rule" x1="0" x2="100%" y1="50%" y2="50%"/>')]
+    for lo, hi, name in decided(pair):
+        start, end = np.clip(x.place(np.array([lo, hi])), 0, 1)
+        top = "8%" if name == pair.a else "54%"
+        parts.append(bar(float(start), float(end), f"edge {classes[name]}", top, "38%"))
+    return strip(f"Where {pair.a} or {pair.b} is better", says_decided(pair), parts)
+
+
+def winners(study: PointStudy) -> Markup:
+    """Draw who wins as one bar: small search, tie, large search."""
+    wins = study.wins
+    tied = wins.small_wins + wins.tie
+    parts = [bar(0.0, wins.small_wins, "small"), bar(wins.small_wins, tied, "tie"), bar(tied, 1.0, "large")]
+    says = (
+        f"The search of {wins.small:,} models wins with probability {wins.small_wins:.3f}, that of {wins.large:,} with "
+        f"{wins.large_wins:.3f}; a tie has {wins.tie:.3f}."
+    )
+    return strip("Who wins", says, parts)
+
+
+def best_of(study: SearchStudy) -> Markup:
+    """Draw the best-of-m curves with their bands."""
+    curves = study.curves
+    low = min(float(curve.best.error.min()) for curve in curves)
+    high = max(float(curve.best.error.max()) for curve in curves)
+    logarithmic = 0 < 5 * low < high  # else the best models' errors, which matter, would look alike
+    margin = 0.1 * (high - low) or 1.0
+    lo, hi = (low / 1.3, high * 1.2) if logarithmic else (max(0.0, low - margin), min(100.0, high + margin))
+    m = curves[0].best.m.astype(float)
+    x = Axis(float(m[0]), float(m[-1]), "models drawn, m", 2.0, lambda value: f"{value:,.0f}")
+    y = Axis(lo, hi, "expected smallest test error (%)", 10.0 if logarithmic else None)
+    areas, lines, fixed = [], [], []
+    starts = np.sort(y.place(np.array([curve.best.error[0] for curve in curves])))
+    apart = len(curves) <= _LABELLED and float(np.diff(starts).min()) > _APART
+    for i, curve in enumerate(curves):
+        areas.append(ribbon(x, y, m, curve.low, curve.high, f"s{i}"))
+        lines.append(polyline(x, y, m, curve.best.error, f"s{i}"))
+        fixed += [
+            dot(x, y, at, error, f"s{i}") for at, error in zip(m.tolist(), curve.best.error.tolist(), strict=True)
+        ]
+        if apart:
+            fixed.append(label(x, y, m[0], float(curve.best.error[0]), curve.name, f"s{i} above"))
+    middle = int(np.argmin(np.abs(m - 64)))
+    found = ", ".join(f"{curve.name} {curve.best.error[middle]:.2f} %" for curve in curves)
+    return figure(
+        x,
+        y,
+        "Best-of-m curves",
+        f"The best of {m[middle]:.0f} models is expected to have: {found}.",
+        areas + lines,
+        fixed,
+    )
+
+
+def adequacy(selection: Selection, confidence: float) -> Markup:
+    """Draw how far an EDF of n models is from the truth, with the spaces at their effective numbers of models."""
+    sizes = [member.summary.n_eff for member in selection.populations]
+    most = max(1000.0, 10 ** np.ceil(np.log10(max(sizes))))
+    n = np.unique(np.rint(np.geomspace(4, most, 60)))
+    half = np.array([ks_half_width(float(one), confidence) for one in n])
+    expected = expected_distance(n.astype(np.int64))
+    x = Axis(4.0, most, "effective models, n", 10.0, count)
+    y = Axis(float(expected.min()) / 1.3, min(1.0, float(half.max()) * 1.2), "distance of the EDF from the truth", 10.0)
+    fixed = []
+    for i, (member, size) in enumerate(zip(selection.populations, sizes, strict=True)):
+        if size < x.lo:
+            continue
+        width = ks_half_width(size, confidence)
+        fixed.append(dot(x, y, size, width, f"s{i}"))
+        if len(sizes) <= 2:  # the line falls, so that there is room above to the right and below to the left
+            side, anchor = ("above", "start") if i == 0 else ("below", "end")
+            fixed.append(label(x, y, size, width, member.name, side, anchor))
+    at = len(n) // 5
+    fixed.append(label(x, y, n[at], float(half[at]), f"half width of the {100 * confidence:g} % band", "quiet above"))
+    fixed.append(label(x, y, n[at], float(expected[at]), "expected distance", "quiet below", "end"))
+    widths = ", ".join(
+        f"{member.name} \N{PLUS-MINUS SIGN}{ks_half_width(size, confidence):.3f}"
+        for member, size in zip(selection.populations, sizes, strict=True)
+    )
+    lines = [polyline(x, y, n, half, "neutral"), polyline(x, y, n, expected, "neutral dashed")]
+    return figure(x, y, "Precision by number of models", f"Half widths of the bands: {widths}.", lines, fixed)
+
+
+def histogram(study: ComplexityStudy) -> Markup:
+    """Draw how many models have which complexity."""
+    counts = study.histogram
+    edges = counts.edges
+    top = 1.08 * max(float(values.max()) for values in counts.counts.values())
+    x = Axis(float(edges[0]), float(edges[-1]), f"{study.by} of a model", text=count)
+    y = Axis(0.0, top, f"models in {len(edges) - 1} buckets", text=count)
+    lines = []
+    for i, values in enumerate(counts.counts.values()):
+        lines.append(steps(x, y, edges, np.append(values, 0).astype(float), f"s{i}"))
+    marks = [rule(x, None, end, "rule dotted") for end in study.range]
+    medians = ", ".join(f"{space.name} {count(float(np.median(space.complexity)))}" for space in study.spaces)
+    return figure(x, y, f"Histogram of {study.by}", f"Median {study.by}: {medians}.", lines, marks)
+
+
+def buckets(study: ComplexityStudy) -> Markup:
+    """Draw mean and two standard deviations of the errors by bucket of complexity."""
+    lo, hi = study.range
+    x = Axis(lo, hi, f"{study.by} of a model", text=count)
+    bounds = []
+    for space in study.spaces:
+        spread = np.nan_to_num(2 * space.buckets.sd)
+        bounds += [space.buckets.mean - spread, space.buckets.mean + spread]
+    y = Axis(max(0.0, float(np.nanmin(bounds))), min(100.0, float(np.nanmax(bounds)) * 1.03), "test error (%)")
+    fixed = []
+    for i, space in enumerate(study.spaces):
+        shift = 5.0 * (i - (len(study.spaces) - 1) / 2)
+        middles = (space.buckets.edges[:-1] + space.buckets.edges[1:]) / 2
+        for middle, mean, sd in zip(
+            middles.tolist(), space.buckets.mean.tolist(), space.buckets.sd.tolist(), strict=True
+        ):
+            if np.isnan(mean):
+                continue
+            if not np.isnan(sd):
+                ends = max(y.lo, mean - 2 * sd), min(y.hi, mean + 2 * sd)
+                fixed.append(whisker(x, y, middle, *ends, f"s{i}", shift))
+            fixed.append(dot(x, y, middle, mean, f"s{i}", shift))
+    said = ", ".join(
+        f"{space.name} {space.rank_correlation:+.2f}" for space in study.spaces if not np.isnan(space.rank_correlation)
+    )
+    says = f"Rank correlation of error and {study.by}: {said}." if said else "There is no rank correlation to give."
+    return figure(x, y, f"Error by {study.by}", says, [], fixed)
+
+
+def parts(found: Parts, reach: float) -> dict[str, Markup]:
+    """Draw the parts of a difference as bars from 0, to the left where they are negative; `reach` is the largest."""
+    drawn = {}
+    for name in ("total", "composition", "within", "unshared"):
+        value = getattr(found, name)
+        end = 0.5 + 0.48 * value / (reach or 1.0)
+        zero = Markup('<line class="rule" x1="50%" x2="50%" y1="0" y2="100%"/>')
+        shape = bar(min(0.5, end), max(0.5, end), "part", "20%", "60%")
+        drawn[name] = strip(name, f"{value:+.2f} points", [shape, zero])
+    return drawn

@@ -1,0 +1,125 @@
+"""The models of a report, packed: columns of numbers in one compressed block, with a list of where each lies.
+
+A column is stored as whole numbers of 1, 2 or 4 bytes if it has no others, as places in a table of its values if that
+is shorter, else as doubles: read back, the numbers are the same to the last bit.
+"""
+
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edfkit import EdfkitError
+from edfkit.archive import Archive
+from edfkit.archive.nets import uniform
+from edfkit.archive.published import Published, networks
+from edfkit.archive.schema import OPS
+from edfkit.show.report.content import Report
+from edfkit.study.selection import InMemory, select
+
+_CELLS, _STAGES = ("op", "input", "concat"), ("depth", "width", "bot_mul", "groups")
+_WHOLE = (("u1", 2**8), ("u2", 2**16), ("u4", 2**32))  # type, and the smallest number that it cannot hold
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The models of all spaces.
+
+    Attributes
+    ----------
+    spaces : list of dict
+        Of each space its `name`, its number of `models`, `kind` of network ("stages", "cells" or None, with the reason
+        `why`), and its `columns`: of each the place `at`, number `n` and type `as`, the `table` of what the numbers
+        stand for if they are places in one (with its own `at`, `n` and `as`), and how many numbers a model has, `per`.
+    block : str
+        The numbers, little-endian, compressed by zlib, in base64.
+    ops : list of str
+        What the codes of a cell's ops mean.
+    """
+
+    spaces: list[dict[str, Any]]
+    block: str
+    ops: list[str]
+
+
+class _Block:
+    """Grows by columns; remembers where they are."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, values: NDArray[Any]) -> dict[str, Any]:
+        flat = np.asarray(values, dtype=np.float64).ravel()
+        kind = _kind(flat)
+        table, codes = np.unique(flat, return_inverse=True)
+        coded = _kind(codes.ravel())
+        if np.dtype(coded).itemsize * codes.size + 8 * table.size < np.dtype(kind).itemsize * flat.size:
+            return self._append(codes.ravel(), coded) | {"table": self._append(table, "f8")}
+        return self._append(flat, kind)
+
+    def _append(self, values: NDArray[Any], kind: str) -> dict[str, Any]:
+        data = values.astype(f"<{kind}").tobytes()
+        place = {"at": self.size, "n": values.size, "as": kind}
+        padding = -len(data) % 8  # where doubles may lie
+        self.parts += [data, bytes(padding)]
+        self.size += len(data) + padding
+        return place
+
+
+def _kind(values: NDArray[Any]) -> str:
+    if values.size and np.all((values >= 0) & (values == np.floor(values))):
+        return next((kind for kind, end in _WHOLE if values.max() < end), "f8")
+    return "f8"
+
+
+def pack(source: Archive | Published | InMemory, report: Report) -> Packed:
+    """Pack the models that a report shows: those that take part without a complexity, whatever their complexity.
+
+    Parameters
+    ----------
+    source : Archive, Published or InMemory
+        What the report is about.
+    report : Report
+
+    Returns
+    -------
+    Packed
+        Columns `row` (of the population), `error` (percent) and each complexity known; of networks `depth`, `width`,
+        `bot_mul` and `groups`, or `depth`, `width`, `op`, `input` and `concat`.
+    """
+    block, spaces = _Block(), []
+    how = report.main.selection
+    everyone = select(source, report.names, error=how.error, diverged=how.diverged)
+    for member in everyone.populations:
+        columns: dict[str, NDArray[Any]] = {"row": member.rows, "error": member.errors}
+        for complexity in report.complexities:
+            columns[complexity] = source.read(member.name, complexity)[member.rows].astype(float)
+        kind, why = None, ""
+        try:
+            described = _networks(source, member.name)
+            kind = "cells" if "op" in described else "stages"
+            columns |= {name: values[member.rows] for name, values in described.items()}
+        except EdfkitError as error:
+            why = str(error)
+        models = len(member.rows)
+        packed = {name: block.add(values) | {"per": int(np.size(values) / models)} for name, values in columns.items()}
+        spaces.append({"name": member.name, "models": models, "kind": kind, "why": why, "columns": packed})
+    compressed = zlib.compress(b"".join(block.parts), 9)
+    return Packed(spaces, base64.b64encode(compressed).decode("ascii"), list(OPS))
+
+
+def _networks(source: Archive | Published | InMemory, name: str) -> Mapping[str, NDArray[Any]]:
+    """Read what describes the networks of a population, as columns."""
+    if isinstance(source, Published):
+        return uniform(networks(source, name))
+    variables: Sequence[str] = source.variables(name)
+    wanted = (*_CELLS, "depth", "width") if set(_CELLS) <= set(variables) else _STAGES
+    found = {variable: source.read(name, variable) for variable in wanted if variable in variables}
+    if not {"depth", "width"} <= set(found):
+        raise EdfkitError(f"The networks of {name} are not described: it has no depth and width.")
+    return found

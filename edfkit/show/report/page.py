@@ -1,0 +1,516 @@
+"""One HTML file of a report, which needs no network and may use none.
+
+What comes from an archive is text and is escaped as such. The policy in the page lets the browser run the one program
+and the one style sheet that are in it, known by their digests, and nothing else.
+"""
+
+import base64
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from edfkit import EdfkitError, __version__
+from edfkit.archive import Archive
+from edfkit.archive.files import write_text
+from edfkit.archive.published import Published
+from edfkit.show import text
+from edfkit.show.look import looks
+from edfkit.show.report import figures
+from edfkit.show.report.content import Report, decided, study, verdict
+from edfkit.show.report.models import Packed, pack
+from edfkit.stats.bands import ks_half_width
+from edfkit.stats.sizes import models_for_precision
+from edfkit.study.compare import Comparison, Pair, Setting
+from edfkit.study.selection import Population
+
+Cells = list[list[Any]]
+
+_DRAWN = 3  # pairs up to which the difference of each is drawn: above, a strip each
+_RANGES = 12  # of errors in a table; large populations may differ in dozens
+_DRAWS = (1, 4, 16, 64, 256, 1024, 4096)  # in the table of best-of-m curves
+_PRECISIONS = (0.1, 0.05, 0.02)
+_PROGRAM = ("data.js", "edf.js", "explore.js")
+_LINE = 2  # width of a curve, pixels
+_NOT_STATED = "not stated"
+
+
+def write_report(source: Archive | Published, names: Sequence[str], path: Path, **options: Any) -> Report:
+    """Write a report of some populations, whole or not at all; the same input gives the same bytes.
+
+    Parameters
+    ----------
+    source : Archive or Published
+        Where the populations are.
+    names : sequence of str
+        At least two, each once.
+    path : Path
+        The HTML file.
+    **options
+        See `edfkit.show.report.content.study`.
+
+    Returns
+    -------
+    Report
+        What is in it.
+
+    Raises
+    ------
+    EdfkitError
+        See `edfkit.show.report.content.study`, and if the file cannot be written.
+    """
+    if not path.parent.is_dir():
+        raise EdfkitError(f"The folder of {path} does not exist; make it, or give another place.")
+    report = study(source, names, **options)
+    page = render(source, report, options.get("seed", 0), options.get("confidence", 0.95))
+    try:
+        write_text(path, page)
+    except OSError as error:
+        raise EdfkitError(
+            f"The report {path} cannot be written ({error.strerror or error}); give another place, or make room there."
+        ) from error
+    return report
+
+
+def render(source: Archive | Published, report: Report, seed: int = 0, confidence: float = 0.95) -> str:
+    """Make the page of a report.
+
+    Parameters
+    ----------
+    source : Archive or Published
+        What the report is about.
+    report : Report
+    seed, confidence
+        Those of the report.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    from jinja2 import Environment
+
+    template = Environment(autoescape=True, finalize=_unbroken).from_string(_part("page.html"))
+    classes = {name: f"s{i}" for i, name in enumerate(report.names)}
+    style = colours(report.names) + _part("report.css")
+    program = "(() => {\n'use strict';\n" + "\n".join(_part(name) for name in _PROGRAM) + "\n})();\n"
+    packed = pack(source, report)
+    about, block = _data(report, packed, command(source, report, confidence, seed, verb="compare"))
+    where = archive(source, report.names)
+    return template.render(
+        policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; "
+        f"script-src '{_digest(program)}'; style-src '{_digest(style)}'",
+        style=Markup(style),
+        program=Markup(program),
+        about=Markup(about),
+        block=Markup(block),
+        version=__version__,
+        names=report.names,
+        classes=classes,
+        archive=where,
+        confidence=f"{100 * confidence:g} %",
+        weighting=figures.weighting(report.main.selection),
+        contents=[
+            ("verdict", "Verdict"), ("edfs", "Error distributions"), ("difference", "Where one is better"),
+            ("point", "Point estimates"), ("search", "Random search"), ("samples", "Are there enough models?"),
+            ("complexity", "Complexity"), ("sensitivity", "Sensitivity"), ("method", "Method and provenance"),
+        ],
+        command=command(source, report, confidence, seed),
+        **_verdict(report),
+        **_edfs(report),
+        **_differences(report, classes),
+        **_points(report),
+        **_search(report),
+        **_samples(report, confidence),
+        **_complexity(report),
+        undescribed=[space["why"] for space in packed.spaces if space["why"]],
+        **_settings(report),
+        provenance=list(_provenance(where, report, confidence, seed)),
+        taking_part=_taking_part(source, report),
+    )  # fmt: skip
+
+
+def _unbroken(value: Any) -> Any:
+    """Keep a number and its percent sign on one line."""
+    return value.replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value
+
+
+def _part(name: str) -> str:
+    return files("edfkit.show.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode("ascii")
+
+
+def colours(names: Sequence[str]) -> str:
+    """Write the style of each space: its colour on a light and on a dark page, and the dashes of its line."""
+    rules = []
+    for i, one in enumerate(looks(names)):
+        dash = " ".join(f"{_LINE * length:g}" for length in one.dash) or "none"
+        rules.append(f".s{i}{{--of:light-dark({one.light},{one.dark});--dash:{dash}}}\n")
+    return "".join(rules)
+
+
+def _data(report: Report, packed: Packed, compare: str) -> tuple[str, str]:
+    """Write what the program needs: facts as JSON, which no markup can end, and the block of numbers."""
+    given = report.given if report.given in report.complexities else next(iter(report.complexities), None)
+    settings = {name: {"range": [lo, hi], "bins": bins} for name, (lo, hi, bins) in report.complexities.items()}
+    about = {
+        "spaces": [
+            space | {"marker": one.marker} for space, one in zip(packed.spaces, looks(report.names), strict=True)
+        ],
+        "ops": packed.ops,
+        "given": given,
+        "settings": settings,
+        "span": figures.ends([one.selection for one in report.comparisons.values()]),
+        "command": compare,
+    }
+    content = json.dumps(about, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        content = content.replace(character, f"\\u{ord(character):04x}")
+    return content, packed.block
+
+
+# --- Text
+
+
+def _p(value: float) -> str:
+    return "< 1e-16" if value < 1e-16 else f"{value:.2g}"
+
+
+_BETTER = {"shape": "neither; another shape", "none": "none shown"}
+
+
+def _control(given: str) -> str:
+    return "Not normalised" if given == "none" else f"Given {given}"
+
+
+def _within(comparison: Comparison) -> str:
+    """Say over what range and in how many bins complexity is controlled for."""
+    selection = comparison.selection
+    if selection.range is None:
+        return "All models weigh the same"
+    lo, hi = map(text.short, selection.range)
+    return f"{lo} to {hi}, {selection.bins} bin" + "s" * (selection.bins != 1)
+
+
+# --- Sections
+
+
+def _verdict(report: Report) -> dict[str, Any]:
+    claim, evidence = verdict(report.main)
+    pairs = report.main.pairs
+    pair_rows = [
+        [
+            pair.a,
+            pair.b,
+            _BETTER.get(pair.better, pair.better),
+            f"{pair.test.statistic:.3f}",
+            _p(pair.p_holm),
+            f"{pair.prob_a_better:.3f}",
+        ]
+        for pair in pairs
+    ]
+    return {
+        "claim": claim,
+        "numbers": list(_numbers(report.main)),
+        "evidence": evidence[:1].upper() + evidence[1:],
+        "details": [*text.selection(report.main.selection), *_details(pairs)],
+        "pairs": pairs,
+        "pair_rows": pair_rows,
+        **_controls(report),
+    }
+
+
+def _numbers(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Give the few numbers that a comparison comes down to, each with what it is."""
+    if len(comparison.pairs) == 1:
+        (pair,) = comparison.pairs
+        first, second = (pair.a, pair.b) if pair.prob_a_better >= 0.5 else (pair.b, pair.a)
+        better = max(pair.prob_a_better, 1 - pair.prob_a_better)
+        yield f"probability that {first} beats {second}", f"{better:.2f}"
+        yield "largest distance of the EDFs, D", f"{pair.test.statistic:.2f}"
+    for member in comparison.selection.populations:
+        yield f"median error, {member.name}", f"{member.summary.median:.2f} %"
+
+
+def _details(pairs: Sequence[Pair]) -> list[str]:
+    """Say more of the only pair; where its EDFs differ is said with no number of ranges named, as a table has them."""
+    if len(pairs) > 1:
+        return []
+    _, *others = text.details(pairs[0])
+    return [figures.says_decided(pairs[0]), *others]
+
+
+def _controls(report: Report) -> dict[str, Any]:
+    """Tell what every way to control for complexity gives: of one pair its numbers, of several who is better."""
+    if len(report.main.pairs) == 1:
+        rows = []
+        for given, comparison in report.comparisons.items():
+            (pair,) = comparison.pairs
+            numbers = [f"{pair.test.statistic:.3f}", _p(pair.test.p_value), f"{pair.prob_a_better:.3f}"]
+            rows.append([_control(given), _within(comparison), _BETTER.get(pair.better, pair.better), *numbers])
+        headings = ["control", "range and bins", "better", "D", "p", f"P({report.names[0]} better)"]
+        rows += [[_control(given), "left out", "", "", "", ""] for given in report.absent]
+        return {"control_headings": headings, "control_rows": rows, "control_left": 3}
+    rows = [
+        [same[0].a, same[0].b, *(_BETTER.get(pair.better, pair.better) for pair in same)]
+        for same in zip(*(comparison.pairs for comparison in report.comparisons.values()), strict=True)
+    ]
+    headings = ["space", "against", *map(_control, report.comparisons)]
+    return {"control_headings": headings, "control_rows": rows, "control_left": len(headings)}
+
+
+def _edfs(report: Report) -> dict[str, Any]:
+    span = figures.ends([one.selection for one in report.comparisons.values()])
+    controls: list[dict[str, Any]] = []
+    rows: Cells = []
+    for given in dict.fromkeys((*report.comparisons, *report.absent)):
+        if given in report.absent:
+            controls.append({"title": _control(given), "why": report.absent[given]})
+            continue
+        comparison = report.comparisons[given]
+        members = comparison.selection.populations
+        medians = ", ".join(f"{member.name} {member.summary.median:.2f} %" for member in members)
+        controls.append(
+            {
+                "title": _control(given),
+                "why": "",
+                "drawing": figures.edfs(comparison, span),
+                "caption": f"{_within(comparison)}. Medians: {medians}.",
+            }
+        )
+        rows += [_summary(member, given) for member in members]
+    return {
+        "controls": controls,
+        "span": [f"{end:.3g}" for end in span],
+        "area_to": f"{report.main.selection.populations[0].summary.area_to:g}",
+        "summary_rows": rows,
+        "summary_headings": ["space", "control", "models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area"],
+    }
+
+
+def _summary(member: Population, given: str) -> list[str]:
+    summary = member.summary
+    errors = (summary.min, summary.quantiles[0.05], summary.median, summary.mean, summary.quantiles[0.95])
+    sizes = [f"{summary.models:,}", f"{summary.n_eff:,.1f}"]
+    return [member.name, _control(given).lower(), *sizes, *(f"{error:.2f}" for error in errors), f"{summary.area:.4f}"]
+
+
+def _differences(report: Report, classes: Mapping[str, str]) -> dict[str, Any]:
+    span = figures.ends([report.main.selection])
+    pairs = report.main.pairs
+    drawn = [
+        {
+            "title": f"{pair.a} against {pair.b}",
+            "drawing": figures.difference(pair, span, classes),
+            "says": figures.says_decided(pair),
+        }
+        for pair in (pairs if len(pairs) <= _DRAWN else [])
+    ]
+    strips = [
+        {"a": pair.a, "b": pair.b, "drawing": figures.decided_strip(pair, span, classes)}
+        for pair in (pairs if len(pairs) > _DRAWN else [])
+    ]
+    found = [(pair, *one) for pair in pairs for one in decided(pair)]
+    widest = sorted(found, key=lambda one: one[1] - one[2])[:_RANGES]
+    shown = [one for one in found if one in widest]
+    more = len(found) - len(shown)
+    caption = "Ranges of error in which one EDF is above the other" + (
+        f"; {more} narrower ones are left out" * bool(more)
+    )
+    rows = [[pair.a, pair.b, name, f"{lo:.2f}", f"{hi:.2f}"] for pair, lo, hi, name in shown]
+    return {"differences": drawn, "strips": strips, "ranges": rows, "ranges_caption": caption}
+
+
+def _points(report: Report) -> dict[str, Any]:
+    first = report.points[0]
+    points = []
+    for one in report.points:
+        wins = one.wins
+        names = [member.name for member in one.selection.populations]
+        numbers = [f"{p:.3f}" for p in (wins.small_wins, wins.tie, wins.large_wins)]
+        gap = f"{one.gap.either:.2f}" if one.gap.either < float("inf") else "none is enough"
+        points.append({"a": names[0], "b": names[-1], "drawing": figures.winners(one), "numbers": [*numbers, gap]})
+    wins = first.wins
+    return {"points": points, "small": f"{wins.small:,}", "large": f"{wins.large:,}", "alpha": f"{first.gap.alpha:g}"}
+
+
+def _search(report: Report) -> dict[str, Any]:
+    curves = report.search.curves
+    places = [i for i, m in enumerate(curves[0].best.m.tolist()) if m in _DRAWS]
+    rows = [
+        [
+            curve.name,
+            *(f"{curve.best.error[i]:.2f} \N{PLUS-MINUS SIGN} {text.number(curve.best.se[i])}" for i in places),
+        ]
+        for curve in curves
+    ]
+    top = ", ".join(f"{100 * share:g} % takes {draws:,}" for share, draws in report.search.top.items())
+    return {
+        "search": figures.best_of(report.search),
+        "search_caption": f"In any space, to draw with probability 0.95 a model of the best {top} draws.",
+        "search_headings": ["space", *(f"m = {curves[0].best.m[i]:,}" for i in places)],
+        "search_rows": rows,
+    }
+
+
+def _samples(report: Report, confidence: float) -> dict[str, Any]:
+    members = report.main.selection.populations
+    rows = []
+    for member in members:
+        size = member.summary.n_eff
+        rows.append(
+            [member.name, f"{member.summary.models:,}", f"{size:,.1f}",
+             f"\N{PLUS-MINUS SIGN}{ks_half_width(size, confidence):.3f}"]
+        )  # fmt: skip
+    needed = "; ".join(f"\N{PLUS-MINUS SIGN}{eps:g}: {models_for_precision(eps, confidence):,}" for eps in _PRECISIONS)
+    pairs = report.main.pairs
+    least, most = (choose(pair.difference.half_width for pair in pairs) for choose in (min, max))
+    reach = f"{most:.3f}" if len(pairs) == 1 else f"{least:.3f} to {most:.3f}, by pair,"
+    return {
+        "adequacy": figures.adequacy(report.main.selection, confidence),
+        "adequacy_caption": f"Effective models for a band of {needed}.",
+        "adequacy_headings": ["space", "models", "n_eff", "half width of the band"],
+        "adequacy_rows": rows,
+        "resolution": f"With these models, two EDFs must differ by {reach} or more somewhere for that to be seen.",
+    }
+
+
+def _complexity(report: Report) -> dict[str, Any]:
+    found, pairs = report.complexity, report.main.pairs
+    mixes = []
+    reach = max((abs(value) for pair in pairs if pair.mix for value in _parts(pair).values()), default=0.0)
+    for pair in pairs:
+        if pair.mix is not None:
+            drawn = figures.parts(pair.mix.mean, reach)
+            numbers = [(drawn[name], f"{value:+.2f}") for name, value in _parts(pair).items()]
+            mixes.append({"a": pair.a, "b": pair.b, "parts": numbers})
+    shown: dict[str, Any] = {"histogram": None}
+    if found is not None:
+        lo, hi = map(text.short, found.range)
+        correlations = ", ".join(f"{one.name} {text.number(one.rank_correlation, sign='+')}" for one in found.spaces)
+        shown = {
+            "by": found.by,
+            "histogram": figures.histogram(found),
+            "buckets": figures.buckets(found),
+            "histogram_caption": f"Dotted lines are the ends of the range, {lo} to {hi}.",
+            "buckets_caption": f"Rank correlation of error and {found.by}: {correlations}.",
+        }
+    return {**shown, "mixes": mixes, "complexities": list(report.complexities)}
+
+
+def _parts(pair: Pair) -> dict[str, float]:
+    assert pair.mix is not None
+    return {name: getattr(pair.mix.mean, name) for name in ("total", "composition", "within", "unshared")}
+
+
+def _settings(report: Report) -> dict[str, Any]:
+    settings = report.main.settings
+    possible = [one for one in settings if one.ks is not None]
+    counts = {name: sum(one.better == name for one in possible) for name in report.names}
+    said = [f"{name} is better in {number}" for name, number in counts.items() if number]
+    if number := sum(one.better is None for one in possible):
+        said.append(f"no difference is shown in {number}")
+    says = (
+        f"Of {len(possible)} settings without empty bins, {', '.join(said)}."
+        if possible
+        else "In each some bin is empty."
+    )
+    return {"settings": list(map(_setting, settings)), "settings_absent": report.settings_absent, "settings_says": says}
+
+
+def _setting(one: Setting) -> list[str]:
+    numbers = ["empty bins", "", "", ""]
+    if one.ks is not None and one.p_value is not None:
+        numbers = [f"{one.ks:.3f}", _p(one.p_value), f"{one.prob_a_better:.3f}", one.better or "none shown"]
+    return [one.given, " to ".join(map(text.short, one.range)), str(one.bins), *numbers]
+
+
+# --- Provenance
+
+
+def archive(source: Archive | Published, names: Sequence[str]) -> dict[str, str]:
+    """Say what an archive says of itself, with the name of its file and without the folders that it lies in."""
+    facts = {key: str(source.attrs.get(key) or _NOT_STATED) for key in ("title", "source", "license", "software")}
+    facts["dataset"] = " and ".join(sorted({source.dataset(name) for name in names}))
+    facts["file"] = str(source.path).rstrip("/").rpartition("/")[2] or str(source.path)
+    facts["created"] = str(source.attrs.get("created") or _NOT_STATED)
+    facts["commit"] = str(source.attrs.get("commit") or _NOT_STATED)
+    recipes = [source.recipe(name) for name in names] if isinstance(source, Archive) else []
+    facts["recipe"] = "; ".join(dict.fromkeys(map(_recipe, recipes))) or _NOT_STATED
+    return facts
+
+
+def _recipe(recipe: Any) -> str:
+    if not isinstance(recipe, dict):
+        return str(recipe)
+    return ", ".join(f"{name} {json.dumps(value)}".replace('"', "") for name, value in recipe.items())
+
+
+def _provenance(where: Mapping[str, str], report: Report, confidence: float, seed: int) -> Iterator[tuple[str, str]]:
+    selection = report.main.selection
+    for term, key in (
+        ("Archive", "title"), ("File", "file"), ("Source", "source"), ("Licence", "license"), ("Data set", "dataset"),
+        ("Recipe", "recipe"), ("Software of the training", "software"), ("Commit", "commit"), ("Created", "created"),
+    ):  # fmt: skip
+        yield term, where[key]
+    yield (
+        "Error",
+        {"best": "smallest over the epochs", "final": "after the last epoch"}.get(
+            selection.error, f"after epoch {selection.error}"
+        )
+        + ", top-1, on the test set, percent",
+    )
+    yield (
+        "Runs that diverged",
+        {"keep": "keep their error", "drop": "are left out", "censor": "count as 100 %"}[selection.diverged],
+    )
+    control = _control(report.given)
+    if selection.range is not None:
+        lo, hi = selection.range
+        control += f", {lo:,.10g} to {hi:,.10g}, both included, in {selection.bins} bins of equal width and weight"
+    yield "Complexity", control
+    yield "Confidence", f"{confidence:g}"
+    yield "Seed", f"{seed}"
+    yield "edfkit", __version__
+
+
+def command(source: Archive | Published, report: Report, confidence: float, seed: int, verb: str = "report") -> str:
+    """Write the command that makes a report, or compares the same without its complexity."""
+    selection = report.main.selection
+    words = ["edfkit", verb, *report.names, "--archive", str(source.path).rstrip("/").rpartition("/")[2]]
+    if verb == "report":
+        words += ["--given", report.given]
+        if selection.range is not None:
+            words += [
+                "--bins",
+                str(selection.bins),
+                "--range",
+                *(np.format_float_positional(end, trim="-") for end in selection.range),
+            ]
+    if selection.error != "best":
+        words += ["--error", selection.error]
+    if selection.diverged != "keep":
+        words += ["--diverged", selection.diverged]
+    if confidence != 0.95:
+        words += ["--confidence", f"{confidence:g}"]
+    if verb == "report":
+        words += (["--seed", str(seed)] if seed else []) + ["-o", "report.html"]
+    return shlex.join(words)
+
+
+def _taking_part(source: Archive | Published, report: Report) -> Cells:
+    rows: Cells = []
+    for member in report.main.selection.populations:
+        why = ", ".join(f"{number:,} {reason}" for reason, number in member.left_out.items())
+        counts = (source.models(member.name), member.summary.models, member.diverged)
+        rows.append([member.name, *(f"{number:,}" for number in counts), why or "none"])
+    return rows

@@ -1,0 +1,327 @@
+"""The results of studies as text for a terminal: functions that give lines, or tables of several lines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:  # the modules of the other studies are not loaded to print one
+    from edfkit.stats.bootstrap import Interval
+    from edfkit.stats.buckets import BucketMeans
+    from edfkit.study.compare import Comparison, Pair, Setting
+    from edfkit.study.complexity import Complexities, ComplexityStudy
+    from edfkit.study.noise import Noise, NoiseStudy
+    from edfkit.study.point import PointStudy
+    from edfkit.study.samples import DetectionPlan, SampleStudy
+    from edfkit.study.search import Curve, SearchStudy
+    from edfkit.study.selection import Population, Selection
+
+_RANGES = 3  # of errors, named in a sentence; large populations may differ in dozens
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Lay out a table, of which so many columns on the left are text and the others numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Without styles, so that nobody has to switch them off.
+    grid = Table(box=SIMPLE_HEAD, show_edge=False, header_style="", padding=(0, 1, 0, 0))
+    for place, heading in enumerate(headings):
+        text = place < left
+        longest = max(map(len, [heading, *(row[place] for row in rows)]))
+        grid.add_column(
+            Text(heading),
+            justify="left" if text else "right",
+            no_wrap=not text,
+            overflow="fold",
+            min_width=None if text else longest,  # names fold, numbers do not
+        )
+    for row in rows:
+        grid.add_row(*map(Text, row))  # as they are: a name may look like markup
+    console = Console(width=80)  # whatever the terminal: a narrower table would lose digits
+    with console.capture() as capture:
+        console.print(grid)
+    return capture.get().rstrip("\n")
+
+
+def number(value: float, decimals: int = 2, sign: str = "") -> str:
+    """Write a number, or a dash if it is not known."""
+    return f"{value:{sign}.{decimals}f}" if math.isfinite(value) else "-"
+
+
+def short(count: float) -> str:
+    """Write a number to three digits with a letter for thousands and more, such as 1.23 M."""
+    count = float(f"{count:.3g}")  # before, so that 999,999 is 1 M
+    units = ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k"))
+    scale, letter = next((unit for unit in units if abs(count) >= unit[0]), (1, ""))
+    return f"{count / scale:,.10g}{letter}"
+
+
+def populations(members: Sequence[Population], policy: str) -> Iterator[str]:
+    """Summarise populations; `policy` is what is done with runs that diverged."""
+    rows = []
+    for member in members:
+        summary = member.summary
+        shares = summary.quantiles
+        errors = (summary.min, shares[0.05], summary.median, summary.mean, shares[0.95])
+        sizes = [f"{summary.models:,}", f"{summary.n_eff:,.1f}"]
+        rows.append([member.name, *sizes, *(f"{error:.2f}" for error in errors), f"{summary.area:.4f}"])
+    yield table(["space", "models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area"], rows)
+    area_to = f"{members[0].summary.area_to:g}"
+    yield f"n_eff: effective models; errors in percent; area: under the EDF, from 0 to {area_to} %."
+    yield from taking_part(members, policy)
+
+
+def taking_part(members: Sequence[Population | Complexities | Noise], policy: str) -> Iterator[str]:
+    """Say which models took no part, and what was done with runs that diverged."""
+    what = "counted as 100 %" if policy == "censor" else "kept"
+    for member in members:
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in member.left_out.items())
+        kept = f"; {member.diverged:,} diverged, {what}" if member.diverged else ""
+        yield f"{member.name}: left out {left_out or 'none'}{kept}."
+
+
+def intervals(found: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
+    """Give the bootstrap intervals of populations."""
+    for name, some in found.items():
+        if some:
+            one = next(iter(some.values()))
+            parts = []
+            for what, i in some.items():
+                estimate, low, high = (number(end, 4 if what == "area" else 2) for end in (i.estimate, i.low, i.high))
+                parts.append(f"{what} {estimate} ({low} to {high})")
+            yield f"{name}, confidence {one.confidence:g}, {one.trials:,} trials, seed {one.seed}: {', '.join(parts)}"
+
+
+def selection(selected: Selection) -> Iterator[str]:
+    """Say what complexity is controlled for, and how."""
+    if selected.range is None:
+        yield "Not normalised for complexity."
+        return
+    lo, hi = selected.range
+    bins = f"{selected.bins} bins of equal weight."
+    if selected.bins == 1:
+        bins = "1 bin, which normalises nothing within the range; a narrower --range may allow more bins."
+    yield f"Given {selected.given}: {lo:,.0f} to {hi:,.0f}, in {bins}"
+
+
+def comparison(result: Comparison) -> Iterator[str]:
+    """Say what comparing populations gave."""
+    yield from selection(result.selection)
+    yield from populations(result.selection.populations, result.selection.diverged)
+    for pair in result.pairs:
+        yield ""
+        yield pair.verdict
+        if (exact := pair.permutation) is not None:
+            yield (
+                f"Exact test within the bins: p = {exact.p_value:.2g} +- {exact.standard_error:.1g}, "
+                f"{exact.trials:,} exchanges, seed {result.seed}."
+            )
+        yield from details(pair)
+    if result.settings:
+        yield ""
+        yield from sensitivity(result.settings)
+
+
+def details(pair: Pair) -> Iterator[str]:
+    """Say at which errors one EDF of a pair is ahead, what the best models reach, and what complexity mix makes."""
+    band, tail = pair.difference, pair.tail
+    decided = [one for one in band.ranges() if one[2] != "undecided"]
+    widest = sorted(sorted(decided, key=lambda one: one[0] - one[1])[:_RANGES])
+    if decided:
+        named = " and ".join(f"{kind} from {lo:.2f} to {hi:.2f} %" for lo, hi, kind in widest)
+        narrower = len(decided) - len(widest)
+        more = f", and one or the other in {narrower} narrower ranges, which --json lists" if narrower else ""
+        yield f"With confidence {band.confidence:g}, the EDF of {pair.a} is {named}{more}."
+    else:
+        yield f"At no error is either EDF above the other with confidence {band.confidence:g}."
+    tails = ((pair.a, tail.a), (pair.b, tail.b))
+    best = [f"{name} {one.quantile:.2f} % ({one.low:.2f} to {one.high:.2f})" for name, one in tails]
+    yield f"The best {100 * tail.q:g} % have up to: {', '.join(best)}."
+    if pair.mix is not None:
+        mean = pair.mix.mean
+        unshared = f", {mean.unshared:+.2f} of bins that one space alone has" if mean.unshared else ""
+        yield (
+            f"Not normalised, the mean error of {pair.a} differs by {mean.total:+.2f} points: {mean.composition:+.2f} "
+            f"of complexity mix, {mean.within:+.2f} within bins{unshared}."
+        )
+
+
+def sensitivity(settings: Sequence[Setting]) -> Iterator[str]:
+    """Show how a comparison depends on the way to control for complexity."""
+    rows = []
+    for one in settings:
+        found = ["empty bins", "", "", ""]
+        if one.ks is not None:
+            numbers = [f"{one.ks:.3f}", f"{one.p_value:.2g}", f"{one.prob_a_better:.3f}"]
+            found = [*numbers, one.better or "none shown"]
+        rows.append([one.given, " to ".join(map(short, one.range)), str(one.bins), *found])
+    yield table(["given", "range", "bins", "D", "p", "P(A better)", "better"], rows, left=2)
+
+
+def point(study: PointStudy) -> Iterator[str]:
+    """Say whose best model wins."""
+    wins, gap = study.wins, study.gap
+    names = [member.name for member in study.selection.populations]
+    yield f"The best of {wins.small:,} {names[0]} models against the best of {wins.large:,} {names[-1]} models:"
+    rows = [["exact", *(f"{p:.4f}" for p in (wins.small_wins, wins.large_wins, wins.tie)), ""]]
+    if (drawn := study.resampled) is not None:
+        shares = [f"{share:.4f}" for share in (drawn.small_wins, drawn.large_wins, drawn.tie)]
+        rows.append([f"{drawn.trials:,} trials, seed {drawn.seed}", *shares, f"{drawn.se:.4f}"])
+    yield table(["", "small wins", "large wins", "tie", "+- (large)"], rows)
+    mean = float(study.values @ study.probabilities)
+    yield f"The small search's best is {mean:+.3f} points from the large one's in the mean."
+    sizes = f"{gap.small:,} and {gap.large:,}"
+    if math.isfinite(gap.either):
+        yield (
+            f"If searches of {sizes} models both drew from {names[0]}, their best would be {gap.either:.2f} points "
+            f"apart or more with probability {gap.alpha:g} at most: less means nothing."
+        )
+    else:
+        yield f"If searches of {sizes} models both drew from {names[0]}, no gap between their best would mean anything."
+    yield from taking_part(study.selection.populations, study.selection.diverged)
+
+
+def search(study: SearchStudy) -> Iterator[str]:
+    """Show best-of-m curves."""
+    yield from selection(study.selection)
+    for curve in study.curves:
+        best = curve.best
+        yield ""
+        yield f"{curve.name}: {best.models:,} models, n_eff {best.n_eff:,.1f}; {best.method}"
+        yield table(*_curve(curve, study.cost), left=0)
+    yield (
+        "error: expected smallest error, percent; +-: its standard error; band: of all m at once, confidence "
+        f"{study.confidence:g}; spread: standard deviation of one search."
+    )
+    top = ", ".join(f"{100 * share:g} %: {draws:,}" for share, draws in study.top.items())
+    yield f"Draws for a model of the best share, with probability 0.95: {top}."
+    yield from taking_part(study.selection.populations, study.selection.diverged)
+
+
+def _curve(curve: Curve, cost: str | None) -> tuple[list[str], list[list[str]]]:
+    best = curve.best
+    rows = []
+    for i, m in enumerate(best.m.tolist()):
+        numbers = (best.error[i], best.se[i], best.spread[i], *(values[i] for values in best.quantiles.values()))
+        error, *others = map(number, numbers)
+        spent = [] if curve.cost_of_one is None else [f"{m * curve.cost_of_one:,.4g}"]
+        rows.append([f"{m:,}", *spent, error, others[0], f"{curve.low[i]:.2f} to {curve.high[i]:.2f}", *others[1:]])
+    shares = [f"{100 * q:g} %" for q in best.quantiles]
+    return ["m", *([cost] if cost else []), "error", "+-", "band", "spread", *shares], rows
+
+
+def samples(study: SampleStudy) -> Iterator[str]:
+    """Say how many models are enough."""
+    drawn = study.simulated
+    rows = []
+    for i, models in enumerate(study.models.tolist()):
+        simulated = [f"{drawn.mean[i]:.4f}", f"{drawn.sd[i]:.4f}"] if drawn else []
+        rows.append([f"{models:,}", f"{study.to_truth[i]:.4f}", f"{study.to_population[i]:.4f}", *simulated])
+    yield table(["models", "D to truth", "D to all", *(["simulated", "sd"] if drawn else [])], rows, left=0)
+    yield "D to truth: expected distance of the EDF from that of the space; D to all: from that of all models here,"
+    yield "which include the sample, so that it is smaller the larger a part of them that is."
+    summaries = [[f"{size:,}", *(f"{x:.2f}" for x in (s.min, s.median, s.mean))] for size, s in study.samples.items()]
+    if summaries:
+        yield table(["models", "min", "median", "mean"], summaries, left=0)
+        yield f"Samples drawn with seed {study.seed}; errors in percent."
+    yield from taking_part(study.selection.populations, study.selection.diverged)
+
+
+def plan(study: DetectionPlan) -> Iterator[str]:
+    """Say how many models tell two populations apart."""
+    found, names = study.detection, [member.name for member in study.selection.populations]
+    pair = " and ".join(names) if study.shift is None else f"{names[0]} and the same {study.shift:+g} points"
+    yield (
+        f"{found.models:,} models of each tell {pair} apart (D = {found.distance:.3f}) with power {found.power:.3f} +- "
+        f"{found.standard_error:.3f} ({study.wanted:g} wanted) at level {found.alpha:g}; {found.trials:,} trials, seed "
+        f"{study.seed}."
+    )
+    if max(found.models_a, found.models_b) > found.models:
+        yield f"Sampled as these are and weighted, that takes {found.models_a:,} and {found.models_b:,} models."
+    yield from taking_part(study.selection.populations, study.selection.diverged)
+
+
+def complexity(study: ComplexityStudy) -> Iterator[str]:
+    """Show complexities, and how the error goes with them."""
+    rows = []
+    for space in study.spaces:
+        counts = (space.complexity.min(), np.median(space.complexity), space.complexity.max())
+        sizes = [f"{space.models:,}", *(f"{count:,.0f}" for count in counts)]
+        rows.append([space.name, *sizes, number(space.rank_correlation, sign="+")])
+    yield table(["space", "models", "smallest", "median", "largest", "correlation"], rows)
+    lo, hi = study.range
+    yield f"{study.by}; correlation: of its rank with that of the error. Buckets from {lo:,.0f} to {hi:,.0f}:"
+    edges = study.spaces[0].buckets.edges[:-1]
+    for start in range(0, len(study.spaces), 2):  # side by side, as far as 80 columns go
+        some = study.spaces[start : start + 2]
+        buckets = [[short(edge), *(_bucket(space.buckets, i) for space in some)] for i, edge in enumerate(edges)]
+        yield table(["from", *(space.name[:26] for space in some)], buckets, left=0)
+    yield "Mean error +- 2 standard deviations of the models in the bucket, percent (models)."
+    yield from taking_part(study.spaces, study.diverged)
+    advice = study.advice
+    if advice.works:
+        yield f"{study.bins} bins over this range leave none empty."
+        return
+    empty = ", ".join(f"{len(gaps)} of {name}" for name, gaps in advice.empty.items() if gaps)
+    use = [f"use {advice.most_bins} bins"] if advice.most_bins else []
+    use += [f"the range {advice.widest[0]:,.0f} to {advice.widest[1]:,.0f}"] if advice.widest else []
+    yield f"Of {study.bins} bins over this range, {empty} are empty: {', or '.join(use) or 'give another range'}."
+
+
+def _bucket(buckets: BucketMeans, i: int) -> str:
+    if not buckets.counts[i]:
+        return "-"
+    spread = f" +- {2 * buckets.sd[i]:.2f}" if buckets.counts[i] > 1 else ""
+    return f"{buckets.mean[i]:.2f}{spread} ({buckets.counts[i]:,})"
+
+
+def noise(study: NoiseStudy) -> Iterator[str]:
+    """Say what seeds, epochs and rates do to the errors."""
+    for space in study.spaces:
+        yield ""
+        yield f"{space.name}: {space.models:,} models"
+        yield from _noise(space)
+    if (share := study.share) is not None:
+        low, high = share.interval
+        yield (
+            f"{number(100 * share.share, 1)} % ({number(100 * low, 1)} to {number(100 * high, 1)}) of the variance of "
+            f"an EDF is training noise; {number(100 * share.share_of_average, 1)} % if errors are averaged over "
+            f"{share.seeds} seeds."
+        )
+    yield from taking_part(study.spaces, study.diverged)
+
+
+def _noise(space: Noise) -> Iterator[str]:
+    if (seeds := space.seeds) is not None:
+        low, high = seeds.sd_interval
+        yield (
+            f"over seeds: mean {seeds.mean:.2f} %, standard deviation {seeds.sd:.3f} ({number(low, 3)} to "
+            f"{number(high, 3)}) points, {seeds.min:.2f} to {seeds.max:.2f} %"
+        )
+    for what, gap in (("the last epoch", space.last), ("the epoch that the other models choose", space.others)):
+        if gap is not None:
+            yield (
+                f"best error against {what}: {gap.mean:.3f} points lower in the mean, {gap.median:.3f} in the median; "
+                f"{gap.unchanged:,} models unchanged; rank correlation {number(gap.rank_correlation, 3)}"
+            )
+    if (epochs := space.epochs) is not None:
+        pairs = zip(epochs.epochs.tolist(), epochs.spearman.tolist(), strict=True)
+        yield "rank correlation with the last epoch, after epoch " + ", ".join(f"{e}: {number(r)}" for e, r in pairs)
+    if (near := space.default) is not None:
+        yield (
+            f"near the default rates: {near.models:,} models, mean rank {near.mean_rank:.2f} +- "
+            f"{number(near.standard_error)} (0 best, 1 worst)"
+        )
+    if (rates := space.rates) is not None and rates.best is not None:
+        row, column = rates.best
+        lr, wd = rates.lr_edges[row : row + 2], rates.wd_edges[column : column + 2]
+        yield (
+            f"best rates: lr {lr[0]:.2g} to {lr[1]:.2g}, wd {wd[0]:.2g} to {wd[1]:.2g}, mean rank "
+            f"{rates.mean_rank[row, column]:.2f}"
+        )

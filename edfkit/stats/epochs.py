@@ -1,0 +1,248 @@
+"""The choice of the epoch: how optimistic the best one is, and how early the order of the models is known.
+
+Convention: errors are percent, 0 to 100, one row per model; every value is known, so leave failed models out before.
+Ranks and rank correlations treat errors as tied that agree to `DECIMALS` decimals: the published files hold 4.65 and
+4.650002 for one count of misclassified images. Ranks are 0 to 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edfkit import EdfkitError
+from edfkit.result import Result
+from edfkit.stats.checks import percent, same_models
+from edfkit.stats.edf import Floats, finite_vector
+from edfkit.stats.noise import interpolated_quantiles
+
+DECIMALS = 4
+"""Of a percent: two errors that differ by less are one, as one test image of 50,000 is worth 0.002."""
+
+
+def error_ranks(errors: ArrayLike) -> Floats:
+    """Rank errors: the share of models that are better, ties counting half.
+
+    Parameters
+    ----------
+    errors : array_like, shape (models,)
+        Percent, 0 to 100; those equal to `DECIMALS` decimals are tied.
+
+    Returns
+    -------
+    ndarray, shape (models,)
+        Above 0 (best) and below 1 (worst), 0.5 on average.
+
+    Raises
+    ------
+    EdfkitError
+        If an error is not a number in 0..100.
+    """
+    return _ranks(np.round(percent(errors, "errors"), DECIMALS))
+
+
+def _ranks(values: Floats) -> Floats:
+    _, step, ties = np.unique(values, return_inverse=True, return_counts=True)
+    return ((np.cumsum(ties) - ties / 2) / values.size)[step]
+
+
+def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
+    """Compute Spearman's rank correlation, equal values sharing their mean rank.
+
+    Parameters
+    ----------
+    a, b : array_like, shape (models,)
+        Any finite numbers, compared as they are: round errors before.
+
+    Returns
+    -------
+    float
+        -1 to 1; NaN where all of a or all of b are equal.
+
+    Raises
+    ------
+    EdfkitError
+        If the lengths differ or a value is not finite.
+    """
+    first, second = finite_vector(a, "a"), finite_vector(b, "b")
+    same_models(a=first, b=second)
+    return float(_correlations(_ranks(first)[None], _ranks(second))[0])
+
+
+def _correlations(ranks: Floats, other: Floats) -> Floats:
+    """Correlate every row of ranks with `other`; NaN where either has ties only."""
+    x, y = ranks - 0.5, other - 0.5  # the mean rank is 0.5
+    # Ties only: the mean rank is exactly 0.5, so 0 / 0.
+    with np.errstate(invalid="ignore"):
+        r = (x @ y) / np.sqrt(np.square(x).sum(axis=1) * np.square(y).sum())
+    return np.asarray(np.clip(r, -1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Optimism(Result):
+    """How much lower the best error over the epochs is than another error of the same models.
+
+    Attributes
+    ----------
+    models : int
+    mean, median : float
+        Of other - best, points.
+    quantiles : dict of float to float
+        Share to points, interpolated as by `numpy.quantile`.
+    unchanged : int
+        Models whose two errors are equal (to `DECIMALS` decimals).
+    rank_correlation : float
+        Spearman's, of the two errors; NaN where all models are tied.
+    """
+
+    models: int
+    mean: float
+    median: float
+    quantiles: dict[float, float]
+    unchanged: int
+    rank_correlation: float
+
+
+def _optimism(best: Floats, other: Floats) -> Optimism:
+    gap = other - best
+    best, other = np.round(best, DECIMALS), np.round(other, DECIMALS)
+    return Optimism(
+        models=gap.size,
+        mean=float(gap.mean()),
+        median=float(np.median(gap)),
+        quantiles=interpolated_quantiles(gap),
+        unchanged=int(np.count_nonzero(best == other)),
+        rank_correlation=rank_correlation(best, other),
+    )
+
+
+def best_against_last(error_best: ArrayLike, error_final: ArrayLike) -> Optimism:
+    """Measure what picking the best epoch on the test set gains over the last epoch.
+
+    The published errors are the best ones. The last epoch is chosen beforehand, so its error is not biased by choice;
+    the gain is optimism only as far as the last epoch is not really worse than the best one (see `selection_optimism`).
+
+    Parameters
+    ----------
+    error_best, error_final : array_like, shape (models,)
+        Percent, 0 to 100: the smallest over the epochs, and after the last one.
+
+    Returns
+    -------
+    Optimism
+        Of final - best.
+
+    Raises
+    ------
+    EdfkitError
+        If the lengths differ, an error is not a number in 0..100, or a final error is below the best one.
+    """
+    best, final = percent(error_best, "error_best"), percent(error_final, "error_final")
+    same_models(error_best=best, error_final=final)
+    if swapped := int(np.count_nonzero(best - final > 10.0**-DECIMALS)):
+        raise EdfkitError(
+            f"error_final: {swapped} of {best.size} models have a final error below their best, but the best is the "
+            "smallest: leave those models out, or swap the two if it is all."
+        )
+    return _optimism(best, final)
+
+
+def selection_optimism(test_error: ArrayLike) -> Optimism:
+    """Measure what reporting each model's own best epoch gains over the epoch that all other models would choose.
+
+    Each model is read at the epoch where the mean error of the others is smallest, a choice that its own noise has no
+    part in, and its best error is compared with that. What curves can tell, and what they cannot:
+
+    * The gain is the optimism, chance in favour of the epoch chosen, plus what the model's own choice really gains (or
+      loses) against the others'. Curves alone do not tell these apart.
+    * With rows that are seeds of one model, no epoch is really better for one of them. So up to sampling error the own
+      choice really gains nothing, and the optimism is at least the gain.
+    * All epochs are judged on the same test images. Chance in which images those are moves the whole curve; what that
+      adds to the optimism needs the predictions per image or a second test set.
+
+    Parameters
+    ----------
+    test_error : array_like, shape (models, epochs)
+        Percent, 0 to 100; at least 2 models.
+
+    Returns
+    -------
+    Optimism
+        Of the error at the others' epoch - the smallest over the epochs; never below 0.
+
+    Raises
+    ------
+    EdfkitError
+        If there is one model only, or an error is not a number in 0..100.
+    """
+    curves = percent(test_error, "test_error", ("models", "epochs"))
+    if len(curves) < 2:
+        raise EdfkitError(
+            "test_error: 1 model was given, but its epoch is chosen by the others: give at least 2 models or seeds."
+        )
+    # Rounded, because taking a model out of the sum leaves round-off, which must not decide between equal epochs.
+    epoch = np.round(curves.sum(axis=0) - curves, DECIMALS).argmin(axis=1)
+    return _optimism(curves.min(axis=1), curves[np.arange(len(curves)), epoch])
+
+
+@dataclass(frozen=True)
+class AtEpochs(Result):
+    """All models after some epochs.
+
+    Attributes
+    ----------
+    epochs : ndarray of int, shape (k,)
+        Counted from 1.
+    errors : ndarray, shape (k, models)
+        Percent; a row is the input of an EDF.
+    best_so_far : ndarray, shape (k, models)
+        The smallest error up to that epoch, percent.
+    spearman, kendall : ndarray, shape (k,)
+        Rank correlation (rho, tau-b) of the errors after that epoch with those after the last one, -1 to 1; NaN where
+        all models are tied.
+    """
+
+    epochs: NDArray[np.intp]
+    errors: Floats
+    best_so_far: Floats
+    spearman: Floats
+    kendall: Floats
+
+
+def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None) -> AtEpochs:
+    """Read all models after some epochs, and say how well those predict the order after the last one.
+
+    Parameters
+    ----------
+    test_error : array_like, shape (models, epochs)
+        Percent, 0 to 100.
+    epochs : array_like of int, shape (k,), optional
+        Counted from 1; all of them if not given.
+
+    Returns
+    -------
+    AtEpochs
+
+    Raises
+    ------
+    EdfkitError
+        If an error is not a number in 0..100 (failed models have NaN), or there is no such epoch.
+    """
+    from scipy.stats import kendalltau
+
+    curves = percent(test_error, "test_error", ("models", "epochs")).T
+    last = len(curves)
+    chosen = np.arange(1, last + 1) if epochs is None else np.asarray(epochs)
+    if chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu" or chosen.min() < 1 or chosen.max() > last:
+        raise EdfkitError(
+            f"epochs: {chosen.tolist()} was given, but a list of whole numbers from 1 to {last} is needed: count so."
+        )
+    rows = chosen.astype(np.intp) - 1
+    rounded = np.round(curves[rows], DECIMALS)
+    final = np.round(curves[-1], DECIMALS)
+    spearman = _correlations(np.array([_ranks(errors) for errors in rounded]), _ranks(final))
+    kendall = np.full(rows.size, np.nan)
+    for i in np.flatnonzero(~np.isnan(spearman)):  # scipy warns of ties only
+        kendall[i] = kendalltau(rounded[i], final).statistic
+    best = np.minimum.accumulate(curves)
+    return AtEpochs(rows + 1, curves[rows], best[rows], spearman, kendall)

@@ -1,0 +1,750 @@
+"""The best of several models: exact laws of the smallest error found, and what follows for comparing two searches.
+
+Convention: a search draws m models at random and keeps the smallest error, so its outcome is a minimum. Errors are in
+percent, 0 to 100; equal errors are merged, and ties are the rule. With replacement, models are drawn with probabilities
+proportional to their weights, as from the distribution that the population estimates; without replacement, all sets of
+m of the N models are equally likely. Nothing is simulated, but in `resample_minima`.
+
+All laws rest on one quantity: the log probability that a minimum which is at least u exceeds u. Without replacement, of
+c models left, one is avoided with probability 1 - m / c; with it, weight w of the t left with (1 - w / t)^m. Sums of
+these logarithms lose no digits, where binomial coefficients overflow and differences of powers cancel.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edfkit import EdfkitError
+from edfkit.result import Result
+from edfkit.stats.edf import ROUND_OFF, Floats, checked_sample, effective_size, finite_vector
+
+GRID_DECIMALS = 4
+GRID_CELLS = 2**21
+"""`difference` takes errors for multiples of a step down to 0.0001, in a grid of at most this many steps."""
+
+MOST_PAIRS = 4_000_000
+"""`difference` of errors off any grid holds at most this many pairs of errors: some 0.2 GB."""
+
+Law = tuple[Floats, Floats]
+
+
+@dataclass(frozen=True)
+class BestOf(Result):
+    """The smallest error of m models, for several m.
+
+    `spread` and `se` are different things: one search ends within about a `spread` of `error`, however many models the
+    population has; `error` itself is known to about a `se`, because the population is a sample.
+
+    Attributes
+    ----------
+    m : ndarray of int, shape (k,)
+        Numbers of models drawn.
+    error : ndarray, shape (k,)
+        Expected smallest error, percent.
+    spread : ndarray, shape (k,)
+        Standard deviation of the smallest error over searches, percent.
+    se : ndarray, shape (k,)
+        Standard error of `error` as an estimate from this many models, percent; NaN for a single model.
+    quantiles : dict of float to ndarray of shape (k,)
+        Share of the searches to the smallest error that so many of them reach, percent.
+    models : int
+        Number of models with positive weight.
+    n_eff : float
+        Their effective number, see `edfkit.stats.edf.effective_size`.
+    replacement : bool
+        Whether models are drawn with replacement.
+    method : str
+        How, in words.
+    """
+
+    m: NDArray[np.int64]
+    error: Floats
+    spread: Floats
+    se: Floats
+    quantiles: dict[float, Floats]
+    models: int
+    n_eff: float
+    replacement: bool
+    method: str
+
+
+@dataclass(frozen=True)
+class BestOfBins(Result):
+    """The smallest error of r models from each complexity bin.
+
+    Attributes
+    ----------
+    error : float
+        Expected smallest error, percent.
+    spread : float
+        Standard deviation of the smallest error over searches, percent.
+    r : int
+        Models drawn from each bin, without replacement.
+    bins : int
+        Number of bins, so that r * bins models are drawn.
+    models : int
+        Number of models in the bins.
+    """
+
+    error: float
+    spread: float
+    r: int
+    bins: int
+    models: int
+
+
+@dataclass(frozen=True)
+class Wins(Result):
+    """Who finds the smaller error: a small search or a large one. The three probabilities sum to 1.
+
+    Attributes
+    ----------
+    small_wins, large_wins, tie : float
+        Probabilities that the small search's minimum is smaller, the large search's, or that they are equal.
+    small, large : int
+        Numbers of models drawn.
+    populations : int
+        1 if both searches draw from one population, 2 if from two.
+    replacement : bool
+        Whether models are drawn with replacement.
+    """
+
+    small_wins: float
+    large_wins: float
+    tie: float
+    small: int
+    large: int
+    populations: int
+    replacement: bool
+
+
+@dataclass(frozen=True)
+class Gap(Result):
+    """How far apart two minima must be to mean anything, though both searches draw from one population.
+
+    Every gap is a positive difference of two errors of the population, or infinite where not even the largest
+    difference is rare enough: then only what the population cannot give at all means something.
+
+    Attributes
+    ----------
+    either : float
+        Smallest gap g with P(`|min_small - min_large| >= g`) <= alpha, percent: two-sided.
+    small_behind : float
+        The same for P(min_small - min_large >= g): by how much the small search's minimum must be the larger one.
+    large_behind : float
+        The same for P(min_large - min_small >= g).
+    alpha : float
+        The probability of a gap so large or larger, at most.
+    small, large : int
+        Numbers of models drawn.
+    replacement : bool
+        Whether models are drawn with replacement.
+    """
+
+    either: float
+    small_behind: float
+    large_behind: float
+    alpha: float
+    small: int
+    large: int
+    replacement: bool
+
+
+def _whole(value: Any, name: str) -> int:
+    """Return a number of models, at least 1, or refuse."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise EdfkitError(f"{name}: {value} was given, but a whole number of models from 1 on is needed: correct it.")
+    return int(value)
+
+
+def _sums(index: NDArray[np.intp], weights: Floats) -> Floats:
+    """Sum weights by index."""
+    return np.asarray(np.bincount(index, weights), dtype=np.float64)
+
+
+class _Population:
+    """The models of a population, sorted once, as searches of any size draw from them."""
+
+    def __init__(self, errors: ArrayLike, weights: ArrayLike | None, replacement: bool) -> None:
+        if weights is not None and not replacement:
+            raise EdfkitError(
+                "weights: they were given for draws without replacement, but weighted draws are defined only with "
+                "replacement: set replacement=True or leave the weights out."
+            )
+        sample, scaled = checked_sample(errors, weights)
+        self.models, self.replacement, self.n_eff = sample.size, replacement, effective_size(scaled)
+        if weights is None:
+            self.values, counts = np.unique(sample, return_counts=True)
+            mass = squared = np.asarray(counts, dtype=np.float64)
+        else:
+            self.values, step = np.unique(sample, return_inverse=True)
+            mass, squared = _sums(step, scaled), _sums(step, np.square(scaled))
+        self._mass, self._left = mass, np.cumsum(mass[::-1])[::-1]
+        self.shares = mass / self._left[0]
+        self.squares = squared / self._left[0] ** 2  # sum of the squared weights of the models with each value
+
+    @cached_property
+    def single(self) -> Floats:
+        """The log P(x > u | x >= u) for one model x, by value u."""
+        after = np.append(self._left[1:], 0.0)
+        with np.errstate(divide="ignore"):
+            # Each form where it is precise.
+            return np.where(after > self._mass, np.log1p(-self._mass / self._left), np.log(after / self._left))
+
+    @cached_property
+    def _counts_left(self) -> Floats:
+        """Models left once those of smaller error were avoided one by one."""
+        return np.arange(self.models, 0, -1.0)
+
+    @cached_property
+    def _starts(self) -> NDArray[np.intp]:
+        """Number of models below each value."""
+        return np.rint(self.models - self._left).astype(np.intp)
+
+    def log_avoided(self, m: int) -> Floats:
+        """Return log P(min > u | min >= u) for the smallest of m draws, by value u; the last is -inf."""
+        if self.replacement:
+            return m * self.single
+        if m > self.models:
+            raise EdfkitError(
+                f"m: {m} draws without replacement from {self.models} models were asked for, but no more than there "
+                "are can be drawn: lower m or draw with replacement."
+            )
+        # Of 1 - m / c, the form that is precise for many models left, for few, and for too few to avoid any.
+        left = self._counts_left
+        many, some = max(0, self.models - 2 * m), self.models - m
+        log = np.empty(self.models)
+        log[:many] = np.log1p(-m / left[:many])
+        log[many:some] = np.log((left[many:some] - m) / left[many:some])
+        log[some:] = -np.inf
+        return np.add.reduceat(log, self._starts)
+
+    def law(self, m: int) -> Law:
+        """Return the values and the probabilities of the smallest of m draws."""
+        return self.values, _probabilities(self.log_avoided(m))
+
+
+def _probabilities(log_avoided: Floats) -> Floats:
+    """Return P(min = u) from log P(min > u | min >= u), each with full relative precision."""
+    reached = np.exp(np.append(0.0, np.cumsum(log_avoided)[:-1]))
+    return np.asarray(reached * -np.expm1(log_avoided))
+
+
+def minimum(errors: ArrayLike, m: int, weights: ArrayLike | None = None, *, replacement: bool = True) -> Law:
+    """Compute the exact law of the smallest of m draws.
+
+    Without replacement P(min >= u) = C(c, m) / C(N, m), with c of the N errors at least u; with replacement it is
+    (1 - F(u-))^m, with the weighted F.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    m : int
+        Number of draws, at least 1.
+    weights : array_like, shape (n,), optional
+        At least 0, on any scale; all equal if not given. Only with replacement.
+    replacement : bool
+        Whether a model can be drawn again.
+
+    Returns
+    -------
+    values : ndarray, shape (k,)
+        The distinct errors of positive weight, increasing, percent.
+    probabilities : ndarray, shape (k,)
+        That the minimum is each of them: precise in the far tails too, down to 1e-308; they sum to 1.
+
+    Raises
+    ------
+    EdfkitError
+        If m is not a whole number from 1 on, or above n without replacement; if there are weights without replacement;
+        and see `edfkit.stats.edf.checked_sample`.
+    """
+    return _Population(errors, weights, replacement).law(_whole(m, "m"))
+
+
+def best_of(
+    errors: ArrayLike,
+    m: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    replacement: bool = True,
+    q: Sequence[float] = (0.05, 0.5, 0.95),
+) -> BestOf:
+    """Compute the expected smallest error of m models, for several m: the random-search curve (NDS, figure 6 right).
+
+    As an estimate for the distribution that the models come from, the mean without replacement is unbiased; with
+    replacement it is too high once m is not far below n, since the best model is missed with probability exp(-m / n).
+    The standard error is that of the influence function of F -> integral of (1 - F)^m, for both. With 300 models of
+    uniform or gamma errors it was right to 5 % up to m = n / 10, too small by 6 to 22 % at n / 2 and by 24 to 43 % at
+    n.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    m : int or array_like of int, shape (k,)
+        Numbers of draws, at least 1.
+    weights : array_like, shape (n,), optional
+        At least 0, on any scale; all equal if not given. Only with replacement.
+    replacement : bool
+        Whether a model can be drawn again.
+    q : sequence of float
+        Shares of the searches in (0, 1], see `BestOf.quantiles`; reached as in `edfkit.stats.edf.quantiles`.
+
+    Returns
+    -------
+    BestOf
+
+    Raises
+    ------
+    EdfkitError
+        If a q is outside (0, 1], and see `minimum`.
+    """
+    shares = np.asarray(q, dtype=np.float64)
+    if shares.ndim != 1 or not np.all((shares > 0) & (shares <= 1)):
+        raise EdfkitError(f"q: {q} was given, but shares above 0 and up to 1 are needed: divide percent by 100.")
+    draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
+    population = _Population(errors, weights, replacement)
+    values, gaps = population.values, np.diff(population.values)
+    log_above = np.cumsum(population.single)[:-1]  # log(1 - F)
+    log_missed = -np.log1p(-shares * (1 - ROUND_OFF))
+    unbiased = population.n_eff / (population.n_eff - 1) if population.models > 1 else np.nan
+    rows, reached = np.empty((len(draws), 3)), np.empty((len(draws), shares.size))
+    for row, size in enumerate(draws):
+        log_beyond = np.cumsum(population.log_avoided(size))  # log P(min > u)
+        beyond = np.exp(log_beyond)
+        mean = values[0] + gaps @ beyond[:-1]
+        variance = -np.diff(beyond, prepend=1.0) @ np.square(values - mean)
+        # One more model at x lowers the curve by m times the integral of (1 - F)^(m - 1) from x, less its mean.
+        rest = np.append(np.cumsum((gaps * np.exp((size - 1) * log_above))[::-1])[::-1], 0.0)
+        influence = size * (rest - population.shares @ rest)
+        rows[row] = mean, variance, population.squares @ np.square(influence) * unbiased
+        reached[row] = values[np.searchsorted(-log_beyond, log_missed)]
+    how = ("with" if replacement else "without") + " replacement"
+    return BestOf(
+        m=np.array(draws),
+        error=rows[:, 0],
+        spread=np.sqrt(rows[:, 1]),
+        se=np.sqrt(rows[:, 2]),
+        quantiles=dict(zip(shares.tolist(), reached.T, strict=True)),
+        models=population.models,
+        n_eff=population.n_eff,
+        replacement=replacement,
+        method=f"exact, {how}, {'all models alike' if weights is None else 'weighted'}; se by influence function",
+    )
+
+
+def best_of_bins(errors: ArrayLike, bin_index: ArrayLike, r: int) -> BestOfBins:
+    """Compute the smallest error of exactly r models from each bin, drawn without replacement.
+
+    P(min >= u) is the product over the bins of C(c, r) / C(n, r), with c of a bin's n errors at least u.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    bin_index : array_like of int, shape (n,)
+        The bin of every model, as `edfkit.stats.bins.bin_index` finds it; models of negative index are left out.
+    r : int
+        Models from each bin, at least 1 and at most what the smallest bin has. Bins without any model do not count.
+
+    Returns
+    -------
+    BestOfBins
+
+    Raises
+    ------
+    EdfkitError
+        If a bin has fewer than r models, there is not one whole bin number per model, and see
+        `edfkit.stats.edf.checked_sample`.
+    """
+    sample, _ = checked_sample(errors)
+    index, size = np.asarray(bin_index), _whole(r, "r")
+    if index.shape != sample.shape or index.dtype.kind not in "iu":
+        raise EdfkitError(
+            f"bin_index: {index.dtype} of shape {index.shape} was given for {sample.size} errors, but every model "
+            "needs one whole number: pass what edfkit.stats.bins.bin_index returns."
+        )
+    inside = index >= 0
+    if not inside.any():
+        raise EdfkitError("bin_index: all models are outside the bins, but at least one is needed: widen the range.")
+    sample, index = sample[inside], index[inside]
+    bins, starts, counts = np.unique(np.sort(index), return_index=True, return_counts=True)
+    if counts.min() < size:
+        scarce = ", ".join(f"{bins[i]} ({counts[i]})" for i in np.flatnonzero(counts < size)[:5])
+        raise EdfkitError(
+            f"r: {size} models from each bin were asked for, but some bins have fewer: {scarce}: lower r or use fewer "
+            "bins."
+        )
+    order = np.lexsort((sample, index))
+    left = np.repeat(starts + counts, counts) - np.arange(sample.size)  # of the own bin
+    with np.errstate(divide="ignore"):
+        log = np.log1p(-np.minimum(size / left, 1.0))
+    values, step = np.unique(sample[order], return_inverse=True)
+    probabilities = _probabilities(_sums(step, log))
+    mean = float(probabilities @ values)
+    spread = math.sqrt(float(probabilities @ np.square(values - mean)))
+    return BestOfBins(mean, spread, size, bins.size, sample.size)
+
+
+def best_of_band(
+    values: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    m: ArrayLike,
+    *,
+    upper_before: float,
+    least: float = 0.0,
+    most: float = 100.0,
+) -> tuple[Floats, Floats]:
+    """Turn a simultaneous band on F into one on every expected best-of-m curve.
+
+    E[min] = least + integral of (1 - F)^m from `least` to `most` falls as F rises, so the upper F gives the lower end.
+    Where the band holds F with some confidence, all these intervals hold at once with the same.
+
+    Parameters
+    ----------
+    values : array_like, shape (k,)
+        Increasing errors, percent, where the band steps.
+    lower, upper : array_like, shape (k,)
+        The band on F from each value up to the next, the last one up to `most`; 0 to 1, not decreasing.
+    m : int or array_like of int, shape (j,)
+        Numbers of draws with replacement, at least 1.
+    upper_before : float
+        The upper band before the first value, 0 to 1; the lower one is 0 there.
+    least, most : float
+        The range of errors that can occur, percent; it must contain the values.
+
+    Returns
+    -------
+    low, high : ndarray, shape (j,)
+        Ends of the expected smallest error, percent.
+
+    Raises
+    ------
+    EdfkitError
+        If the band is not as described, or m is not whole numbers from 1 on.
+    """
+    steps = finite_vector(values, "values")
+    band = [np.append(0.0, finite_vector(lower, "lower")), np.append(upper_before, finite_vector(upper, "upper"))]
+    if any(edge.size != steps.size + 1 for edge in band) or np.any(np.diff(steps) <= 0):
+        raise EdfkitError(
+            f"band: {steps.size} values, {band[0].size - 1} lower and {band[1].size - 1} upper heights were given, but "
+            "increasing values with one height of each are needed: pass what made the band."
+        )
+    if not all(edge[0] >= 0 and edge[-1] <= 1 and np.all(np.diff(edge) >= 0) for edge in band) or np.any(
+        band[0] > band[1]
+    ):
+        raise EdfkitError(
+            "band: its heights leave 0..1, decrease, or cross, but both ends must be distribution functions, the lower "
+            "one below: clip them to 0..1 and take running maxima."
+        )
+    if not least <= steps[0] <= steps[-1] <= most:
+        raise EdfkitError(
+            f"band: values from {steps[0]:g} to {steps[-1]:g} were given, but they must lie between least = {least:g} "
+            f"and most = {most:g}: widen these."
+        )
+    draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
+    widths = np.diff(steps, prepend=least, append=most)
+    high, low = (np.array([least + widths @ (1.0 - edge) ** size for size in draws]) for edge in band)
+    return low, high
+
+
+def _both(
+    errors_small: ArrayLike,
+    small: int,
+    errors_large: ArrayLike | None,
+    large: int,
+    weights_small: ArrayLike | None,
+    weights_large: ArrayLike | None,
+    replacement: bool,
+) -> tuple[Law, Law]:
+    """Return the laws of both minima."""
+    small, large = _whole(small, "small"), _whole(large, "large")
+    first = second = _Population(errors_small, weights_small, replacement)
+    if errors_large is not None:
+        second = _Population(errors_large, weights_large, replacement)
+    elif weights_large is not None:
+        raise EdfkitError(
+            "weights_large: they were given without errors_large, but one population has one set of weights: give them "
+            "as weights_small."
+        )
+    return first.law(small), second.law(large)
+
+
+def _wins(one: Law, other: Law) -> tuple[float, float]:
+    """Return P(one < other) and P(one = other) for independent one and other."""
+    tail = np.append(np.cumsum(other[1][::-1])[::-1], 0.0)
+    first, after = (np.searchsorted(other[0], one[0], side) for side in ("left", "right"))
+    equal = np.where(after > first, np.append(other[1], 0.0)[first], 0.0)
+    return float(one[1] @ tail[after]), float(one[1] @ equal)
+
+
+def who_wins(
+    errors_small: ArrayLike,
+    small: int,
+    errors_large: ArrayLike | None = None,
+    *,
+    large: int,
+    weights_small: ArrayLike | None = None,
+    weights_large: ArrayLike | None = None,
+    replacement: bool = False,
+) -> Wins:
+    """Compute who finds the smaller error, a search of `small` models or an independent one of `large` (NDS, figure 2).
+
+    P(small wins) = sum over u of P(min_small = u) P(min_large > u). The samples may overlap, as in the paper's study.
+
+    Parameters
+    ----------
+    errors_small : array_like, shape (n,)
+        The population that the small search draws from, percent, 0 to 100.
+    small : int
+        Number of models that it draws, at least 1.
+    errors_large : array_like, shape (k,), optional
+        The population that the large search draws from; the same one if not given.
+    large : int
+        Number of models that it draws, at least 1; it need not be the larger number.
+    weights_small, weights_large : array_like, shapes (n,) and (k,), optional
+        At least 0, on any scale; all equal if not given. Only with replacement.
+    replacement : bool
+        Whether a model can be drawn again.
+
+    Returns
+    -------
+    Wins
+
+    Raises
+    ------
+    EdfkitError
+        See `minimum`.
+    """
+    one, other = _both(errors_small, small, errors_large, large, weights_small, weights_large, replacement)
+    (small_wins, tie), (large_wins, _) = _wins(one, other), _wins(other, one)
+    return Wins(small_wins, large_wins, tie, int(small), int(large), 1 if errors_large is None else 2, replacement)
+
+
+def _grid(*values: Floats) -> tuple[int, list[NDArray[np.int64]]] | None:
+    """Return the number of decimals of all values and the values in units of the last one; None if there is no grid."""
+    pooled = np.unique(np.concatenate(values))
+    for decimals in range(GRID_DECIMALS + 1):
+        scaled = pooled * 10**decimals
+        units = np.rint(scaled)
+        if np.all(np.abs(scaled - units) < 1e-6) and np.all(np.diff(units) > 0):
+            return decimals, [np.rint(each * 10**decimals).astype(np.int64) for each in values]
+    return None
+
+
+def difference(
+    errors_small: ArrayLike,
+    small: int,
+    errors_large: ArrayLike | None = None,
+    *,
+    large: int,
+    weights_small: ArrayLike | None = None,
+    weights_large: ArrayLike | None = None,
+    replacement: bool = False,
+) -> Law:
+    """Compute the exact law of min_small - min_large for two independent searches (NDS, figure 2 left).
+
+    Errors are on a grid if for some number of decimals, 0 to 4, all are multiples of the last one's unit to within a
+    millionth of it, and no two are the same multiple. Then the law is the correlation of the laws of the minima over
+    the multiples of their greatest common divisor: probabilities are right to 1e-15, and differences that round-off
+    makes distinct are merged. Errors on no such grid are subtracted pair by pair.
+
+    Parameters
+    ----------
+    errors_small, small, errors_large, large, weights_small, weights_large, replacement
+        As in `who_wins`.
+
+    Returns
+    -------
+    values : ndarray, shape (k,)
+        The differences that can occur, increasing, percent; negative where the small search wins.
+    probabilities : ndarray, shape (k,)
+
+    Raises
+    ------
+    EdfkitError
+        If the errors are on no grid and there are too many pairs, and see `minimum`.
+    """
+    laws = _both(errors_small, small, errors_large, large, weights_small, weights_large, replacement)
+    return _difference(*(_possible(law) for law in laws))
+
+
+def _possible(law: Law) -> Law:
+    """Leave out values of probability 0: impossible without replacement, or below 1e-308."""
+    possible = law[1] > 0
+    return law[0][possible], law[1][possible]
+
+
+def _difference(one: Law, other: Law) -> Law:
+    """Return the law of one - other for independent one and other."""
+    grid = _grid(one[0], other[0])
+    if grid:
+        decimals, (units, other_units) = grid
+        start, other_end = int(units[0]), int(other_units[-1])
+        cells, other_cells = units - start, other_end - other_units  # from the end: a correlation is a convolution
+        step = max(1, int(np.gcd.reduce(np.concatenate([cells, other_cells]))))
+        cells, other_cells = cells // step, other_cells // step
+        length = int(cells[-1] + other_cells[0] + 1)
+        if length <= GRID_CELLS:
+            size = 1 << (length - 1).bit_length()
+            # Two transforms of each: the law, and where it is positive, whose correlation counts the pairs.
+            spectra = [np.fft.rfft(np.bincount(at, by, size)) for at, by in ((cells, one[1]), (other_cells, other[1]))]
+            marks = [np.fft.rfft(np.bincount(at, minlength=size)) for at in (cells, other_cells)]
+            possible = np.flatnonzero(np.fft.irfft(marks[0] * marks[1], size)[:length] > 0.5)
+            probabilities = np.maximum(np.fft.irfft(spectra[0] * spectra[1], size)[possible], 0.0)
+            return (start - other_end + possible * step) / 10**decimals, probabilities
+    pairs = one[0].size * other[0].size
+    if pairs > MOST_PAIRS:
+        raise EdfkitError(
+            f"difference: {one[0].size} and {other[0].size} distinct errors on no common grid were given, which are "
+            f"more than {MOST_PAIRS} pairs: round the errors to 0.01."
+        )
+    values, index = np.unique(np.subtract.outer(one[0], other[0]), return_inverse=True)
+    return values, _sums(index.ravel(), np.multiply.outer(one[1], other[1]).ravel())
+
+
+def minimum_gap(
+    errors: ArrayLike,
+    small: int,
+    large: int,
+    *,
+    alpha: float = 0.05,
+    weights: ArrayLike | None = None,
+    replacement: bool = False,
+) -> Gap:
+    """Compute how far apart the minima of two searches of one population must be to mean anything.
+
+    A gap g means something if two searches of these sizes in one population are so far apart, or farther, with
+    probability at most alpha: exact, by `difference`.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    small, large : int
+        Numbers of models drawn, at least 1.
+    alpha : float
+        Above 0 and below 1.
+    weights : array_like, shape (n,), optional
+        At least 0, on any scale; all equal if not given. Only with replacement.
+    replacement : bool
+        Whether a model can be drawn again.
+
+    Returns
+    -------
+    Gap
+
+    Raises
+    ------
+    EdfkitError
+        If alpha is not between 0 and 1, and see `difference`.
+    """
+    if not 0 < alpha < 1:
+        raise EdfkitError(f"alpha: {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05.")
+    values, probabilities = difference(errors, small, large=large, weights_small=weights, replacement=replacement)
+    either, behind, ahead = (
+        _rare(sizes[sizes > 0], probabilities[sizes > 0], alpha) for sizes in (np.abs(values), values, -values)
+    )
+    return Gap(either, behind, ahead, alpha, int(small), int(large), replacement)
+
+
+def _rare(sizes: Floats, probabilities: Floats, alpha: float) -> float:
+    """Return the smallest size g with P(size >= g) <= alpha, to round-off; infinite if there is none."""
+    distinct, index = np.unique(sizes, return_inverse=True)
+    at_least = np.cumsum(_sums(index, probabilities)[::-1])[::-1]
+    rare = distinct[at_least <= alpha * (1 + ROUND_OFF)]
+    return float(rare[0]) if rare.size else math.inf
+
+
+def draws_for_top(q: float, miss: float) -> int:
+    """Compute how many random draws find a model in the best fraction q with probability 1 - miss.
+
+    The smallest m with (1 - q)^m <= miss: ceil(ln miss / ln(1 - q)). A quotient above a whole number by no more than
+    its round-off, 1e-12 of it, counts as that number: (1 - 0.9)^2 is 0.01, though not in binary.
+
+    Parameters
+    ----------
+    q : float
+        Above 0, up to 1.
+    miss : float
+        Above 0 and below 1.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    EdfkitError
+        If q or miss is outside its range.
+    """
+    if not 0 < q <= 1 or not 0 < miss < 1:
+        raise EdfkitError(
+            f"draws_for_top: q = {q:g} and miss = {miss:g} were given, but shares above 0 and up to 1, "
+            "miss below 1, are needed: divide percent by 100."
+        )
+    return 1 if q == 1 else max(1, math.ceil(math.log(miss) / math.log1p(-q) * (1 - 1e-12)))
+
+
+def resample_minima(
+    errors: ArrayLike,
+    small: int,
+    large: int,
+    trials: int,
+    *,
+    rng: np.random.Generator,
+    errors_large: ArrayLike | None = None,
+) -> tuple[Floats, Floats]:
+    """Draw two searches of models many times and keep their minima: the paper's study (NDS, figure 2 left).
+
+    In each trial, `small` models and independently `large` ones are drawn without replacement. What this estimates,
+    `minimum`, `who_wins` and `difference` give exactly.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    small, large : int
+        Numbers of models drawn, at least 1 and at most the size of the population.
+    trials : int
+        At least 1.
+    rng : numpy.random.Generator
+        Source of randomness.
+    errors_large : array_like, shape (k,), optional
+        The population that the large search draws from; the same one if not given.
+
+    Returns
+    -------
+    mins_small, mins_large : ndarray, shape (trials,)
+        Smallest errors, percent.
+
+    Raises
+    ------
+    EdfkitError
+        If a number is not whole or too large, and see `edfkit.stats.edf.checked_sample`.
+    """
+    times = range(_whole(trials, "trials"))
+    minima = []
+    for name, size, given in (
+        ("small", small, errors),
+        ("large", large, errors if errors_large is None else errors_large),
+    ):
+        sample, _ = checked_sample(given)
+        if _whole(size, name) > sample.size:
+            raise EdfkitError(
+                f"{name}: {size} draws without replacement from {sample.size} models were asked for, but no more than "
+                "there are can be drawn: lower it."
+            )
+        minima.append(
+            np.array([sample[rng.choice(sample.size, size, replace=False, shuffle=False)].min() for _ in times])
+        )
+    return minima[0], minima[1]

@@ -1,0 +1,1 @@
+"""Networks in PyTorch, images, and how the networks are trained on them."""

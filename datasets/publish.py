@@ -19,7 +19,7 @@ import numpy as np
 from edfkit import EdfkitError
 from edfkit.archive import Archive, validate
 from edfkit.archive.files import TEMPORARY_SUFFIX
-from edfkit.archive.schema import REQUIRED_ATTRS, STATUS
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, Status
 from edfkit.datasets import registry
 
 NOT_STATED = "not stated"
@@ -203,7 +203,7 @@ def _counts(archive: Archive, scalars: Mapping[str, Mapping[str, np.ndarray]]) -
     yield f"| population | trained on | models | {' | '.join(STATUS)} |"
     yield "|---|---|---:" + "|---:" * len(STATUS) + "|"
     for population, columns in scalars.items():
-        numbers = [len(columns["status"]), *((columns["status"] == code).sum() for code in range(len(STATUS)))]
+        numbers = [len(columns["status"]), *((columns["status"] == code).sum() for code in Status)]
         cells = (_line(archive.dataset(population)), *(f"{number:,}" for number in numbers))
         yield f"| {population} | {' | '.join(cells)} |"
 
@@ -294,9 +294,9 @@ def _limits(archive: Archive, scalars: Mapping[str, Mapping[str, np.ndarray]]) -
             yield f"{population}: no curves of {', '.join(absent)}."
         if not any(variable in variables for variable in _NETWORK):
             yield f"{population}: the networks are not described."
-        for status in STATUS[1:]:
-            if number := int((columns["status"] == STATUS.index(status)).sum()):
-                yield f"{population}: {_share(number, models)} {status}."
+        for status in list(Status)[1:]:
+            if number := int((columns["status"] == status).sum()):
+                yield f"{population}: {_share(number, models)} {STATUS[status]}."
         planned = archive.group_attrs(population).get("models_planned")
         if isinstance(planned, int | float) and not math.isnan(planned) and planned > models:
             yield f"{population}: {models:,} of {planned:,.0f} models that were planned."

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from edfkit import EdfkitError
 from edfkit.archive import Archive, write
 from edfkit.archive.published import Published
-from edfkit.archive.schema import REQUIRED_ATTRS, STATUS
+from edfkit.archive.schema import REQUIRED_ATTRS, Status
 from edfkit.datasets import locate
 from edfkit.generator import spaces
 from edfkit.generator.spaces.counting import Complexity
@@ -21,7 +21,7 @@ from edfkit.generator.spaces.kinds import Architecture, CellSpace, Columns, Netw
 from edfkit.generator.training.data import geometry
 
 ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": "{}", "dataset": "digits"}
-FAILED = STATUS.index("failed")
+FAILED = Status.FAILED
 SPACES = ("resnet", "vanilla", "resnext-b", "resnext-a_in", "enas", "darts_in", "resnet-56")
 CELLS = CellSpace("mine", Architecture("cells", 8, unused_nodes=True), ("none", "conv_1x1"), 3, (3,), (4, 8), (1, 2))
 STAGES = StageSpace("mine", Architecture("res_basic_block", 4, 31), {"depth": (1, 2), "width": (8, 16)}, 2)

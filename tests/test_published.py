@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from edfkit import EdfkitError
 from edfkit.archive.published import Published, denoised, noised
-from edfkit.archive.schema import STATUS
+from edfkit.archive.schema import STATUS, Status
 from edfkit.study.compare import compare_populations
 
 COUNTS = {
@@ -80,8 +80,8 @@ def test_values_are_those_of_the_real_records(published: Path, name: str) -> Non
         # Of one run, which guesses to the end, the smallest error is not the one that its record states.
         broken = [r["min_test_top1"] in (99.9, 100) or min(r["test_ep_top1"]) != r["min_test_top1"] for r in plain]
         assert sum(broken) - sum(r["min_test_top1"] in (99.9, 100) for r in plain) == (name == "ResNet_lr-wd_in")
-        assert (status == STATUS.index("diverged")).tolist() == broken
-        assert (status == STATUS.index("finished")).tolist() == [not is_broken for is_broken in broken]
+        assert (status == Status.DIVERGED).tolist() == broken
+        assert (status == Status.FINISHED).tolist() == [not is_broken for is_broken in broken]
 
 
 def test_one_real_file_is_read_like_the_folder(published: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, validate
-from edfkit.archive.schema import STATUS, VARIABLES
+from edfkit.archive.schema import VARIABLES, Status
 from edfkit.exchange.foreign import population_name, variable_name
 from edfkit.exchange.tables import import_table
 from edfkit.study.compare import compare_populations
@@ -54,7 +54,7 @@ def test_a_table_becomes_an_archive(tmp_path: Path) -> None:
         assert archive.read("table", "params").tolist() == [100, 200, 300, 400]
         assert archive.read("table", "flops").tolist() == [2000, 4000, 6000, 8000]
         np.testing.assert_array_equal(archive.read("table", "lr"), [0.1, 0.2, 0.3, math.nan])
-        assert archive.read("table", "status").tolist() == [0, 0, STATUS.index("failed"), 0]
+        assert archive.read("table", "status").tolist() == [0, 0, Status.FAILED, 0]
         assert archive.read("table", "note").tolist() == ["first", "", "two\nlines", "last"]
         for variable in ("macs", "acts", "seed", "wd", "seconds", "error_final"):
             assert np.isnan(archive.read("table", variable)).all()

@@ -6,7 +6,6 @@ most some tens of bytes are kept: a hash of its id, and whether it is taken.
 
 from __future__ import annotations
 
-import builtins
 import json
 import math
 import os
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, Field, writing
-from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, TEXT, hashed, listed, specs
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, TEXT, Status, hashed, listed, specs
 
 Block = dict[str, NDArray[Any]]
 
@@ -254,7 +253,7 @@ def _selected(
 ) -> NDArray[np.bool_]:
     """Tell which models of a population have a complexity in the range and one of the statuses."""
     masks = []
-    codes = [STATUS.index(word) for word in status] if status is not None else list(builtins.range(len(STATUS)))
+    codes = list(Status) if status is None else [Status[word.upper()] for word in status]
     for piece in archive.chunks(name, [given, "status"]):
         mask = np.isin(piece["status"], codes)
         if range is not None:

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive.schema import STATUS, VARIABLES, check_values
+from edfkit.archive.schema import VARIABLES, Status, check_values
 
 if TYPE_CHECKING:
     from edfkit.archive import Archive
 
 # Such errors were recorded for runs that broke down: guessing among the 1,000 classes of ImageNet gives 99.9.
-DIVERGED = 99.9
+DIVERGED_FROM = 99.9
 
 _COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
     "error": lambda record: record["min_test_top1"],
@@ -193,8 +193,8 @@ class Published:
             ids = [record.get("job_id", i) if isinstance(record, dict) else i for i, record in enumerate(records)]
             return np.array([str(name) for name in ids])
         if variable == "status":
-            broken = (self.read(name, "error") >= DIVERGED) | [_broke_down(record) for record in records]
-            return np.where(broken, STATUS.index("diverged"), STATUS.index("finished")).astype(np.int8)
+            broken = (self.read(name, "error") >= DIVERGED_FROM) | [_broke_down(record) for record in records]
+            return np.where(broken, Status.DIVERGED, Status.FINISHED).astype(np.int8)
         if variable in CURVES:
             return self._read_curves(file, records, variable)
         if variable not in _COLUMNS:

@@ -11,6 +11,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,18 @@ from edfkit import EdfkitError
 FORMAT = "edfkit"
 FORMAT_VERSION = 1
 REQUIRED_ATTRS = ("title", "source", "license", "dataset", "recipe", "software", "commit", "created")
-STATUS = ("finished", "diverged", "failed")  # the meanings of status 0, 1, 2
+
+
+class Status(IntEnum):
+    """How the training of a model ended, as the variable `status` has it."""
+
+    FINISHED = 0
+    DIVERGED = 1
+    FAILED = 2
+
+
+STATUS = tuple(status.name.lower() for status in Status)
+"""The words of `Status`, in the order of its codes."""
 # The meanings of op 0, 1, ...: part of the format, as archives hold the codes; other names are another format version.
 OPS = (
     "none",
@@ -322,7 +334,7 @@ def out_of_range(name: str, values: NDArray[Any], status: Callable[[], NDArray[A
     if spec.nan:
         wrong &= ~np.isnan(values)
     elif name == "error" and wrong.any():
-        wrong &= ~(np.isnan(values) & (status() == STATUS.index("failed")))
+        wrong &= ~(np.isnan(values) & (status() == Status.FAILED))
     return wrong
 
 
@@ -442,7 +454,7 @@ def check_relations(where: str, columns: Mapping[str, NDArray[Any]], first: int 
     """
     if "test_error" in columns:
         best = np.fmin.reduce(columns["test_error"], axis=1)  # NaN only where the whole curve is
-        off = (columns["status"] == STATUS.index("finished")) & (np.abs(columns["error"] - best) > 1e-9)
+        off = (columns["status"] == Status.FINISHED) & (np.abs(columns["error"] - best) > 1e-9)
         if off.any():
             model = int(off.argmax())
             raise EdfkitError(

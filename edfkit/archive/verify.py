@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.archive.published import CURVES, DIVERGED, Published
-from edfkit.archive.schema import STATUS, Ids, cell_fault, hashed, impossible_cells, out_of_range, range_fault
+from edfkit.archive.published import CURVES, DIVERGED_FROM, Published
+from edfkit.archive.schema import Ids, Status, cell_fault, hashed, impossible_cells, out_of_range, range_fault
 from edfkit.result import Result
 
 SHOWN = 3
 """Examples that a finding has, at most."""
 
-_FINISHED = STATUS.index("finished")
 _CONFIGURED = ("depth", "width", "bot_mul", "groups", "op", "input", "concat")
 _TRAINED = ("lr", "wd", "seed")
 # Percent. Published errors have been rounded to 4 decimals, the error and the curve each for itself.
@@ -196,7 +195,7 @@ def _check_curves(
     """Check what follows from the curve of each finished model; what has the error of guessing may have diverged."""
     if "test_error" not in piece or "status" not in piece:
         return
-    curve, finished = piece["test_error"], piece["status"] == _FINISHED
+    curve, finished = piece["test_error"], piece["status"] == Status.FINISHED
     if "error" in piece:
         error, best = piece["error"], np.fmin.reduce(curve, axis=1)  # NaN only where the whole curve is
         for kind, those in (("error", finished & ~(error >= guessing)), ("guessing", finished & (error >= guessing))):
@@ -265,8 +264,8 @@ def _verify_published(source: Published, name: str, report: _Report) -> None:
     if "error" in columns:
         # Reading takes a model whose error is not that of its curve for diverged: here that is the question.
         known = [np.isfinite(columns[curve]).all(axis=1) for curve in CURVES if curve in columns]
-        finished = np.logical_and.reduce([columns["error"] < DIVERGED, *known])
-        columns["status"] = np.where(finished, _FINISHED, STATUS.index("diverged"))
+        finished = np.logical_and.reduce([columns["error"] < DIVERGED_FROM, *known])
+        columns["status"] = np.where(finished, Status.FINISHED, Status.DIVERGED)
     _check_curves(columns, 0, report, _ROUNDED, _GUESSING.get(source.dataset(name), np.inf))
     if "id" in columns:
         _report_ids(Counter(columns["id"].tolist()), report)

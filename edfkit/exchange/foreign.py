@@ -19,10 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError, __version__
 from edfkit.archive import Variable, write
-from edfkit.archive.schema import STATUS, VARIABLES
+from edfkit.archive.schema import VARIABLES, Status
 
 UNITS = ("percent", "share")
-FINISHED, DIVERGED, FAILED = range(len(STATUS))
 # Names that variables beyond the format cannot have: the format's own, and its dimensions.
 _RESERVED = (*VARIABLES, "model", "stage", "epoch", "cell", "node", "operand")
 _DECIMALS = 10  # of a percent, of errors that are computed: 100 - 94.35 gives 5.650000000000006
@@ -102,7 +101,7 @@ def save(
         models[name] = len(np.asarray(columns["id"]))
         unknown = {n: np.full(models[name], math.nan) for n, spec in VARIABLES.items() if spec.required}
         whole[name] = unknown | dict(columns)
-        if count := int((np.asarray(columns["status"]) == FAILED).sum()):
+        if count := int((np.asarray(columns["status"]) == Status.FAILED).sum()):
             failed[name] = count
     write(target, whole, attrs, group_attrs)
     return Imported(models, failed, {why: n for why, n in (left_out or {}).items() if n}, tuple(notes))

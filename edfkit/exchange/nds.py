@@ -25,8 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from edfkit import EdfkitError, __version__
 from edfkit.archive import Archive, Variable, Writer, nets, writing
 from edfkit.archive.files import replacing
-from edfkit.archive.published import CURVES, DIVERGED, NOISE, dataset_of, denoised, noised
-from edfkit.archive.schema import STATUS
+from edfkit.archive.published import CURVES, DIVERGED_FROM, NOISE, dataset_of, denoised, noised
+from edfkit.archive.schema import Status
 from edfkit.exchange.members import Member, find_members, open_member
 from edfkit.exchange.records import read_records
 
@@ -59,7 +59,7 @@ _RECIPE = {
     "iter_lr": "iter_lr",
 }
 _POLICIES = {"cos": "cosine"}
-_STATUS = np.array([STATUS.index("finished"), STATUS.index("diverged")], np.int8)
+_STATUS = np.array([Status.FINISHED, Status.DIVERGED], np.int8)
 _BLOCK = 512  # records whose networks become columns together
 _BLOCK_BYTES = 3_000_000  # of a curve
 _LONGEST_ID = 100
@@ -349,7 +349,7 @@ class _Population:
 
         given = numbers["error"]
         error, final = denoised(given)[0], np.full(len(self.ids), np.nan)
-        diverged = unknown | (given >= DIVERGED)
+        diverged = unknown | (given >= DIVERGED_FROM)
         if "test_error" in curves:
             best = np.fmin.reduce(curves["test_error"], axis=1)
             off = np.abs(given - best) > NOISE
@@ -633,7 +633,7 @@ def _made(archive: Archive, file: str, name: str) -> Iterator[dict[str, Any] | N
         known = {variable: [_plain(value) for value in piece[variable].tolist()] for variable in numbers}
         networks = nets.publish(architecture, {v: piece[v] for v in described}) if described else None
         for i, (model, status) in enumerate(zip(piece["id"].tolist(), piece["status"].tolist(), strict=True)):
-            if status == STATUS.index("failed"):
+            if status == Status.FAILED:
                 yield None
                 continue
             record: dict[str, Any] = {"job_id": model}

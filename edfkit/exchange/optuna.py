@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Variable
+from edfkit.archive.schema import Status
 from edfkit.exchange import foreign
-from edfkit.exchange.foreign import FAILED, FINISHED, Attributes, Imported, is_number
+from edfkit.exchange.foreign import Attributes, Imported, is_number
 
 if TYPE_CHECKING:
     import optuna
@@ -108,7 +109,7 @@ def import_optuna(
     columns: dict[str, Any] = {
         "id": np.array([str(trial.number) for trial in trials]),
         "error": error,
-        "status": np.where(complete, FINISHED, FAILED).astype(np.int8),
+        "status": np.where(complete, Status.FINISHED, Status.FAILED).astype(np.int8),
         "seconds": np.array([trial.duration.total_seconds() if trial.duration else math.nan for trial in trials]),
     }
     user_attrs = [

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Variable
-from edfkit.archive.schema import VARIABLES
+from edfkit.archive.schema import VARIABLES, Status
 from edfkit.exchange import foreign
-from edfkit.exchange.foreign import DIVERGED, FAILED, FINISHED, Attributes, Imported, is_number
+from edfkit.exchange.foreign import Attributes, Imported, is_number
 
 # Such errors are those of runs that broke down: guessing among the 1,000 classes of ImageNet gives 99.9.
 _BROKEN = 99.9
@@ -108,7 +108,7 @@ def import_pycls(
         whole = {}
     images = common.get("TRAIN.DATASET")
     unfinished = sum(
-        bool(test) and bool(status == FAILED) for test, status in zip(tests, columns["status"], strict=True)
+        bool(test) and bool(status == Status.FAILED) for test, status in zip(tests, columns["status"], strict=True)
     )
     if unfinished:
         notes.append(
@@ -262,8 +262,8 @@ def _columns(
     tested = np.array([max(logged.get("epoch", [0])) for logged in tests])
     final = curves["test_error"][every, ends - 1]
     broken = np.array([any(not math.isfinite(loss) for loss in logged.get("loss", ())) for logged in trains])
-    status = np.where(broken | (error >= _BROKEN), DIVERGED, FINISHED)
-    status[np.isnan(error) | ((tested < ends) & (status == FINISHED))] = FAILED
+    status = np.where(broken | (error >= _BROKEN), Status.DIVERGED, Status.FINISHED)
+    status[np.isnan(error) | ((tested < ends) & (status == Status.FINISHED))] = Status.FAILED
     seconds = np.array([_curve(logged, "time_epoch", epochs) for logged in trains])
     timed = [seconds[run, : ends[run]].sum() for run in every]  # NaN unless all epochs are known
 

@@ -22,17 +22,18 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Variable
+from edfkit.archive.schema import Status
 from edfkit.exchange import foreign
-from edfkit.exchange.foreign import DIVERGED, FAILED, FINISHED, MOST_CHARACTERS, Attributes, Imported
+from edfkit.exchange.foreign import MOST_CHARACTERS, Attributes, Imported
 
 _ROWS = 5_000  # of a piece; ten times as many took 1.6 times as long, and more memory
 # Columns that are taken for the variable of the same name without being named for it.
 NUMBERS = ("params", "macs", "flops", "acts", "seed", "lr", "wd", "seconds")
 _MISSING = frozenset(("", "na", "n/a", "nan", "<na>", "none", "null"))
 _STATUS = {
-    **dict.fromkeys(("finished", "complete", "completed", "done", "ok", "success"), FINISHED),
-    **dict.fromkeys(("diverged",), DIVERGED),
-    **dict.fromkeys(("failed", "fail", "error", "crashed"), FAILED),
+    **dict.fromkeys(("finished", "complete", "completed", "done", "ok", "success"), Status.FINISHED),
+    **dict.fromkeys(("diverged",), Status.DIVERGED),
+    **dict.fromkeys(("failed", "fail", "error", "crashed"), Status.FAILED),
 }
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet", ".pq": "parquet"}
 
@@ -129,8 +130,8 @@ def import_table(
             table.roles["error_final"], accuracy is not None, unit or "percent", place
         )
     rows = len(table.lines)
-    state = table.roles.get("status", np.full(rows, FINISHED, np.int8))
-    columns["status"] = np.where(np.isnan(columns["error"]), FAILED, state).astype(np.int8)
+    state = table.roles.get("status", np.full(rows, Status.FINISHED, np.int8))
+    columns["status"] = np.where(np.isnan(columns["error"]), Status.FAILED, state).astype(np.int8)
     columns["id"] = table.roles.get("id", np.arange(1, rows + 1).astype(str))
 
     if space is None:

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
-from edfkit.archive.schema import STATUS
+from edfkit.archive.schema import STATUS, Status
 from edfkit.generator.runs import work
 from edfkit.generator.runs.run import CURVES
 from edfkit.generator.spaces import described as networks
@@ -188,7 +188,7 @@ def draw(source: Archive | Published, models: int, *, seed: int = 0, population:
             "audit an archive that edfkit pack wrote."
         )
     names = source.names if population is None else [population.lower()]
-    trained = [np.flatnonzero(source.read(name, "status") != STATUS.index("failed")) for name in names]
+    trained = [np.flatnonzero(source.read(name, "status") != Status.FAILED) for name in names]
     ends = np.cumsum([len(places) for places in trained])
     if not 1 <= models <= ends[-1]:
         raise EdfkitError(
@@ -283,7 +283,7 @@ def known_noise(source: Archive, subjects: Sequence[Subject]) -> list[Subject]:
         except EdfkitError:
             continue  # a population that is not described has no noise to tell of
         ids, seed, status = (source.read(name, variable) for variable in ("id", "seed", "status"))
-        for place in np.flatnonzero(status != STATUS.index("failed")).tolist():
+        for place in np.flatnonzero(status != Status.FAILED).tolist():
             seeds.setdefault(keys[place], {})[seed[place]] = (name, place)
             own[name, ids[place]] = keys[place]
     groups = {key: list(members.values()) for key, members in seeds.items() if len(members) >= _LEAST}

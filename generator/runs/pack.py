@@ -10,7 +10,7 @@ import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.archive import write
-from edfkit.archive.schema import STATUS
+from edfkit.archive.schema import Status
 from edfkit.generator import spaces
 from edfkit.generator.runs import run as runs
 from edfkit.generator.runs.plan import Plan, read_plan
@@ -127,7 +127,7 @@ def _columns(folder: Path, plan: Plan, software: set[str], damaged: list[str]) -
             result = runs.read_result(folder, model)
             if result is None:
                 continue
-            status[i] = STATUS.index(result["status"])
+            status[i] = Status[result["status"].upper()]
             if result["status"] == "failed":
                 continue
             software.add(result["software"])

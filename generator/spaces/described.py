@@ -11,7 +11,7 @@ from edfkit import EdfkitError
 from edfkit.archive import Archive, nets
 from edfkit.archive.nets import CELLS, Columns
 from edfkit.archive.published import Published, networks
-from edfkit.archive.schema import STATUS
+from edfkit.archive.schema import Status
 from edfkit.generator.spaces.kinds import Architecture, Network
 
 
@@ -61,7 +61,7 @@ def best(source: Archive | Published, name: str) -> Network:
     EdfkitError
         If the networks are not described, or none has an error.
     """
-    failed = source.read(name, "status") == STATUS.index("failed")
+    failed = source.read(name, "status") == Status.FAILED
     if failed.all():
         raise EdfkitError(f"{source.path}: every model of {name} failed, so none is best; choose another population.")
     model = np.where(failed, np.inf, source.read(name, "error")).argmin()

@@ -5,11 +5,15 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
 from edfkit import EdfkitError, __version__
+from edfkit.lazy import found
+from edfkit.study import catalogue
+from edfkit.study.catalogue import Option, Study
+from edfkit.study.settings import COMPLEXITIES
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -140,61 +144,55 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return add
 
 
-_reads = _with(
-    click.option(
-        "--archive",
-        "where",
-        metavar="WHERE",
-        shell_complete=_complete_archives,
-        help="Archive file or its address (https://...), published JSON file or folder of them, or the name of an "
-        "archive (edfkit datasets list).  [default: $EDFKIT_ARCHIVE, else nds if downloaded, else digits]",
-    ),
-    click.option(
-        "--error",
-        metavar="best|final|EPOCH",
-        default="best",
-        show_default=True,
-        help="Smallest error over the epochs, that after the last, or that after an epoch.",
-    ),
-    click.option(
-        "--diverged",
-        type=click.Choice(["keep", "drop", "censor"]),
-        default="keep",
-        show_default=True,
-        help="Runs that diverged keep their error, are left out, or count as 100 %.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."),
+_ARCHIVE = click.option(
+    "--archive",
+    "where",
+    metavar="WHERE",
+    shell_complete=_complete_archives,
+    help="Archive file or its address (https://...), published JSON file or folder of them, or the name of an "
+    "archive (edfkit datasets list).  [default: $EDFKIT_ARCHIVE, else nds if downloaded, else digits]",
 )
-_AREA_TO = click.option(
-    "--area-to",
-    type=click.FloatRange(0, min_open=True),
-    default=50.0,
-    show_default=True,
-    help="Right end of the area, percent.",
-)
-_BINS = click.option(
-    "--bins",
-    type=click.IntRange(1),
-    help="Complexity bins of equal width.  [default: at most 10, as many as leave 5 models of every space in each]",
-)
-_RANGE = click.option(
-    "--range",
-    "range",
-    type=float,
-    nargs=2,
-    metavar="LO HI",
-    help="Complexity range, raw counts, ends included.  [default: the range that all spaces cover]",
-)
-_GIVEN = click.Choice(["none", "params", "flops", "macs", "acts"])
-_normalised = _with(
-    click.option("--given", type=_GIVEN, default="params", show_default=True, help="Complexity to normalise."),
-    _BINS,
-    _RANGE,
-)
-_CONFIDENCE = click.option(
-    "--confidence", type=float, default=0.95, show_default=True, help="Of bands and intervals, 0.5 to 1."
-)
-_SEED = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what is random.")
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+
+
+class _WholeNumbers(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
+    """Whole numbers with commas between."""
+
+    name = "whole numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return [int(number) for number in value.split(",")]
+        except ValueError:
+            self.fail(f"{value!r} was given, expected whole numbers with commas between, such as 1,10.", param, ctx)
+
+
+def _option(option: Option) -> Callable[[Command], Command]:
+    """Make an option of a command of one of a study."""
+    kind: Any = option.type
+    if isinstance(kind, tuple):
+        kind = click.Choice(kind)
+    elif kind == "whole numbers":
+        kind = _WholeNumbers()
+    elif option.least is not None:
+        kind = (
+            click.IntRange(int(option.least)) if kind is int else click.FloatRange(option.least, min_open=option.above)
+        )
+    about = option.help + (f", {option.unit}." if option.unit else "")
+    if option.type is bool:
+        return click.option(option.shown, option.name, flag_value=not option.default, default=option.default,
+                            is_flag=True, help=about)  # fmt: skip
+    if option.usual:
+        about += f"  [default: {option.usual}]"
+    return click.option(
+        option.shown, option.name, type=kind, nargs=option.values, default=option.default, help=about,
+        show_default=option.default is not None, metavar=option.metavar or None,
+    )  # fmt: skip
+
+
+_reads = _with(_ARCHIVE, *map(_option, catalogue.READING), _AS_JSON)
+_RANGE = _option(catalogue.control("params")[2])
+_SEED = _option(catalogue.find("compare").option("seed"))
 
 
 def _drawable(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
@@ -235,282 +233,95 @@ def _open(where: str | None) -> "Archive | Published":
     return open_source(locate(where))
 
 
-def _show(study: Any, about: dict[str, str], as_json: bool, plot: Path | None, **options: Any) -> bool:
-    """Draw a study and print it as JSON, as far as wanted; say whether it is left to be printed as text."""
-    if plot is not None:
-        from edfkit.show.plot import figure, write_figure
+class _StudyCommand(click.Command):
+    """A command whose messages name options where the functions that it calls name arguments."""
 
-        write_figure(figure(study, **options), plot)
-    if as_json:
-        _print_json({"archive": about, **study.to_dict()})
-    return not as_json
-
-
-@edfkit.command()
-@click.argument("spaces", metavar="SPACE SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
-@_normalised
-@_reads
-@_AREA_TO
-@_CONFIDENCE
-@click.option("--permutations", type=click.IntRange(0), default=0, help="Exchanges of an exact test within the bins.")
-@_SEED
-@click.option("--best-share", type=float, default=0.05, show_default=True, help="What share is compared as the best.")
-@click.option(
-    "--sensitivity", is_flag=True, help="Show how the result of two SPACEs depends on bins, range, complexity."
-)
-@_PLOT
-@click.option("--band", is_flag=True, help="Draw the bands of the EDFs into the plot.")
-@click.option(
-    "--stream", is_flag=True, help="Count part by part, as with more than 5,000,000 models: in little memory."
-)
-@click.option("--scheduler", metavar="ADDRESS", help="Stream on the Dask cluster with this scheduler.")
-def compare(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Path | None, band: bool,
-            sensitivity: bool, stream: bool, scheduler: str | None, **options: Any) -> None:  # fmt: skip
-    """Compare design SPACEs by their error distributions, given complexity."""
-    from edfkit.archive import Archive
-    from edfkit.show import text
-    from edfkit.study.compare import compare_populations
-    from edfkit.study.stream import AT_MOST, stream_populations
-
-    if len(spaces) < 2:
-        raise click.UsageError(
-            f"only {spaces[0]} was named, which cannot be compared with itself; name two spaces or more."
-        )
-    if sensitivity and len(spaces) > 2:
-        raise click.UsageError(f"--sensitivity is about two spaces and {len(spaces)} were named; name two.")
-    with _open(where) as source:
-        if stream or scheduler or max(map(source.models, spaces)) > AT_MOST:
-            # One that is open, as opening an archive at an address sends much of it.
-            place = source if isinstance(source, Archive) else source.path
-            study = stream_populations(place, spaces, sensitive=sensitivity, scheduler=scheduler, **options)
-        else:
-            study = compare_populations(source, spaces, sensitive=sensitivity, **options)
-        if _show(study, _about(source, spaces), as_json, plot, band=band):
-            _print_source(source, spaces)
-            _say(text.comparison(study))
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdfkitError as error:
+            name, colon, what = str(error).partition(": ")
+            shown = next((max(one.opts, key=len) for one in self.params if one.name == name and one.opts), "")
+            raise type(error)(f"{shown}: {what}") if colon and shown.startswith("-") else error from None
 
 
-@edfkit.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1, shell_complete=_complete_populations)
-@_reads
-@_AREA_TO
-@click.option("--bootstrap", "trials", type=click.IntRange(0), default=0, metavar="TRIALS", help="Give intervals too.")
-@_CONFIDENCE
-@_SEED
-def describe(spaces: tuple[str, ...], where: str | None, as_json: bool, trials: int, confidence: float, seed: int,
-             **options: Any) -> None:  # fmt: skip
-    """Describe the populations of design SPACEs, one by one; all there are, if none is named."""
-    from edfkit.show import text
-    from edfkit.study.compare import describe_populations, summary_intervals
-    from edfkit.study.selection import complexity_ranges
+def _study_command(study: Study) -> click.Command:
+    """Make the command of a study."""
 
-    with _open(where) as source:
-        names = [name.lower() for name in spaces or source.names]
-        populations = describe_populations(source, names, **options)
-        ranges = {name: complexity_ranges(source, name) for name in names}
-        intervals = {
-            member.name: summary_intervals(member, trials=trials, confidence=confidence, seed=seed) if trials else {}
-            for member in populations
-        }
-        if as_json:
-            described = [
-                {
-                    **member.to_dict(),
-                    "complexity": ranges[member.name],
-                    "intervals": {what: interval.to_dict() for what, interval in intervals[member.name].items()},
-                }
-                for member in populations
-            ]
-            policy = {"error": options["error"], "diverged": options["diverged"]}
-            _print_json({"archive": _about(source, names), **policy, "spaces": described})
-        else:
-            _print_source(source, names)
-            _say(text.populations(populations, options["diverged"]))
-            for name, known in ranges.items():
-                spans = [f"{count} {ends[0]:,.0f} to {ends[1]:,.0f}" for count, ends in known.items() if ends]
-                click.echo(f"{name}: {'; '.join(spans)}")
-            _say(text.intervals(intervals))
-
-
-@edfkit.command()
-@click.argument("space", shell_complete=_complete_populations)
-@click.argument("against", required=False, shell_complete=_complete_populations)
-@click.option("--small", type=click.IntRange(1), default=100, show_default=True, help="Models of the small search.")
-@click.option("--large", type=click.IntRange(1), default=1000, show_default=True, help="Models of the large search.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="Level of the gap that means something.")
-@click.option("--bootstrap", "trials", type=click.IntRange(0), default=0, metavar="TRIALS", help="Resample as well.")
-@_SEED
-@_reads
-@_PLOT
-def point(space: str, against: str | None, where: str | None, as_json: bool, plot: Path | None, **options: Any) -> None:
-    """Say whose best model wins: that of a small search of SPACE, or of a large one of it, or of AGAINST."""
-    from edfkit.show import text
-    from edfkit.study.point import point_study
-
-    names = [space] if against is None else [space, against]
-    with _open(where) as source:
-        study = point_study(source, space, against, **options)
-        if _show(study, _about(source, names), as_json, plot):
-            _print_source(source, names)
-            _say(text.point(study))
-
-
-@edfkit.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
-@click.option("-m", "draws", metavar="M,M...", help="Numbers of draws.  [default: 1,2,4,... 4096]")
-@click.option("--without-replacement", is_flag=True, help="Draw no model twice; with --given none.")
-@click.option("--cost", type=click.Choice(["seconds", "params", "macs", "flops"]), help="Show what a search costs.")
-@_normalised
-@_CONFIDENCE
-@_reads
-@_PLOT
-def search(spaces: tuple[str, ...], draws: str | None, without_replacement: bool, where: str | None, as_json: bool,
-           plot: Path | None, **options: Any) -> None:  # fmt: skip
-    """Say what error to expect of the best of m random models of design SPACEs."""
-    from edfkit.show import text
-    from edfkit.study.search import search_study
-
-    try:
-        m = None if draws is None else [int(number) for number in draws.split(",")]
-    except ValueError:
-        raise click.UsageError(f"-m was {draws!r}, expected whole numbers with commas between, such as 1,10.") from None
-    with _open(where) as source:
-        study = search_study(source, spaces, m=m, replacement=not without_replacement, **options)
-        if _show(study, _about(source, spaces), as_json, plot):
-            _print_source(source, spaces)
-            _say(text.search(study))
-
-
-@edfkit.command()
-@click.argument("space", shell_complete=_complete_populations)
-@click.option("--simulate", "trials", type=click.IntRange(2), metavar="TRIALS", help="Simulate samples as well.")
-@_SEED
-@_reads
-@_PLOT
-def samples(
-    space: str, trials: int | None, where: str | None, as_json: bool, plot: Path | None, **options: Any
-) -> None:
-    """Say how far the EDF of fewer models of a SPACE is from that of all."""
-    from edfkit.show import text
-    from edfkit.study.samples import sample_study
-
-    with _open(where) as source:
-        study = sample_study(source, space, trials=trials or 0, **options)
-        if _show(study, _about(source, [space]), as_json, plot):
-            _print_source(source, [space])
-            _say(text.samples(study))
-
-
-@edfkit.command()
-@click.argument("spaces", metavar="[SPACE [SPACE]]", nargs=-1, shell_complete=_complete_populations)
-@click.option("--eps", type=float, help="Without SPACE: how near the EDF shall be to the truth, as a share.")
-@click.option("--shift", type=float, help="With one SPACE: points by which another space would be worse.")
-@click.option("--power", type=float, default=0.8, show_default=True, help="Wanted probability to detect a difference.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="Level of the test.")
-@click.option("--trials", type=click.IntRange(1), default=1000, show_default=True, help="Simulated pairs of samples.")
-@click.option("--given", type=_GIVEN, default="none", show_default=True, help="Complexity to normalise.")
-@_BINS
-@_RANGE
-@_CONFIDENCE
-@_SEED
-@_reads
-def plan(spaces: tuple[str, ...], eps: float | None, confidence: float, where: str | None, as_json: bool,
-         **options: Any) -> None:  # fmt: skip
-    """Say how many models to train: for an EDF within --eps, or to tell two SPACEs, or a SPACE and a --shift, apart."""
-    from edfkit.show import text
-    from edfkit.study.samples import plan_detection, plan_precision
-
-    if (eps is None) == (not spaces):
-        raise click.UsageError("expected either --eps, or one or two spaces; give one of them.")
-    if eps is not None:
-        precision = plan_precision(eps, confidence)
-        if as_json:
-            _print_json(precision.to_dict())
-        else:
-            click.echo(
-                f"{precision.models:,} models: the EDF is within {eps:g} of the truth with confidence {confidence:g}."
-            )
-        return
-    with _open(where) as source:
-        planned = plan_detection(source, spaces, **options)
-        if as_json:
-            _print_json({"archive": _about(source, spaces), **planned.to_dict()})
-        else:
-            _print_source(source, spaces)
-            _say(text.plan(planned))
-
-
-@edfkit.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
-@click.option("--by", type=click.Choice(["params", "flops", "macs", "acts"]), default="params", show_default=True,
-              help="Which complexity.")  # fmt: skip
-@click.option("--bins", type=click.IntRange(1), default=10, show_default=True, help="Bins to give advice on.")
-@click.option("--buckets", type=click.IntRange(1), default=20, show_default=True, help="Buckets of the means.")
-@_RANGE
-@_reads
-@_PLOT
-def complexity(spaces: tuple[str, ...], where: str | None, as_json: bool, plot: Path | None, **options: Any) -> None:
-    """Show the complexities of design SPACEs, how the error goes with them, and which bins would work."""
-    from edfkit.show import text
-    from edfkit.study.complexity import complexity_study
-
-    with _open(where) as source:
-        study = complexity_study(source, spaces, **options)
-        if _show(study, _about(source, spaces), as_json, plot):
-            _print_source(source, spaces)
-            _say(text.complexity(study))
-
-
-@edfkit.command()
-@click.argument("spaces", metavar="SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
-@click.option("--same-models", is_flag=True, help="The SPACEs are the same models with other seeds.")
-@click.option("--one-network", is_flag=True, help="Each of the SPACEs is one network with many seeds.")
-@click.option("--default", type=float, nargs=2, default=(0.1, 5e-4), show_default=True, metavar="LR WD",
-              help="Rates of which the neighbourhood is looked at.")  # fmt: skip
-@_reads
-@_PLOT
-def noise(spaces: tuple[str, ...], where: str | None, error: str, as_json: bool, plot: Path | None,
-          **options: Any) -> None:  # fmt: skip
-    """Measure training noise, the optimism of the best epoch, and what the training rates do."""
-    from edfkit.show import text
-    from edfkit.study.noise import noise_study
-
-    if error != "best":
-        raise click.UsageError("this is about the best error and the final one; leave --error out.")
-    with _open(where) as source:
-        study = noise_study(source, spaces, **options)
-        if _show(study, _about(source, spaces), as_json, plot):
-            _print_source(source, spaces)
-            _say(text.noise(study))
-
-
-@edfkit.command()
-@click.argument("spaces", metavar="SPACE SPACE...", nargs=-1, required=True, shell_complete=_complete_populations)
-@click.option("-o", "--output", "target", type=_PATH, required=True, metavar="FILE", help="HTML file to write.")
-@click.option("--given", type=_GIVEN, help="Complexity to normalise.  [default: params, or the first that is known]")
-@_BINS
-@_RANGE
-@_reads
-@_CONFIDENCE
-@_SEED
-def report(spaces: tuple[str, ...], target: Path, where: str | None, as_json: bool, **options: Any) -> None:
-    """Write all that comparing design SPACEs gives into one HTML file, which needs no network."""
-    from edfkit.show.report.content import verdict
-    from edfkit.show.report.page import write_report
-
-    if len(spaces) < 2:
-        raise click.UsageError(
-            f"only {spaces[0]} was named, which cannot be compared with itself; name two spaces or more."
-        )
-    with _open(where) as source:
-        written = write_report(source, spaces, target, **options)
-        if as_json:
-            place = {"report": str(target), "bytes": target.stat().st_size}
-            _print_json({"archive": _about(source, spaces), **place, **written.main.to_dict()})
+    def run(
+        names: tuple[str, ...],
+        where: str | None,
+        as_json: bool,
+        plot: Path | None = None,
+        target: Path | None = None,
+        **options: Any,
+    ) -> None:
+        options = {name: value for name, value in options.items() if value is not None}
+        if len(names) < study.least or len(names) > (study.most or len(names)):
+            raise click.UsageError(_miscounted(study, names))
+        if study.refuse is not None and (wrong := study.refuse(names, options)):
+            raise click.UsageError(wrong)
+        drawing = {one.name: options.pop(one.name) for one in study.plot_options}
+        if not (names or study.everything):  # a study of no population reads no archive
+            result = found(study.run)(None, (), **options)
+            _print_json(result.to_dict()) if as_json else _say(_worded(study, result))
             return
-        _print_source(source, spaces)
-    click.echo(verdict(written.main)[0])
-    _print_written(target)
+        with _open(where) as source:
+            chosen = list(names or source.names)
+            # Those that take a number of populations have an argument for each.
+            spaces = chosen if study.listed else [chosen] if study.writes == "" else [chosen, target]
+            result = found(study.run)(source, *spaces, **options)
+            if plot is not None:
+                from edfkit.show.plot import figure, write_figure
+
+                write_figure(figure(result, **drawing), plot)
+            if as_json:
+                file = {} if target is None else {study.name: str(target), "bytes": target.stat().st_size}
+                _print_json({"archive": _about(source, chosen), **file, **result.to_dict()})
+                return
+            _print_source(source, chosen)
+            _say(_worded(study, result))
+        if target is not None:
+            _print_written(target)
+
+    needed = ["SPACE"] * study.least
+    spaces = " ".join(needed + ["[SPACE]"] * ((study.most or study.least) - study.least))
+    if study.most is None:
+        spaces = f"{spaces}..." if needed else "[SPACE...]"
+    params: list[Callable[[Command], Command]] = [
+        click.argument("names", metavar=spaces, nargs=-1, required=study.least > 0,
+                       shell_complete=_complete_populations),
+        *map(_option, study.options),
+        *map(_option, catalogue.control(study.given) if study.given is not None else ()),
+        *map(_option, catalogue.READING),
+        *map(_option, study.run_options),
+        _ARCHIVE,
+        _AS_JSON,
+        *([_PLOT] if study.plot else []),
+        *map(_option, study.plot_options),
+    ]  # fmt: skip
+    if study.writes:
+        params.append(click.option("-o", "--output", "target", type=_PATH, required=True, metavar="FILE",
+                                   help=study.writes))  # fmt: skip
+    return click.command(study.name, cls=_StudyCommand, help=study.about)(_with(*params)(run))
+
+
+def _miscounted(study: Study, names: Sequence[str]) -> str:
+    """Say that there are too few populations for a study, or too many."""
+    if len(names) == 1:
+        return f"only {names[0]} was named, which cannot be compared with itself; name two spaces or more."
+    most = "one space" if study.most == 1 else f"{study.most} spaces at most"
+    return f"{len(names)} spaces were named ({', '.join(names)}), expected {most}; leave out the others."
+
+
+def _worded(study: Study, result: Any) -> Iterable[str]:
+    from edfkit.show import text
+
+    return cast("Iterable[str]", getattr(text, study.text)(result))
+
+
+for _study in catalogue.STUDIES:
+    edfkit.add_command(_study_command(_study))
 
 
 def _wanted(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -803,7 +614,7 @@ def merge(archives: tuple[Path, ...], target: Path, **options: Any) -> None:
 @_OUTPUT
 @click.option("--space", "spaces", multiple=True, metavar="SPACE", shell_complete=_complete_populations,
               help="Take this population; may be repeated.")  # fmt: skip
-@click.option("--given", type=click.Choice(["params", "flops", "macs", "acts"]), default="params", show_default=True,
+@click.option("--given", type=click.Choice(COMPLEXITIES), default="params", show_default=True,
               help="Complexity that --range is about.")  # fmt: skip
 @_RANGE
 @click.option("--status", type=click.Choice(["finished", "diverged", "failed"]), multiple=True,
@@ -839,7 +650,7 @@ _NAMED = click.argument("name", metavar="NAME", shell_complete=_completer(_archi
 
 
 @datasets.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_AS_JSON
 def list_datasets(as_json: bool) -> None:
     """List the archives of the registries, and say which are on this machine."""
     from edfkit.datasets import registry, store
@@ -1008,7 +819,6 @@ _COUNTED_FOR = click.option(
     type=click.Choice(["digits", "cifar10", "imagenet"]),
     help="Images that the networks are for.  [default: cifar10; imagenet for a space with a stem for it]",
 )
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @spaces.command("list")
@@ -1381,7 +1191,7 @@ def _reason(folder: Path, plan: "Plan") -> str:
 
 @edfkit.command()
 @click.argument("folder", type=_PATH, metavar="RUN")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@_AS_JSON
 def status(folder: Path, as_json: bool) -> None:
     """Say how far a RUN is."""
     from dataclasses import asdict
@@ -1436,7 +1246,8 @@ def audit(where: str, space: str | None, models: int, folder: Path | None, as_js
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from edfkit.generator.runs.audit import audit as audit_archive
-    from edfkit.show.text import number, table
+    from edfkit.show.text import table
+    from edfkit.show.words import number
 
     columns = (TextColumn("auditing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with _open(where) as source, Progress(*columns, console=Console(stderr=True)) as progress:

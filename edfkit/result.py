@@ -9,7 +9,7 @@ import numpy as np
 class Result:
     """A frozen dataclass that can be given as plain data."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Any:
         """Return the attributes as plain data: arrays as lists, numbers that are NaN or infinite as None."""
         return {name: plain(value) for name, value in vars(self).items()}
 

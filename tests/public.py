@@ -15,6 +15,7 @@ INTERNAL = {
         for name in ("arrays", "capture", "cells", "folder", "layers", "pipeline", "stages")
     ),
     "edfkit.generator.runs.work",
+    "edfkit.documents",  # a page of its own is made of it
 }
 
 

@@ -251,7 +251,7 @@ def test_more_options_of_compare(call: Call) -> None:
     assert pair["p_holm"] == pair["permutation"]["p_value"]
     assert found["sensitivity"] == []
     table = call("compare", *names, *options).out
-    assert "30 exchanges, seed 4." in table
+    assert "30 permutations, seed 4." in table
     assert "With confidence 0.9, " in table
     assert "The best 10 % have up to: resnet " in table
 
@@ -630,12 +630,12 @@ def test_a_space_for_imagenet_is_counted_on_imagenet(call: Call) -> None:
         (["compare", "resnet", "vanilla", "--seed", "-1"], "'--seed': -1 is not in the range x>=0"),
         (["compare", "resnet", "vanilla", "--diverged", "lose"], "'keep', 'drop', 'censor'"),
         (["compare", "a", "b", "c", "--sensitivity"], "--sensitivity is about two spaces and 3 were named; name two"),
-        (["point"], "Missing argument 'SPACE'"),
-        (["point", "resnet", "vanilla", "resnet"], "unexpected extra argument"),
+        (["point"], "Missing argument 'SPACE [SPACE]'"),
+        (["point", "resnet", "vanilla", "resnet"], "3 spaces were named (resnet, vanilla, resnet), expected 2 spaces"),
         (["point", "resnet", "--small", "0"], "'--small': 0 is not in the range x>=1"),
         (["search"], "Missing argument 'SPACE...'"),
-        (["search", "resnet", "-m", "1,many"], "-m was '1,many', expected whole numbers with commas between"),
-        (["search", "resnet", "-m", ""], "-m was '', expected whole numbers with commas between"),
+        (["search", "resnet", "-m", "1,many"], "'-m': '1,many' was given, expected whole numbers with commas between"),
+        (["search", "resnet", "-m", ""], "'-m': '' was given, expected whole numbers with commas between"),
         (["search", "resnet", "--cost", "acts"], "'seconds', 'params', 'macs', 'flops'"),
         (["samples"], "Missing argument 'SPACE'"),
         (["samples", "resnet", "--simulate", "1"], "'--simulate': 1 is not in the range x>=2"),
@@ -745,7 +745,7 @@ def test_refusals_about_spaces(
             ["'worst'", "best, final or an epoch of resnet, 1 to 8"],
         ),
         (["describe", "--error", "9"], ["'9'", "1 to 8"]),
-        (["describe", "--bootstrap", "9"], ["trials: 9 was given, but at least 100"]),
+        (["describe", "--bootstrap", "9"], ["--bootstrap: 9 was given, but at least 100"]),
         (["point", "resnet"], ["--large", "is to draw 1,000 models and resnet has 500"]),
         (["point", "resnet", "resnet"], ["named twice in resnet, resnet"]),
         (["point", "resnet", "--large", "5", "--alpha", "0", "--small", "5"], ["alpha: 0 was given"]),

@@ -15,7 +15,7 @@ from strategies import counted, errors, samples
 from edfkit import EdfkitError
 from edfkit.stats.bins import complexity_weights
 from edfkit.stats.edf import Floats
-from edfkit.stats.two_sample import KS, Summary, asymptotic_p, exact_p, ks, prob_better, summarize, verdict
+from edfkit.stats.two_sample import KS, Summary, asymptotic_p, exact_p, ks, lead, prob_better, summarize
 
 Sample = tuple[Floats, Floats]
 
@@ -311,97 +311,6 @@ def test_summary_without_weights() -> None:
     assert summary.quantiles == {0.05: 5, 0.25: 25, 0.5: 50, 0.75: 75, 0.95: 95}
 
 
-def say(a: Floats, b: Floats, given: str | None = "params", alpha: float = 0.05) -> str:
-    return verdict("resnet", "vanilla", ks(a, b), prob_better(a, b), summarize(a), summarize(b), given, alpha)
-
-
-def test_verdict_on_a_better_population() -> None:
-    low, high = np.linspace(2, 8, 100), np.linspace(20, 26, 100)
-    better = (
-        "Given params, resnet models tend to have lower error than vanilla models: KS D = 1.00, p < 1e-16 (exact, "
-        "n_eff 100 and 100), a random resnet model beats a random vanilla model with probability 1.00 (ties count "
-        "half), the median errors are 4.97 % and 22.97 %, and the resnet EDF lies nowhere below the other."
-    )
-    assert say(low, high) == better
-    # The better one comes first, whichever was given first.
-    named_again = better.replace("resnet", "?").replace("vanilla", "resnet").replace("?", "vanilla")
-    assert say(high, low) == named_again
-
-
-def test_verdict_without_a_significant_difference_claims_none() -> None:
-    sentence = say(np.array([1.0, 2, 3]), np.array([2.0, 3, 4]), given=None)
-    # D = 1/3, and any other way to deal out 1, 2, 2, 3, 3, 4 is that far apart or farther.
-    assert sentence == (
-        "Without normalising for complexity, no difference between the errors of resnet and vanilla models could be "
-        "shown: KS D = 0.33, p = 1 (exact, n_eff 3 and 3), a random resnet model beats a random vanilla model with "
-        "probability 0.78 (ties count half), the median errors are 2.00 % and 3.00 %."
-    )
-    assert say(np.array([1.0, 2, 3]), np.array([2.0, 3, 4]), given="none") == sentence
-
-
-def test_verdict_on_distributions_of_other_shape() -> None:
-    # One is narrow, the other wide around the same median: they differ, and each wins half of the time.
-    narrow, wide = np.linspace(40, 60, 200), np.linspace(0, 100, 200)
-    sentence = say(narrow, wide)
-    assert ks(narrow, wide).p_value < 1e-12
-    assert (
-        "the error distributions of resnet and vanilla models differ in shape, but neither is clearly better"
-        in sentence
-    )
-    assert "probability 0.50" in sentence
-    assert sentence.endswith("and the EDFs cross (resnet ahead by up to 0.4, vanilla by up to 0.4).")
-
-
-def test_verdict_on_a_difference_that_is_too_small_for_a_better_one() -> None:
-    # Three in ten of A's are a little worse than the rest, which all tie: the probability is 0.5 - 0.3 / 2, within the
-    # sampling error of 20 models, but the EDF of B lies above throughout.
-    tied = np.full(20, 5.0)
-    sentence = say(np.append(tied[:14], np.full(6, 6.0)), tied)
-    assert "Given params, the error distributions of resnet and vanilla models differ in shape" in sentence
-    assert "p = 0.02 " in sentence
-    assert "a random resnet model beats a random vanilla model with probability 0.35" in sentence
-    assert sentence.endswith("and the vanilla EDF lies nowhere below the other.")
-
-
-def test_verdict_on_a_better_population_whose_edf_crosses() -> None:
-    # 95 of 100 models are better, five are the worst of all.
-    a = np.concatenate([np.linspace(2, 8, 95), np.full(5, 90.0)])
-    sentence = say(a, np.linspace(20, 26, 100))
-    assert "resnet models tend to have lower error than vanilla models" in sentence
-    assert sentence.endswith("and the EDFs cross (resnet ahead by up to 0.95, vanilla by up to 0.05).")
-
-
-def test_another_p_value_may_decide() -> None:
-    a, b = np.arange(20.0), np.arange(20.0) + 9
-    found: tuple[KS, float, Summary, Summary] = (ks(a, b), prob_better(a, b), summarize(a), summarize(b))
-    sentence = verdict("a", "b", *found, "params", decides=(0.07, "adjusted for 10 pairs"))
-    assert sentence.startswith("Given params, no difference between the errors of a and b models could be shown: KS D")
-    assert f"p = {found[0].p_value:.2g} (exact, n_eff 20 and 20; 0.07 adjusted for 10 pairs), a random" in sentence
-    sure = verdict("a", "b", *found, "params", decides=(1e-20, "exact"))
-    assert "a models tend to have lower error than b models" in sure
-    assert "n_eff 20 and 20; below 1e-16 exact)" in sure
-
-
-def test_verdict_needs_more_evidence_at_a_smaller_alpha() -> None:
-    a, b = np.arange(20.0), np.arange(20.0) + 9
-    assert 0.001 < ks(a, b).p_value < 0.05
-    assert "tend to have lower error" in say(a, b)
-    assert "no difference" in say(a, b, alpha=0.001)
-
-
-@given(errors(), errors())
-def test_verdict_claims_no_more_than_the_test(a: Floats, b: Floats) -> None:
-    sentence, test, prob = say(a, b), ks(a, b), prob_better(a, b)
-    assert ("no difference" in sentence) == (test.p_value >= 0.05)
-    if "tend to have" in sentence:
-        better = "resnet" if prob > 0.5 else "vanilla"
-        assert f"{better} models tend to have lower error" in sentence
-        assert abs(prob - 0.5) > 0.005
-    assert "the same" not in sentence
-    assert sentence.count(". ") == 0
-    assert sentence.endswith(".")
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -413,7 +322,7 @@ def test_verdict_claims_no_more_than_the_test(a: Floats, b: Floats) -> None:
         (lambda: prob_better([1], [[1]]), r"errors: shape \(1, 1\) was given"),
         (lambda: summarize([1], [0]), "weights: all are 0"),
         (lambda: summarize([1], area_to=-5), "area: upto = -5 was given"),
-        (lambda: say(np.ones(3), np.ones(3), alpha=5), "verdict: alpha = 5 was given, but a level between 0 and 1"),
+        (lambda: lead(0.1, 0.5, 3, alpha=5), "alpha: 5 was given, but a level between 0 and 1"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], message: str) -> None:
@@ -454,7 +363,7 @@ def test_counts_give_what_their_models_give(a: Counted, b: Counted) -> None:
     (errors_a, weights_a), (errors_b, weights_b) = models(a), models(b)
     test = ks(a[0], b[0], a[1], b[1], counts_a=a[2], counts_b=b[2])
     expected = ks(errors_a, errors_b, weights_a, weights_b)
-    assert test.method == expected.method
+    assert test.method.partition(" n_eff")[0] == expected.method.partition(" n_eff")[0]  # rounded, so near a half
     if test.method == "exact":
         assert test == expected
     for name in ("statistic", "p_value", "a_ahead", "b_ahead"):

@@ -28,7 +28,7 @@ from edfkit.cli import main as run_edfkit
 from edfkit.show.figures import Outcome, make_figures, wanted
 from edfkit.show.figures.distributions import edfs
 from edfkit.show.figures.page import STYLE, rows_of, settle, write_csv
-from edfkit.show.figures.reading import BOUNDS, Comparing, Reading
+from edfkit.show.figures.reading import BOUNDS, Comparing, FigureSource
 from edfkit.show.figures.registry import FIGURES
 from edfkit.show.figures.tables import write_markdown
 from edfkit.show.look import SPACES
@@ -113,7 +113,7 @@ def test_the_files_of_a_figure_are_whole(made: tuple[Path, dict[str, Outcome]], 
 
 @pytest.mark.slow
 def test_no_legend_covers_a_panel_and_no_text_is_cut_or_runs_into_another(full: Archive) -> None:
-    reading = Reading(full)
+    reading = FigureSource(full)
     for entry in FIGURES.values():
         with mpl.rc_context(STYLE):
             page = entry.draw(reading, list(entry.choose(full.names)[0]))
@@ -318,7 +318,7 @@ def test_two_bins_weigh_by_hand(tmp_path: Path) -> None:
     about = dict.fromkeys(("title", "source", "license", "software", "commit", "created"), "made up")
     write(tmp_path / "a.h5", populations, about | {"recipe": "{}", "dataset": "digits"})
     with Archive(tmp_path / "a.h5") as source:
-        page = edfs(Reading(source), ["resnext-a", "resnext-b"], Comparing(2, given=("params",)))
+        page = edfs(FigureSource(source), ["resnext-a", "resnext-b"], Comparing(2, given=("params",)))
     write_csv(tmp_path / "n.csv", page.numbers)
     assert page.settings == ["(a) given params, 100 k to 2 M, 2 bins"]
     rows = some(table(tmp_path, "n"), population="resnext-a")

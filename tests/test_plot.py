@@ -25,7 +25,7 @@ from edfkit.show.plot import (
     search_figure,
     write_figure,
 )
-from edfkit.show.text import short
+from edfkit.show.words import short
 from edfkit.study.compare import Comparison, compare_populations
 from edfkit.study.complexity import ComplexityStudy, complexity_study
 from edfkit.study.noise import NoiseStudy, noise_study
@@ -146,8 +146,8 @@ def test_no_text_is_cut_and_the_legend_covers_no_curve(comparison: Comparison) -
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"bins": 2}, {"(params normalised)", "params 100 k to 2 M, 2 bins", "test error (%)"}),
-        ({"given": "flops", "bins": 1}, {"(flops normalised)", "flops 1 M to 4 B, 1 bin", "test error (%)"}),
+        ({"bins": 2}, {"(given params)", "params 100 k to 2 M, 2 bins", "test error (%)"}),
+        ({"given": "flops", "bins": 1}, {"(given flops)", "flops 1 M to 4 B, 1 bin", "test error (%)"}),
         ({"given": "none"}, {"(not normalised)", "test error (%)"}),
         ({"given": "none", "error": "final"}, {"(not normalised)", "test error (%) after the last epoch"}),
     ],
@@ -314,7 +314,7 @@ def test_the_search_curves_are_the_studys() -> None:
     assert all(bottom < curve.best.error.min() and curve.best.error.max() < top for curve in study.curves)
     assert axes.get_xscale() == "log"
     assert axes.get_xlabel() == "models drawn, m"
-    assert axes.get_ylabel() == "expected smallest test error (%)\n(params normalised)"
+    assert axes.get_ylabel() == "expected smallest test error (%)\n(given params)"
 
 
 @pytest.mark.parametrize(("cost", "unit"), [("seconds", "seconds"), ("flops", "flops of its models")])

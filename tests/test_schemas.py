@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from test_docs import commands
 
 from edfkit.cli import edfkit
+from edfkit.documents import schemas
 from edfkit.exchange.tables import import_table
 from edfkit.generator.runs.pack import pack
 from edfkit.generator.runs.plan import Request, open_run
@@ -25,8 +26,7 @@ from edfkit.generator.training.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
-SCHEMAS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+SCHEMAS = schemas()
 
 LINES = [
     "compare resnet vanilla --permutations 20 --sensitivity",
@@ -74,7 +74,7 @@ NEVER = {"point": {"bins", "range"}, "samples": {"bins", "range"}, "report": {"p
 
 def name_of(line: str) -> str:
     words = line.split()
-    return "-".join(words[:2] if words[0] in ("spaces", "datasets") else words[:1])
+    return " ".join(words[:2] if words[0] in ("spaces", "datasets") else words[:1])
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def unseen(schema: dict[str, Any], root: dict[str, Any], values: list[Any], path
 
 def test_every_command_that_prints_json_has_a_schema_and_an_example() -> None:
     printing = {
-        name.removeprefix("edfkit ").replace(" ", "-")
+        name.removeprefix("edfkit ")
         for name, command in commands()
         if any("--json" in option.opts for option in command.params)
     }
@@ -178,7 +178,7 @@ def test_the_schemas_are_sound() -> None:
     shared: dict[str, Any] = {}
     for name, schema in SCHEMAS.items():
         Draft202012Validator.check_schema(schema)
-        assert schema["$id"] == f"{name}.json"
+        assert schema["$id"] == f"{name.replace(' ', '-')}.json"
         for known, definition in schema.get("$defs", {}).items():
             assert shared.setdefault(known, definition) == definition, f"{known} differs between schemas"
         for part in [part for top in (schema, *schema.get("$defs", {}).values()) for part in parts(top, schema)]:

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, write
-from edfkit.archive.schema import REQUIRED_ATTRS, STATUS
+from edfkit.archive.schema import REQUIRED_ATTRS, Status
 from edfkit.datasets import BUNDLED
 from edfkit.stats.bins import bin_index, complexity_weights
 from edfkit.stats.two_sample import summarize
 from edfkit.study.selection import (
-    COMPLEXITIES,
-    DIVERGED,
     InMemory,
     Population,
     Selection,
@@ -26,8 +24,9 @@ from edfkit.study.selection import (
     complexity_ranges,
     select,
 )
+from edfkit.study.settings import COMPLEXITIES, POLICIES
 
-FINISHED, DIVERGING, FAILED = (STATUS.index(name) for name in ("finished", "diverged", "failed"))
+FINISHED, DIVERGING, FAILED = Status
 NAN = float("nan")
 
 # Between the common ends 100 and 400 lie two bins, parted at 250. The failed model would widen the range, had it a say.
@@ -192,7 +191,7 @@ def random_populations(seed: int, *sizes: int) -> dict[str, dict[str, NDArray[An
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 10_000), st.sampled_from(DIVERGED), st.sampled_from(["none", "params"]))
+@given(st.integers(0, 10_000), st.sampled_from(POLICIES), st.sampled_from(["none", "params"]))
 def test_rows_lead_back_to_the_source_and_everyone_is_counted(seed: int, policy: str, by: str) -> None:
     source = InMemory(random_populations(seed, 60, 80))
     selected = select(source, ["a", "b"], given=by, diverged=policy)

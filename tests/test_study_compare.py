@@ -16,11 +16,12 @@ from scipy import stats
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.datasets import BUNDLED
+from edfkit.show.words import p_value
 from edfkit.stats.bands import crossings, difference_band, edf_band, tail
 from edfkit.stats.bootstrap import bootstrap
 from edfkit.stats.mix import decompose, holm
 from edfkit.stats.permutation import permutation_test
-from edfkit.stats.two_sample import ks, lead, prob_better, verdict
+from edfkit.stats.two_sample import ks, lead, prob_better
 from edfkit.study.compare import compare_populations, describe_populations, sensitivity, summary_intervals
 from edfkit.study.selection import InMemory, Source, select
 
@@ -96,9 +97,9 @@ def test_every_field_of_a_pair_is_that_of_the_array_functions(digits: Source, by
     (pair,) = result.pairs
     assert pair.test == ks(*errors, *weights, **counts)
     assert pair.prob_a_better == prob_better(*errors, *shares)
-    assert pair.verdict == verdict(
-        a.name, b.name, pair.test, pair.prob_a_better, a.summary, b.summary, by, decides=(pair.p_holm, "exact")
-    )
+    assert pair.summaries == (a.summary, b.summary)
+    assert (pair.given, pair.pairs) == (by, 1)
+    assert f"; {p_value(pair.p_holm)} exact)" in pair.verdict
     led = lead(pair.p_holm, pair.prob_a_better, min(a.summary.n_eff, b.summary.n_eff))
     assert pair.better == {"a": pair.a, "b": pair.b}.get(led, led)
     assert pair.crossings == crossings(*errors, *shares)
@@ -228,7 +229,7 @@ def test_a_comparison_is_plain_data() -> None:
     assert list(document) == ["given", "error", "diverged", "bins", "range", "spaces", "pairs", "seed", "sensitivity"]
     assert (document["seed"], document["sensitivity"]) == (5, [])
     assert [list(pair) for pair in document["pairs"]] == [PAIR] * 3
-    pair = document["pairs"][0]
+    pair: Any = document["pairs"][0]
     assert list(pair["mix"]) == ["mean", "prob_better", "distance"]
     assert pair["permutation"]["trials"] == 20
     assert (pair["tail"]["q"], pair["confidence"]) == (0.05, 0.95)

@@ -14,7 +14,8 @@ from edfkit.datasets import BUNDLED
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import advise, bucket_means, correlation, histogram
 from edfkit.study.complexity import complexity_study
-from edfkit.study.selection import COMPLEXITIES, InMemory, Source, select
+from edfkit.study.selection import InMemory, Source, select
+from edfkit.study.settings import COMPLEXITIES
 
 KEYS = ["by", "error", "diverged", "range", "bins", "advice", "spaces", "histogram"]
 

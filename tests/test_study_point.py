@@ -97,6 +97,7 @@ def test_a_point_study_is_plain_data(digits: Source, against: str | None) -> Non
     assert document["p_small_wins"] + document["p_large_wins"] + document["p_tie"] == pytest.approx(1)
     assert (document["small"], document["large"], document["against"]) == (10, 100, against or "resnet")
     assert list(document["difference"]["quantiles"]) == ["0.05", "0.25", "0.5", "0.75", "0.95"]
+    assert document["resampled"] is not None
     assert document["resampled"]["trials"] == 10
 
 

@@ -1,46 +1,57 @@
-"""The page of the JSON schemas, made of the schemas themselves, which come with the site too."""
+"""The page of the JSON schemas, made of the documents that edfkit declares; the schemas come with the site too."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 
+from edfkit.documents import Schema, schemas
+
 PAGE, MARKER = "json", "```{schemas}\n```\n"
-Schema = dict[str, Any]
+
+
+def anchor(name: str) -> str:
+    """Name the place of an object on the page; classes of Python have the same names."""
+    return f"json-{name.lower()}"
 
 
 def kind(schema: Schema) -> str:
     """Write what type of value a schema describes, with a link if it has a section of its own."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name})"
+        return f"[{name}](#{anchor(name)})"
     if "anyOf" in schema:
         return " or ".join(kind(one) for one in schema["anyOf"])
     if "enum" in schema:
         return " or ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
-    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return " or ".join(_single(one, schema) for one in types)
+    return _single(schema.get("type", "any"), schema)
+
+
+def unit(schema: Schema) -> str:
+    """Write what the numbers of a value are in; nothing if it has none."""
+    inner = [*schema.get("anyOf", []), schema.get("items"), schema.get("additionalProperties")]
+    found = (unit(one) for one in inner if isinstance(one, dict))
+    return str(schema["unit"]) if "unit" in schema else next(filter(None, found), "")
 
 
 def _single(one: str, schema: Schema) -> str:
     if one == "array":
         return f"list of {kind(schema['items'])}"
-    if one == "object" and isinstance(schema.get("additionalProperties"), dict):
+    if one == "object" and schema.get("additionalProperties"):
         return f"object, each value {kind(schema['additionalProperties'])}"
     if one in ("number", "integer") and "minimum" in schema and "maximum" in schema:
         return f"{one}, {schema['minimum']} to {schema['maximum']}"
     return one
 
 
-def rows(schema: Schema, shared: dict[str, Schema], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Give key, type and meaning of every property, those of objects within it after it."""
+def rows(schema: Schema, shared: dict[str, Schema], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Give key, type, unit and meaning of every property, those of objects within it after it."""
     for name, value in schema.get("properties", {}).items():
         key = f"{prefix}{name}"
         target = shared.get(value.get("$ref", "").rpartition("/")[2], {})
-        yield key, kind(value), value.get("description") or target["description"]
+        yield key, kind(value), unit(value), value.get("description") or target["description"]
         for inner, mark in _within(value):
             yield from rows(inner, shared, f"{key}{mark}.")
 
@@ -57,40 +68,40 @@ def _within(schema: Schema) -> Iterator[tuple[Schema, str]]:
 
 def table(schema: Schema, shared: dict[str, Schema]) -> str:
     """Write the properties as a table in Markdown."""
-    lines = [f"| `{key}` | {what} | {meaning} |" for key, what, meaning in rows(schema, shared)]
-    return "\n".join(["| key | type | what |", "|---|---|---|", *lines]) + "\n"
+    lines = [f"| {' | '.join((f'`{key}`', *others))} |" for key, *others in rows(schema, shared)]
+    return "\n".join(["| key | type | unit | what |", "|---|---|---|---|", *lines]) + "\n"
 
 
-def page(folder: Path) -> str:
-    """Write a section for each command, and one for each object that several of them have."""
+def page() -> str:
+    """Write a section for each command, and one for each object that documents have within."""
     shared: dict[str, Schema] = {}
     parts = []
-    for path in sorted(folder.glob("*.json")):
-        schema = json.loads(path.read_text(encoding="utf-8"))
-        shared |= schema.get("$defs", {})
-        parts.append(f"## {schema['title'].removesuffix(' --json')}\n\n{schema['description']} Schema: ")
-        parts.append(f'<a href="schemas/{path.name}">{path.name}</a>.\n')
+    for command, schema in sorted(schemas().items()):
+        shared |= schema["$defs"]
+        parts.append(f"## edfkit {command}\n\n{schema['description']} Schema: ")
+        parts.append(f'<a href="schemas/{schema["$id"]}">{schema["$id"]}</a>.\n')
         for one in schema.get("oneOf", [schema]):
             parts.append((one["description"] + "\n") if one is not schema else "")
             parts.append("\n" + table(one, shared) + "\n")
-    parts.append("## Objects in several documents\n\n`[]` stands for each member of a list, `*` for each key.\n")
+    parts.append("## Objects in the documents\n\n`[]` stands for each member of a list, `*` for each key.\n")
     for name, schema in sorted(shared.items()):
-        meaning = schema.get("description", "")
-        parts.append(f"\n({name})=\n\n### {name}\n\n{meaning}\n\n")
-        parts.append(table(schema, shared) if "properties" in schema else f"{kind(schema).capitalize()}.\n")
+        parts.append(f"\n({anchor(name)})=\n\n### {name}\n\n{schema['description']}\n\n{table(schema, shared)}")
     return "".join(parts)
 
 
 def expand(app: Sphinx, name: str, source: list[str]) -> None:
     """Put the sections where the page has its marker."""
     if name == PAGE:
-        source[0] = source[0].replace(MARKER, page(Path(app.srcdir) / "schemas"))
+        source[0] = source[0].replace(MARKER, page())
 
 
 def publish(app: Sphinx, failure: Exception | None) -> None:
-    """Copy the schemas into the site."""
+    """Write the schemas into the site."""
     if failure is None:
-        shutil.copytree(Path(app.srcdir) / "schemas", Path(app.outdir) / "schemas", dirs_exist_ok=True)
+        folder = Path(app.outdir) / "schemas"
+        folder.mkdir(exist_ok=True)
+        for schema in schemas().values():
+            (folder / schema["$id"]).write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

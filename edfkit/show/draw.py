@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.files import replacing
+from edfkit.show import words
 from edfkit.show.look import Look
-from edfkit.show.text import short
+from edfkit.show.words import short
 from edfkit.stats.bands import Band
 from edfkit.stats.buckets import BucketMeans
 from edfkit.stats.edf import Floats, edf
@@ -189,7 +190,7 @@ def edf_axes(axes: "Axes", selection: Selection, also: str = "") -> None:
     """Label axes with EDFs, and set their limits."""
     limit_edfs(axes, selection)
     axes.set_xlabel(error_label(selection.error))
-    axes.set_ylabel(f"cumulative share of models\n({weighting(selection)})")
+    axes.set_ylabel(f"cumulative share of models\n({words.held(selection.given)})")
     decorate(axes, title(selection, also))
 
 
@@ -395,8 +396,7 @@ def ticks(axis: "Axis", base: int, text: Callable[[float], str] | None = None) -
 
 def error_label(kind: str) -> str:
     """Write which error it is, with its unit."""
-    epoch = {"best": "", "final": " after the last epoch"}.get(kind, f" after epoch {kind}")
-    return f"test error (%){epoch}"
+    return "test error (%)" + ("" if kind == "best" else f" {words.error_read(kind)}")
 
 
 def models_label(member: Population) -> str:
@@ -404,19 +404,11 @@ def models_label(member: Population) -> str:
     return f"{member.name} (n = {member.summary.models:,})"
 
 
-def weighting(selection: Selection) -> str:
-    """Write what the models are weighted by."""
-    return "not normalised" if selection.given == "none" else f"{selection.given} normalised"
-
-
 def title(selection: Selection, also: str = "") -> str:
     """Write the setting of a selection."""
-    parts = []
-    if selection.range is not None:
-        lo, hi = map(short, selection.range)
-        parts = [f"{selection.given} {lo} to {hi}, {selection.bins} bin" + "s" * (selection.bins != 1)]
-    parts += {"drop": ["without diverged runs"], "censor": ["diverged runs count as 100 %"]}.get(selection.diverged, [])
-    return "; ".join([*parts, *([also] if also else [])])
+    parts = [] if selection.range is None else [f"{selection.given} {words.within(selection)}"]
+    policy = [] if selection.diverged == "keep" else [f"diverged runs {words.DIVERGED[selection.diverged]}"]
+    return "; ".join([*parts, *policy, *([also] if also else [])])
 
 
 def _number(value: float) -> str:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.show import draw
+from edfkit.show import draw, words
 from edfkit.show.draw import FORMATS, check_path, write_figure
 from edfkit.show.look import Look, looks
-from edfkit.show.text import short
+from edfkit.show.words import short
 from edfkit.stats.epochs import AtEpochs
 from edfkit.stats.noise import SeedNoise
+from edfkit.study.catalogue import STUDIES
 from edfkit.study.compare import Comparison
 from edfkit.study.complexity import ComplexityStudy
 from edfkit.study.noise import NoiseStudy
@@ -144,7 +145,9 @@ def search_figure(study: SearchStudy) -> "Figure":
         unit = "seconds" if study.cost == "seconds" else f"{study.cost} of its models"
         axes.set_xlabel(f"mean cost of a search ({unit})")
         draw.ticks(axes.xaxis, 10)
-    axes.set_ylabel(f"expected smallest {draw.error_label(study.selection.error)}\n({draw.weighting(study.selection)})")
+    axes.set_ylabel(
+        f"expected smallest {draw.error_label(study.selection.error)}\n({words.held(study.selection.given)})"
+    )
     draw.decorate(axes, draw.title(study.selection))
     draw.add_legends(*panels)
     return figure
@@ -270,15 +273,6 @@ def noise_figure(study: NoiseStudy) -> "Figure":
 
 Study = Comparison | PointStudy | SearchStudy | SampleStudy | ComplexityStudy | NoiseStudy
 
-_FIGURES: dict[type, Callable[..., "Figure"]] = {
-    Comparison: edf_figure,
-    PointStudy: point_figure,
-    SearchStudy: search_figure,
-    SampleStudy: samples_figure,
-    ComplexityStudy: complexity_figure,
-    NoiseStudy: noise_figure,
-}
-
 
 def figure(study: Study, **options: Any) -> "Figure":
     """Draw the figure of a study, whichever it is.
@@ -298,10 +292,12 @@ def figure(study: Study, **options: Any) -> "Figure":
     EdfkitError
         If there is no figure of such a result, and see `noise_figure`.
     """
-    draw = _FIGURES.get(type(study))
-    if draw is None:
-        names = ", ".join(kind.__name__ for kind in _FIGURES)
+    kind = f"{type(study).__module__}:{type(study).__qualname__}"
+    drawn = {one.result: one.plot for one in STUDIES if one.plot}
+    if kind not in drawn:
+        names = ", ".join(result.partition(":")[2] for result in drawn)
         raise EdfkitError(f"There is no plot of a {type(study).__name__}; give one of {names}.")
+    draw: Callable[..., Figure] = globals()[drawn[kind]]
     return draw(study, **options)
 
 

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edfkit.show import words
+from edfkit.show.words import number
+
 if TYPE_CHECKING:  # the modules of the other studies are not loaded to print one
+    from edfkit.show.report.content import Report
     from edfkit.stats.bootstrap import Interval
     from edfkit.stats.buckets import BucketMeans
     from edfkit.study.compare import Comparison, Pair, Setting
     from edfkit.study.complexity import Complexities, ComplexityStudy
+    from edfkit.study.describe import Description
     from edfkit.study.noise import Noise, NoiseStudy
     from edfkit.study.point import PointStudy
-    from edfkit.study.samples import DetectionPlan, SampleStudy
+    from edfkit.study.samples import DetectionPlan, Precision, SampleStudy
     from edfkit.study.search import Curve, SearchStudy
-    from edfkit.study.selection import Population, Selection
+    from edfkit.study.selection import Population
 
 _RANGES = 3  # of errors, named in a sentence; large populations may differ in dozens
 
@@ -49,29 +54,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1)
     return capture.get().rstrip("\n")
 
 
-def number(value: float, decimals: int = 2, sign: str = "") -> str:
-    """Write a number, or a dash if it is not known."""
-    return f"{value:{sign}.{decimals}f}" if math.isfinite(value) else "-"
-
-
-def short(count: float) -> str:
-    """Write a number to three digits with a letter for thousands and more, such as 1.23 M."""
-    count = float(f"{count:.3g}")  # before, so that 999,999 is 1 M
-    units = ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k"))
-    scale, letter = next((unit for unit in units if abs(count) >= unit[0]), (1, ""))
-    return f"{count / scale:,.10g}{letter}"
-
-
 def populations(members: Sequence[Population], policy: str) -> Iterator[str]:
     """Summarise populations; `policy` is what is done with runs that diverged."""
-    rows = []
-    for member in members:
-        summary = member.summary
-        shares = summary.quantiles
-        errors = (summary.min, shares[0.05], summary.median, summary.mean, shares[0.95])
-        sizes = [f"{summary.models:,}", f"{summary.n_eff:,.1f}"]
-        rows.append([member.name, *sizes, *(f"{error:.2f}" for error in errors), f"{summary.area:.4f}"])
-    yield table(["space", "models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area"], rows)
+    rows = [[member.name, *words.summary(member.summary)] for member in members]
+    yield table(["space", *words.SUMMARY], rows)
     area_to = f"{members[0].summary.area_to:g}"
     yield f"n_eff: effective models; errors in percent; area: under the EDF, from 0 to {area_to} %."
     yield from taking_part(members, policy)
@@ -79,11 +65,16 @@ def populations(members: Sequence[Population], policy: str) -> Iterator[str]:
 
 def taking_part(members: Sequence[Population | Complexities | Noise], policy: str) -> Iterator[str]:
     """Say which models took no part, and what was done with runs that diverged."""
-    what = "counted as 100 %" if policy == "censor" else "kept"
-    for member in members:
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in member.left_out.items())
-        kept = f"; {member.diverged:,} diverged, {what}" if member.diverged else ""
-        yield f"{member.name}: left out {left_out or 'none'}{kept}."
+    return (words.taking_part(one.name, one.left_out, one.diverged, policy) for one in members)
+
+
+def description(study: Description) -> Iterator[str]:
+    """Summarise populations, with their complexities and intervals."""
+    yield from populations(study.populations, study.reading.diverged)
+    for name, known in study.ranges.items():
+        spans = [f"{count} {words.exact_span(ends)}" for count, ends in known.items() if ends]
+        yield f"{name}: {'; '.join(spans)}"
+    yield from intervals(study.intervals)
 
 
 def intervals(found: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
@@ -98,29 +89,17 @@ def intervals(found: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
             yield f"{name}, confidence {one.confidence:g}, {one.trials:,} trials, seed {one.seed}: {', '.join(parts)}"
 
 
-def selection(selected: Selection) -> Iterator[str]:
-    """Say what complexity is controlled for, and how."""
-    if selected.range is None:
-        yield "Not normalised for complexity."
-        return
-    lo, hi = selected.range
-    bins = f"{selected.bins} bins of equal weight."
-    if selected.bins == 1:
-        bins = "1 bin, which normalises nothing within the range; a narrower --range may allow more bins."
-    yield f"Given {selected.given}: {lo:,.0f} to {hi:,.0f}, in {bins}"
-
-
 def comparison(result: Comparison) -> Iterator[str]:
     """Say what comparing populations gave."""
-    yield from selection(result.selection)
+    yield words.control(result.selection)
     yield from populations(result.selection.populations, result.selection.diverged)
     for pair in result.pairs:
         yield ""
         yield pair.verdict
         if (exact := pair.permutation) is not None:
             yield (
-                f"Exact test within the bins: p = {exact.p_value:.2g} +- {exact.standard_error:.1g}, "
-                f"{exact.trials:,} exchanges, seed {result.seed}."
+                f"Exact test within the bins: {words.p_is(exact.p_value)} +- {exact.standard_error:.1g}, "
+                f"{exact.trials:,} permutations, seed {result.seed}."
             )
         yield from details(pair)
     if result.settings:
@@ -157,10 +136,10 @@ def sensitivity(settings: Sequence[Setting]) -> Iterator[str]:
     rows = []
     for one in settings:
         found = ["empty bins", "", "", ""]
-        if one.ks is not None:
-            numbers = [f"{one.ks:.3f}", f"{one.p_value:.2g}", f"{one.prob_a_better:.3f}"]
-            found = [*numbers, one.better or "none shown"]
-        rows.append([one.given, " to ".join(map(short, one.range)), str(one.bins), *found])
+        if one.ks is not None and one.p_value is not None:
+            numbers = [f"{one.ks:.3f}", words.p_value(one.p_value), f"{one.prob_a_better:.3f}"]
+            found = [*numbers, words.better(one.better)]
+        rows.append([one.given, words.span(one.range), str(one.bins), *found])
     yield table(["given", "range", "bins", "D", "p", "P(A better)", "better"], rows, left=2)
 
 
@@ -189,7 +168,7 @@ def point(study: PointStudy) -> Iterator[str]:
 
 def search(study: SearchStudy) -> Iterator[str]:
     """Show best-of-m curves."""
-    yield from selection(study.selection)
+    yield words.control(study.selection)
     for curve in study.curves:
         best = curve.best
         yield ""
@@ -233,8 +212,16 @@ def samples(study: SampleStudy) -> Iterator[str]:
     yield from taking_part(study.selection.populations, study.selection.diverged)
 
 
-def plan(study: DetectionPlan) -> Iterator[str]:
-    """Say how many models tell two populations apart."""
+def plan(study: Precision | DetectionPlan) -> Iterator[str]:
+    """Say how many models give an EDF of a wanted precision, or tell two populations apart."""
+    from edfkit.study.samples import Precision
+
+    if isinstance(study, Precision):
+        yield (
+            f"{study.models:,} models: the EDF is within {study.eps:g} of the truth with confidence "
+            f"{study.confidence:g}."
+        )
+        return
     found, names = study.detection, [member.name for member in study.selection.populations]
     pair = " and ".join(names) if study.shift is None else f"{names[0]} and the same {study.shift:+g} points"
     yield (
@@ -260,7 +247,7 @@ def complexity(study: ComplexityStudy) -> Iterator[str]:
     edges = study.spaces[0].buckets.edges[:-1]
     for start in range(0, len(study.spaces), 2):  # side by side, as far as 80 columns go
         some = study.spaces[start : start + 2]
-        buckets = [[short(edge), *(_bucket(space.buckets, i) for space in some)] for i, edge in enumerate(edges)]
+        buckets = [[words.short(edge), *(_bucket(space.buckets, i) for space in some)] for i, edge in enumerate(edges)]
         yield table(["from", *(space.name[:26] for space in some)], buckets, left=0)
     yield "Mean error +- 2 standard deviations of the models in the bucket, percent (models)."
     yield from taking_part(study.spaces, study.diverged)
@@ -325,3 +312,10 @@ def _noise(space: Noise) -> Iterator[str]:
             f"best rates: lr {lr[0]:.2g} to {lr[1]:.2g}, wd {wd[0]:.2g} to {wd[1]:.2g}, mean rank "
             f"{rates.mean_rank[row, column]:.2f}"
         )
+
+
+def report(study: Report) -> Iterator[str]:
+    """Say what a report claims."""
+    from edfkit.show.report.content import verdict
+
+    yield verdict(study.main)[0]

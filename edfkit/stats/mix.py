@@ -50,7 +50,7 @@ class Parts(Result):
             return None
         return {part: getattr(self, part) / self.total for part in ("composition", "within", "unshared")}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Any:
         """Return the parts and their shares as plain data."""
         return super().to_dict() | {"shares": self.shares()}
 

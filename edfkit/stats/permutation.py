@@ -40,7 +40,7 @@ class Permutation(Result):
     standard_error : float
         Of the p-value, from the finite number of trials.
     exceeding, trials : int
-        Exchanges with a D as large or larger (equal up to round-off counts), of how many.
+        Permutations with a D as large or larger (equal up to round-off counts), of how many.
     bins : int
         Bins that hold models.
     left_out_a, left_out_b : int
@@ -133,9 +133,9 @@ def permutation_test(
         The models' bins, from 0, or -1 outside the range, as `edfkit.stats.bins.bin_index` returns them. A number that
         neither population has is no bin.
     trials : int
-        Random exchanges, at least 1; the smallest p-value is 1 / (1 + trials).
+        Random permutations, at least 1; the smallest p-value is 1 / (1 + trials).
     rng : numpy.random.Generator
-        Source of the exchanges. With the same one, models give what their counts give.
+        Source of the permutations. With the same one, models give what their counts give.
     counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
         How many models of that error and bin there are; one if not given.
 

@@ -345,85 +345,10 @@ def lead(p_value: float, prob: float, n_eff: float, alpha: float = 0.05) -> str:
         If `alpha` is not between 0 and 1.
     """
     if not 0 < alpha < 1:
-        raise EdfkitError(
-            f"verdict: alpha = {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05."
-        )
+        raise EdfkitError(f"alpha: {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05.")
     if p_value >= alpha:
         return "none"
     away = abs(prob - 0.5)  # with a standard deviation of 0.5 / sqrt(n), by chance as far with probability erfc(...)
     if away <= 0.005 or math.erfc(away * math.sqrt(2 * n_eff)) >= alpha:
         return "shape"
     return "a" if prob > 0.5 else "b"
-
-
-def verdict(
-    name_a: str,
-    name_b: str,
-    ks: KS,
-    prob: float,
-    summary_a: Summary,
-    summary_b: Summary,
-    given: str | None,
-    alpha: float = 0.05,
-    *,
-    decides: tuple[float, str] | None = None,
-) -> str:
-    """Say in one sentence what the comparison of A and B shows.
-
-    Which population it calls better, if any, is what `lead` says.
-
-    Parameters
-    ----------
-    name_a, name_b : str
-        The populations' names.
-    ks : KS
-        Of A against B.
-    prob : float
-        `prob_better` of A against B, 0 to 1.
-    summary_a, summary_b : Summary
-        Of A and of B, with the same weights.
-    given : str or None
-        The complexity that the weights normalise for, for example "params"; None or "none" without weights.
-    alpha : float
-        Level of the test, above 0 and below 1.
-    decides : (float, str), optional
-        The p value that decides if that of `ks` does not, and what it is, for example (0.2, "adjusted for 10 pairs").
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    EdfkitError
-        If `alpha` is not between 0 and 1.
-    """
-    p_value, of_what = (ks.p_value, "") if decides is None else decides
-    better = lead(p_value, prob, min(summary_a.n_eff, summary_b.n_eff), alpha)
-    ahead_a, ahead_b = ks.a_ahead, ks.b_ahead
-    if better == "b":  # the better one comes first
-        name_a, name_b, summary_a, summary_b, prob = name_b, name_a, summary_b, summary_a, 1 - prob
-        ahead_a, ahead_b = ahead_b, ahead_a
-    if better == "none":
-        claim = f"no difference between the errors of {name_a} and {name_b} models could be shown"
-    elif better == "shape":
-        claim = (
-            f"the error distributions of {name_a} and {name_b} models differ in shape, but neither is clearly better"
-        )
-    else:
-        claim = f"{name_a} models tend to have lower error than {name_b} models"
-    if ahead_a > 0 and ahead_b > 0:
-        curves = f"the EDFs cross ({name_a} ahead by up to {ahead_a:.2g}, {name_b} by up to {ahead_b:.2g})"
-    else:
-        curves = f"the {name_a if ahead_b == 0 else name_b} EDF lies nowhere below the other"
-    control = "Without normalising for complexity" if given in (None, "none") else f"Given {given}"
-    kind = ks.method.partition(":")[0]
-    sizes = f"n_eff {summary_a.n_eff:.0f} and {summary_b.n_eff:.0f}"
-    p = "p < 1e-16" if ks.p_value < 1e-16 else f"p = {ks.p_value:.2g}"
-    if of_what:
-        sizes += f"; {'below 1e-16' if p_value < 1e-16 else f'{p_value:.2g}'} {of_what}"
-    return (
-        f"{control}, {claim}: KS D = {ks.statistic:.2f}, {p} ({kind}, {sizes}), a random {name_a} model beats a random "
-        f"{name_b} model with probability {prob:.2f} (ties count half), the median errors are {summary_a.median:.2f} % "
-        f"and {summary_b.median:.2f} %" + (f", and {curves}." if better != "none" else ".")
-    )

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edfkit import EdfkitError
+from edfkit import EdfkitError, documents
+from edfkit.lazy import found
 from edfkit.result import Result
 from edfkit.stats.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
 from edfkit.stats.bins import EmptyBinsError
@@ -16,8 +17,9 @@ from edfkit.stats.bootstrap import MODELS_PER_DRAW, Interval, bootstrap
 from edfkit.stats.edf import ROUND_OFF, Floats
 from edfkit.stats.mix import Mix, decompose, holm
 from edfkit.stats.permutation import Permutation, permutation_test
-from edfkit.stats.two_sample import KS, ks, lead, prob_better, verdict
+from edfkit.stats.two_sample import KS, Summary, ks, lead, prob_better
 from edfkit.study.selection import Population, Selection, Source, alike, select, shared_range
+from edfkit.study.settings import Control, Read, ReadAndControlled, settle
 
 SENSITIVE_TO = ("params", "flops")
 SENSITIVE_BINS = (5, 10, 20, 40)
@@ -25,6 +27,21 @@ SENSITIVE_BINS = (5, 10, 20, 40)
 
 Sample = tuple[str, Floats, Floats | None, NDArray[np.int64] | None]
 """A population's name, its errors, their weights, and how many models each stands for; None: one."""
+
+
+class Inference(TypedDict, total=False):
+    """How sure a comparison is to be: keywords of `compare_selected`, which the other ways to compare pass on."""
+
+    permutations: int
+    seed: int
+    confidence: float
+    best_share: float
+
+
+class Options(Inference, total=False):
+    """Keywords of `compare_populations` besides `reading` and `control`."""
+
+    area_to: float
 
 
 @dataclass(frozen=True)
@@ -42,8 +59,12 @@ class Pair:
         Probability that a random model of A beats one of B; ties count half.
     better : str
         Name of the better one, "shape" or "none", see `edfkit.stats.two_sample.lead`; by `p_holm`.
-    verdict : str
-        One sentence.
+    summaries : (Summary, Summary)
+        Of A and B.
+    given : str
+        The complexity that is held equal, or "none".
+    pairs : int
+        How many pairs `p_holm` is adjusted for.
     crossings : Crossings
         Where the EDFs cross, and whether one dominates.
     difference : DifferenceBand
@@ -62,14 +83,21 @@ class Pair:
     p_holm: float
     prob_a_better: float
     better: str
-    verdict: str
+    summaries: tuple[Summary, Summary]
+    given: str
+    pairs: int
     crossings: Crossings
     difference: DifferenceBand
     tail: Tail
     permutation: Permutation | None
     mix: Mix | None
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def verdict(self) -> str:
+        """What the comparison shows, in one sentence; `edfkit.show` has the words."""
+        return str(found("edfkit.show.words:verdict")(self))
+
+    def to_dict(self) -> documents.Pair:
         """Give the comparison of the pair as plain data; of curves the ranges alone."""
         mix, band = self.mix, self.difference
         return {
@@ -88,7 +116,11 @@ class Pair:
             "tail": self.tail.to_dict(),
             "mix": None
             if mix is None
-            else {name: getattr(mix, name).to_dict() for name in ("mean", "prob_better", "distance")},
+            else {
+                "mean": mix.mean.to_dict(),
+                "prob_better": mix.prob_better.to_dict(),
+                "distance": mix.distance.to_dict(),
+            },
             "verdict": self.verdict,
         }
 
@@ -116,24 +148,27 @@ class Comparison:
     seed: int | None
     settings: "list[Setting]"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.Comparison:
         """Give the comparison as plain data, see the guide; curves are left out."""
-        pairs = [pair.to_dict() for pair in self.pairs]
-        settings = [setting.to_dict() for setting in self.settings]
-        return self.selection.to_dict() | {"pairs": pairs, "seed": self.seed, "sensitivity": settings}
+        return {
+            **self.selection.to_dict(),
+            "pairs": [pair.to_dict() for pair in self.pairs],
+            "seed": self.seed,
+            "sensitivity": [setting.to_dict() for setting in self.settings],
+        }
 
 
 def compare_populations(
     source: Source,
     names: Sequence[str],
     *,
-    given: str = "params",
     permutations: int = 0,
     seed: int = 0,
     confidence: float = 0.95,
     best_share: float = 0.05,
+    area_to: float = 50.0,
     sensitive: bool = False,
-    **options: Any,
+    **settings: Unpack[ReadAndControlled],
 ) -> Comparison:
     """Compare the error distributions of populations, every pair of them.
 
@@ -143,20 +178,20 @@ def compare_populations(
         Where the populations are.
     names : sequence of str
         At least one population, each once.
-    given : {"params", "flops", "macs", "acts", "none"}
-        The complexity to control for.
     permutations : int
-        Exchanges of the exact permutation test given complexity; 0: no such test.
+        Permutations of the exact test within the bins; 0: no such test.
     seed : int
         Of the permutation tests.
     confidence : float
         Of the bands and intervals, at least 0.5 and below 1.
     best_share : float
         What of each population is compared as its best, above 0 and up to 1.
+    area_to : float
+        Right end of the area under the EDF, percent.
     sensitive : bool
         Whether to repeat the comparison of two populations in other settings, see `sensitivity`.
-    **options
-        Which models take part and how: `bins`, `range`, `error`, `diverged`, `area_to`, see `selection.select`.
+    **settings
+        `reading` and `control`, or their fields, see `edfkit.study.settings`; by default params is held equal.
 
     Returns
     -------
@@ -169,7 +204,8 @@ def compare_populations(
     """
     if sensitive:
         check_sensitive(names)
-    selection = select(source, names, given=given, **options)
+    reading, control = settle("compare_populations", settings, Control())
+    selection = select(source, names, reading=reading, control=control, area_to=area_to)
     members = selection.populations
     # Models that are alike are counted, as those that are streamed are: so both round in the same way.
     counted = [member.counted() for member in members]
@@ -184,8 +220,7 @@ def compare_populations(
     comparison = replace(comparison, selection=replace(selection, populations=summarised))
     if not sensitive:
         return comparison
-    kinds = {name: options[name] for name in ("error", "diverged") if name in options}
-    return replace(comparison, settings=sensitivity(source, *(member.name for member in members), **kinds))
+    return replace(comparison, settings=sensitivity(source, *(member.name for member in members), reading=reading))
 
 
 def check_sensitive(names: Sequence[str]) -> None:
@@ -226,21 +261,24 @@ def compare_selected(
     both = list(combinations(members, 2))
     pairs = [_pair(a, b, given, permutations, rng, confidence, best_share) for a, b in both]
     adjusted = holm([pair.p_holm for pair in pairs]).tolist()
-    what = ", ".join(["exact"] * (permutations > 0) + [f"adjusted for {len(pairs)} pairs"] * (len(pairs) > 1))
-    pairs = [_judged(pair, a, b, given, p, what) for pair, (a, b), p in zip(pairs, both, adjusted, strict=True)]
+    pairs = [_judged(pair, p, len(pairs)) for pair, p in zip(pairs, adjusted, strict=True)]
     bands = [edf_band(one.errors, one.weights, confidence=confidence, counts=one.counts) for one in members]
     return Comparison(selection, pairs, bands, seed if permutations else None, [])
 
 
-def describe_populations(source: Source, names: Sequence[str], **options: Any) -> list[Population]:
+def describe_populations(
+    source: Source, names: Sequence[str], *, area_to: float = 50.0, **settings: Unpack[Read]
+) -> list[Population]:
     """Summarise the errors of populations one by one, without normalising for complexity.
 
     Parameters
     ----------
     source, names
         As in `compare_populations`.
-    **options
-        `error`, `diverged`, `area_to`, see `selection.select`.
+    area_to : float
+        Right end of the area under the EDF, percent.
+    **settings
+        `reading`, or its fields, see `edfkit.study.settings`.
 
     Returns
     -------
@@ -251,9 +289,9 @@ def describe_populations(source: Source, names: Sequence[str], **options: Any) -
     EdfkitError
         See `selection.select`.
     """
-    return [
-        replace(member, summary=member.counted().summary) for member in select(source, names, **options).populations
-    ]
+    reading, _ = settle("describe_populations", settings)
+    members = select(source, names, reading=reading, area_to=area_to).populations
+    return [replace(member, summary=member.counted().summary) for member in members]
 
 
 def summary_intervals(
@@ -316,7 +354,9 @@ def _pair(
         (exact or test).p_value,
         prob_better(*errors, *shares),
         "",
-        "",
+        (a.summary, b.summary),
+        given,
+        1,
         crossings(*errors, *shares),
         difference_band(*errors, *weights, confidence=confidence, **counts),
         tail(*errors, best_share, *weights, confidence=confidence, **counts),
@@ -325,24 +365,10 @@ def _pair(
     )
 
 
-def _judged(pair: Pair, a: Population, b: Population, given: str, p_value: float, what: str) -> Pair:
-    """Say which of a pair is better by a p value, and what that is if not that of the test."""
-    better = lead(p_value, pair.prob_a_better, min(a.summary.n_eff, b.summary.n_eff))
-    return replace(
-        pair,
-        p_holm=p_value,
-        better={"a": a.name, "b": b.name}.get(better, better),
-        verdict=verdict(
-            a.name,
-            b.name,
-            pair.test,
-            pair.prob_a_better,
-            a.summary,
-            b.summary,
-            given,
-            decides=(p_value, what) if what else None,
-        ),
-    )
+def _judged(pair: Pair, p_value: float, pairs: int) -> Pair:
+    """Say which of a pair is better by the p value that decides, one of several pairs'."""
+    better = lead(p_value, pair.prob_a_better, min(one.n_eff for one in pair.summaries))
+    return replace(pair, p_holm=p_value, better={"a": pair.a, "b": pair.b}.get(better, better), pairs=pairs)
 
 
 @dataclass(frozen=True)
@@ -377,7 +403,7 @@ def sensitivity(
     given: Sequence[str] = SENSITIVE_TO,
     bins: Sequence[int] = SENSITIVE_BINS,
     alpha: float = 0.05,
-    **options: Any,
+    **settings: Unpack[Read],
 ) -> list[Setting]:
     """Compare two populations in many ways: by several complexities, numbers of bins, and ranges.
 
@@ -395,8 +421,8 @@ def sensitivity(
         Numbers of bins.
     alpha : float
         Level at which a difference is shown.
-    **options
-        `error` and `diverged`, see `selection.select`.
+    **settings
+        `reading`, or its fields, see `edfkit.study.settings`.
 
     Returns
     -------
@@ -413,18 +439,19 @@ def sensitivity(
         errors, weights, _, counts = alike(member.errors, member.weights, member.bins)
         return name.lower(), errors, weights, counts
 
-    settings: list[Setting] = []
+    reading, _ = settle("sensitivity", settings)
+    found: list[Setting] = []
     for complexity in given:
-        whole = shared_range(source, [a, b], complexity, options.get("diverged", "keep"))
+        whole = shared_range(source, [a, b], complexity, reading.diverged)
         for number, range in ways(whole, bins):
             try:
-                chosen = select(source, [a, b], given=complexity, bins=number, range=range, **options)
+                chosen = select(source, [a, b], reading=reading, control=Control(complexity, number, range))
             except EmptyBinsError:
-                settings.append(setting(complexity, number, range))
+                found.append(setting(complexity, number, range))
                 continue
             one, other = map(sample, (a, b), chosen.populations)
-            settings.append(setting(complexity, number, range, one, other, alpha))
-    return settings
+            found.append(setting(complexity, number, range, one, other, alpha))
+    return found
 
 
 def ways(range: tuple[float, float], bins: Sequence[int] = SENSITIVE_BINS) -> list[tuple[int, tuple[float, float]]]:

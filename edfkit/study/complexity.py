@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
+from edfkit import documents
 from edfkit.result import Result
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
 from edfkit.stats.edf import Floats
 from edfkit.study.selection import Source, read_complexity, select
+from edfkit.study.settings import Read, settle
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Complexities(Result):
     rank_correlation: float
     buckets: BucketMeans
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.ComplexitySpace:
         """Give the numbers as plain data, without the models one by one."""
         return {
             "name": self.name,
@@ -85,7 +87,7 @@ class ComplexityStudy:
     advice: Advice
     bins: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.ComplexityStudy:
         """Give the study as plain data, see the guide."""
         return {
             "by": self.by,
@@ -107,8 +109,7 @@ def complexity_study(
     range: tuple[float, float] | None = None,
     bins: int = 10,
     buckets: int = 20,
-    error: str = "best",
-    diverged: str = "keep",
+    **settings: Unpack[Read],
 ) -> ComplexityStudy:
     """Describe the complexities of populations and how their errors depend on it (NDS, figures 4, 5, 8, 15).
 
@@ -126,8 +127,8 @@ def complexity_study(
         Bins for a comparison, about which the advice is.
     buckets : int
         Of the means and the histogram.
-    error, diverged
-        As in `selection.select`.
+    **settings
+        `reading`, or its fields, see `edfkit.study.settings`.
 
     Returns
     -------
@@ -138,7 +139,8 @@ def complexity_study(
     EdfkitError
         See `selection.select`.
     """
-    selection = select(source, names, error=error, diverged=diverged)
+    reading, _ = settle("complexity_study", settings)
+    selection = select(source, names, reading=reading)
     counts = {m.name: read_complexity(source, m.name, by, m.rows) for m in selection.populations}
     lo, hi = range or common_range(*counts.values(), names=list(counts))
     spaces = [
@@ -157,8 +159,8 @@ def complexity_study(
     largest = float(np.max([values.max() for values in counts.values()]))
     return ComplexityStudy(
         by,
-        error,
-        diverged,
+        reading.error,
+        reading.diverged,
         (lo, hi),
         spaces,
         histogram(counts, 0.0, largest, buckets),

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.remote import Address
-from edfkit.archive.schema import STATUS
+from edfkit.archive.schema import Status
 from edfkit.stats.bins import (
     DEFAULT_BINS,
     DEFAULT_LEAST,
@@ -39,7 +39,6 @@ from edfkit.stats.edf import Floats, checked_sample
 CELLS = 2**22
 """Cells that a table may have, distinct errors times bins: 32 MiB."""
 
-_DIVERGED, _FAILED = STATUS.index("diverged"), STATUS.index("failed")
 _PER_POINT = 100  # errors of a test set of 10,000 images, the usual one, are multiples of 1 / 100
 _GRID = np.arange(100 * _PER_POINT + 1) / _PER_POINT
 _AT_ONCE = 2**18  # models counted at a time: what is computed of them stays in the processor's cache
@@ -129,8 +128,8 @@ class Terms:
 
     def takes(self, status: NDArray[Any]) -> NDArray[np.bool_]:
         """Tell which models take part, whatever their complexity."""
-        takes: NDArray[np.bool_] = status != _FAILED
-        return takes & (status != _DIVERGED) if self.diverged == "drop" else takes
+        takes: NDArray[np.bool_] = status != Status.FAILED
+        return takes & (status != Status.DIVERGED) if self.diverged == "drop" else takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,7 +308,7 @@ def tabulate(
     errors : array_like, shape (n,)
         Percent, 0 to 100; anything for models that take no part.
     status : array_like of int, shape (n,)
-        Codes, see `edfkit.archive.schema.STATUS`.
+        Codes, see `edfkit.archive.schema.Status`.
     complexity : array_like, shape (n,), optional
         Raw counts; needed if the terms give a complexity.
     terms : Terms, optional
@@ -340,9 +339,9 @@ def _tabulate(
     percent: Floats, outcome: NDArray[Any], complexities: Mapping[str, Floats], terms: Sequence[Terms]
 ) -> list[Table]:
     """Count models by each of some terms, which have the same error and do the same with those that diverged."""
-    first, failed, takes = terms[0], int(np.count_nonzero(outcome == _FAILED)), terms[0].takes(outcome)
+    first, failed, takes = terms[0], int(np.count_nonzero(outcome == Status.FAILED)), terms[0].takes(outcome)
     dropped = int(takes.size - np.count_nonzero(takes)) - failed
-    percent, diverging = percent[takes], outcome[takes] == _DIVERGED
+    percent, diverging = percent[takes], outcome[takes] == Status.DIVERGED
     if first.diverged == "censor":
         percent = np.where(diverging, 100.0, percent)
     _check_known(percent, f"{first.error} error", "compare by the other")

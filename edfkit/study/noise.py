@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from edfkit.stats.epochs import AtEpochs, Optimism, at_epochs, best_against_last
 from edfkit.stats.noise import NoiseShare, SeedNoise, noise_share, seed_noise
 from edfkit.stats.rates import DefaultRank, RateMap, default_rank, rate_map
 from edfkit.study.selection import Population, Source, select
+from edfkit.study.settings import Read, settle
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Noise(Result):
     rates: RateMap | None
     default: DefaultRank | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Any:
         """Give the numbers as plain data, without the models one by one."""
         numbers = super().to_dict()
         numbers["left_out_why"] = numbers.pop("left_out")
@@ -85,7 +86,7 @@ def noise_study(
     same_models: bool = False,
     one_network: bool = False,
     default: tuple[float, float] = (0.1, 5e-4),
-    diverged: str = "keep",
+    **settings: Unpack[Read],
 ) -> NoiseStudy:
     """Measure training noise, the optimism of the best epoch, and the effect of the rates (NDS, figures 12 to 14).
 
@@ -101,8 +102,8 @@ def noise_study(
         Whether each population is one network with many seeds.
     default : (float, float)
         Learning rate and weight decay of which the neighbourhood is looked at, where they vary.
-    diverged : {"keep", "drop", "censor"}
-        See `selection.select`.
+    **settings
+        `reading`, or its fields, see `edfkit.study.settings`. The error is the best one, which is compared with others.
 
     Returns
     -------
@@ -111,12 +112,18 @@ def noise_study(
     Raises
     ------
     EdfkitError
-        If the same models are not as many, or take part in one population and not in another; the default is not above
-        0; and see `selection.select`.
+        If the error is not the best; the same models are not as many, or take part in one population and not in
+        another; the default is not above 0; and see `selection.select`.
     """
+    reading, _ = settle("noise_study", settings)
+    if reading.error != "best":
+        raise EdfkitError(
+            f"error: {reading.error} was given, but this is about the best error and others; leave it out."
+        )
+    diverged = reading.diverged
     if min(default) <= 0:
         raise EdfkitError(f"The default rates were {default}, expected two numbers above 0; correct them.")
-    members = select(source, names, diverged=diverged).populations
+    members = select(source, names, reading=reading).populations
     spaces = [_noise(source, member, diverged, one_network, default) for member in members]
     share = None
     if same_models:

@@ -1,15 +1,16 @@
 """The point-estimate study: what the best of a small search and the best of a large one say about their populations."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
-from edfkit import EdfkitError
+from edfkit import EdfkitError, documents
 from edfkit.result import Result
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import Gap, Wins, difference, minimum_gap, resample_minima, who_wins
 from edfkit.study.selection import Selection, Source, select
+from edfkit.study.settings import Read, settle
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,14 @@ class PointStudy:
     gap: Gap
     resampled: Resampled | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.PointStudy:
         """Give the study as plain data, see the guide; the law of the difference is given by its quantiles."""
         names = [member.name for member in self.selection.populations]
         levels = np.cumsum(self.probabilities)
         shares = (0.05, 0.25, 0.5, 0.75, 0.95)
         places = np.minimum(np.searchsorted(levels, np.array(shares) * (1 - 1e-10)), len(levels) - 1)
-        return self.selection.to_dict() | {
+        return {
+            **self.selection.to_dict(),
             "space": names[0],
             "against": names[-1],
             "small": self.wins.small,
@@ -91,7 +93,7 @@ def point_study(
     alpha: float = 0.05,
     trials: int = 0,
     seed: int = 0,
-    **options: Any,
+    **settings: Unpack[Read],
 ) -> PointStudy:
     """Compare two searches by their best models: who wins, by how much, and what that means (NDS, figure 2).
 
@@ -113,8 +115,8 @@ def point_study(
         Trials of the study by resampling; 0: none.
     seed : int
         Of the resampling.
-    **options
-        `error`, `diverged`, see `selection.select`.
+    **settings
+        `reading`, or its fields, see `edfkit.study.settings`.
 
     Returns
     -------
@@ -125,7 +127,8 @@ def point_study(
     EdfkitError
         If a search draws more models than there are, and see `selection.select`.
     """
-    selection = select(source, [space] if against is None else [space, against], **options)
+    reading, _ = settle("point_study", settings)
+    selection = select(source, [space] if against is None else [space, against], reading=reading)
     first = selection.populations[0].errors
     other = selection.populations[-1].errors if against else None
     for name, draws, member in (

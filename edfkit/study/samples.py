@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from edfkit import EdfkitError
+from edfkit import EdfkitError, documents
 from edfkit.result import Result
 from edfkit.stats.edf import Floats
 from edfkit.stats.sizes import (
@@ -21,6 +21,7 @@ from edfkit.stats.sizes import (
 )
 from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.selection import Selection, Source, select
+from edfkit.study.settings import Control, Read, ReadAndControlled, settle
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,14 @@ class SampleStudy:
     errors: dict[int, Floats]
     seed: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.SampleStudy:
         """Give the study as plain data, see the guide; D is a share (0 to 1), errors are percent."""
-        samples = {
+        samples: dict[str, documents.SampleSummary] = {
             str(size): {"min": s.min, "median": s.median, "mean": s.mean, "area": s.area}
             for size, s in self.samples.items()
         }
-        return self.selection.to_dict() | {
+        return {
+            **self.selection.to_dict(),
             "space": self.selection.populations[0].name,
             "models": self.models.tolist(),
             "d_to_truth": self.to_truth.tolist(),
@@ -81,7 +83,7 @@ def sample_study(
     models: Sequence[int] | None = None,
     trials: int = 0,
     seed: int = 0,
-    **options: Any,
+    **settings: Unpack[Read],
 ) -> SampleStudy:
     """Say how far the EDF of fewer models is from that of all (NDS, figure 7).
 
@@ -97,8 +99,8 @@ def sample_study(
         Samples of each size to simulate, at least 2; 0: none.
     seed : int
         Of the samples.
-    **options
-        `error`, `diverged`, see `selection.select`.
+    **settings
+        `reading`, or its fields, see `edfkit.study.settings`.
 
     Returns
     -------
@@ -109,7 +111,8 @@ def sample_study(
     EdfkitError
         If a size is out of its range, and see `selection.select`.
     """
-    selection = select(source, [name], **options)
+    reading, _ = settle("sample_study", settings)
+    selection = select(source, [name], reading=reading)
     errors = selection.populations[0].errors
     sizes = np.array(models) if models is not None else 2 ** np.arange(int(np.log2(len(errors))) + 1)
     rng = np.random.default_rng(seed)
@@ -166,9 +169,10 @@ class DetectionPlan:
     wanted: float
     seed: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.DetectionPlan:
         """Give the plan as plain data, see the guide."""
-        return self.selection.to_dict() | {
+        return {
+            **self.selection.to_dict(),
             "shift": self.shift,
             "wanted_power": self.wanted,
             "seed": self.seed,
@@ -203,12 +207,11 @@ def plan_detection(
     names: Sequence[str],
     *,
     shift: float | None = None,
-    given: str = "none",
     power: float = 0.8,
     alpha: float = 0.05,
     trials: int = 1000,
     seed: int = 0,
-    **options: Any,
+    **settings: Unpack[ReadAndControlled],
 ) -> DetectionPlan:
     """Say how many models are needed to tell two populations apart, by simulation from pilot populations.
 
@@ -220,16 +223,14 @@ def plan_detection(
         Two populations; or one, with a shift.
     shift : float, optional
         Percentage points that the second population's errors are above the first's.
-    given : {"params", "flops", "macs", "acts", "none"}
-        The complexity to control for.
     power, alpha : float
         Wanted probability to detect the difference, and level of the test.
     trials : int
         Simulated pairs of samples for each number of models that is tried.
     seed : int
         Of the simulation.
-    **options
-        `bins`, `range`, `error`, `diverged`, see `selection.select`.
+    **settings
+        `reading` and `control`, or their fields, see `edfkit.study.settings`; by default nothing is held equal.
 
     Returns
     -------
@@ -245,12 +246,61 @@ def plan_detection(
             f"{len(names)} populations were given {'without' if shift is None else 'with'} a shift, expected two, or "
             "one and the points by which another would be worse (--shift); name these."
         )
-    selection = select(source, names, given=given, **options)
+    reading, control = settle("plan_detection", settings, Control("none"))
+    selection = select(source, names, reading=reading, control=control)
     rng = np.random.default_rng(seed)
     first, last = selection.populations[0], selection.populations[-1]
-    settings: dict[str, Any] = {"power": power, "alpha": alpha, "trials": trials, "rng": rng}
+    wanted: dict[str, Any] = {"power": power, "alpha": alpha, "trials": trials, "rng": rng}
     if shift is not None:
-        detection = models_for_shift(first.errors, shift, first.weights, **settings)
+        detection = models_for_shift(first.errors, shift, first.weights, **wanted)
     else:
-        detection = models_for_detection(first.errors, last.errors, first.weights, last.weights, **settings)
+        detection = models_for_detection(first.errors, last.errors, first.weights, last.weights, **wanted)
     return DetectionPlan(selection, shift, detection, power, seed)
+
+
+class _Planned(ReadAndControlled, total=False):
+    shift: float | None
+    power: float
+    alpha: float
+    trials: int
+    seed: int
+
+
+def plan_study(
+    source: Source | None,
+    names: Sequence[str] = (),
+    *,
+    eps: float | None = None,
+    confidence: float = 0.95,
+    **settings: Unpack[_Planned],
+) -> Precision | DetectionPlan:
+    """Say how many models to train: for a precision, or to tell populations apart.
+
+    Parameters
+    ----------
+    source : Source or None
+        Where the pilots are; not needed with `eps`.
+    names : sequence of str
+        Two populations, or one with a shift; none with `eps`.
+    eps, confidence
+        See `plan_precision`.
+    **settings
+        See `plan_detection`.
+
+    Returns
+    -------
+    Precision or DetectionPlan
+
+    Raises
+    ------
+    EdfkitError
+        If there are neither `eps` nor populations, or both; and see `plan_precision` and `plan_detection`.
+    """
+    if (eps is None) == (not names) or (eps is None and source is None):
+        raise EdfkitError(
+            f"eps = {eps} and {len(names)} populations were given, expected either a precision, eps, or one or two "
+            "populations; give one of them."
+        )
+    if eps is not None or source is None:
+        return plan_precision(eps or 0.0, confidence)
+    return plan_detection(source, names, **settings)

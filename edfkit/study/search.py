@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
-from edfkit import EdfkitError
+from edfkit import EdfkitError, documents
 from edfkit.stats.bands import TABLE_SIZES, edf_band
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import BestOf, best_of, best_of_band, draws_for_top
 from edfkit.study.selection import Selection, Source, select
+from edfkit.study.settings import Control, ReadAndControlled, settle
 
 DRAWS = tuple(2**power for power in range(13))
 """Those of the paper."""
@@ -36,12 +37,24 @@ class Curve:
     high: Floats
     cost_of_one: float | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.Curve:
         """Give the curve as plain data; errors in percent."""
-        cost = None if self.cost_of_one is None else (self.cost_of_one * self.best.m).tolist()
-        return {"name": self.name, **self.best.to_dict(), "low": self.low.tolist(), "high": self.high.tolist()} | {
+        best = self.best.to_dict()
+        return {
+            "name": self.name,
+            "m": best["m"],
+            "error": best["error"],
+            "spread": best["spread"],
+            "se": best["se"],
+            "quantiles": best["quantiles"],
+            "models": best["models"],
+            "n_eff": best["n_eff"],
+            "replacement": best["replacement"],
+            "method": best["method"],
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
             "cost_of_one": self.cost_of_one,
-            "cost": cost,
+            "cost": None if self.cost_of_one is None else (self.cost_of_one * self.best.m).tolist(),
         }
 
 
@@ -67,25 +80,32 @@ class SearchStudy:
     cost: str | None
     top: dict[float, int]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.SearchStudy:
         """Give the study as plain data, see the guide."""
         curves = {curve.name: curve.to_dict() for curve in self.curves}
         selected = self.selection.to_dict()
-        spaces = [{**curves[space["name"]], "summary": space} for space in selected["spaces"]]
-        top = {f"{share:g}": draws for share, draws in self.top.items()}
-        return selected | {"spaces": spaces, "confidence": self.confidence, "cost": self.cost, "draws_for_top": top}
+        return {
+            "given": selected["given"],
+            "error": selected["error"],
+            "diverged": selected["diverged"],
+            "bins": selected["bins"],
+            "range": selected["range"],
+            "spaces": [{**curves[space["name"]], "summary": space} for space in selected["spaces"]],
+            "confidence": self.confidence,
+            "cost": self.cost,
+            "draws_for_top": {f"{share:g}": draws for share, draws in self.top.items()},
+        }
 
 
 def search_study(
     source: Source,
     names: Sequence[str],
     *,
-    given: str = "params",
     m: Sequence[int] | None = None,
     replacement: bool = True,
     cost: str | None = None,
     confidence: float = 0.95,
-    **options: Any,
+    **settings: Unpack[ReadAndControlled],
 ) -> SearchStudy:
     """Compute the error to expect of the best of m random models (NDS, figures 6 right and 10).
 
@@ -95,8 +115,6 @@ def search_study(
         Where the populations are.
     names : sequence of str
         At least one population.
-    given : {"params", "flops", "macs", "acts", "none"}
-        The complexity to control for: models are drawn with the weights.
     m : sequence of int, optional
         Numbers of draws, at least 1; by default powers of 2 up to 4,096, without replacement up to the smallest
         population.
@@ -106,8 +124,9 @@ def search_study(
         What a search spends: the mean of it over the models, drawn with their weights, times m.
     confidence : float
         Of the band on each curve, at least 0.5 and below 1.
-    **options
-        `bins`, `range`, `error`, `diverged`, see `selection.select`.
+    **settings
+        `reading` and `control`, or their fields, see `edfkit.study.settings`; by default params is held equal: models
+        are drawn with the weights.
 
     Returns
     -------
@@ -118,7 +137,8 @@ def search_study(
     EdfkitError
         If the cost is not known, models with weights are to be drawn without replacement, and see `selection.select`.
     """
-    selection = select(source, names, given=given, **options)
+    reading, control = settle("search_study", settings, Control())
+    selection, given = select(source, names, reading=reading, control=control), control.given
     if not replacement and given != "none":
         raise EdfkitError(
             f"Models weighted given {given} were to be drawn without replacement, which only equal weights allow; "

@@ -7,20 +7,17 @@ counted, by reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edfkit import EdfkitError
-from edfkit.archive.schema import STATUS
+from edfkit import EdfkitError, documents
+from edfkit.archive.schema import Status
 from edfkit.stats.bins import bin_index, check_bins, common_range, complexity_weights, default_bins
 from edfkit.stats.edf import Floats
 from edfkit.stats.two_sample import Summary, summarize
-
-COMPLEXITIES = ("params", "flops", "macs", "acts")
-DIVERGED = ("keep", "drop", "censor")
-_DIVERGED, _FAILED = STATUS.index("diverged"), STATUS.index("failed")
+from edfkit.study.settings import COMPLEXITIES, Control, ReadAndControlled, settle
 
 
 class Source(Protocol):
@@ -170,7 +167,7 @@ class Population:
             self, errors=errors, weights=weights, bins=bins, rows=self.rows[:0], summary=summary, counts=counts
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.Space:
         """Give the summary as plain data; errors are percent, `area` and the keys of `quantiles` shares (0 to 1)."""
         summary = self.summary
         return {
@@ -214,7 +211,7 @@ class Selection:
     range: tuple[float, float] | None
     populations: list[Population]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> documents.Selected:
         """Give what was selected, and how, as plain data."""
         return {
             "given": self.given,
@@ -244,12 +241,8 @@ def select(
     source: Source,
     names: Sequence[str],
     *,
-    given: str = "none",
-    bins: int | None = None,
-    range: tuple[float, float] | None = None,
-    error: str = "best",
-    diverged: str = "keep",
     area_to: float = 50.0,
+    **settings: Unpack[ReadAndControlled],
 ) -> Selection:
     """Find the models of populations that take part, and their weights.
 
@@ -259,20 +252,10 @@ def select(
         Where the populations are.
     names : sequence of str
         At least one population, each once.
-    given : {"params", "flops", "macs", "acts", "none"}
-        The complexity to control for.
-    bins : int, optional
-        Bins of equal width over the range; by default at most 10, as many as leave 5 models of every population in
-        each.
-    range : (float, float), optional
-        Raw counts; by default the range that all populations cover.
-    error : str
-        "best", the smallest over the epochs, "final", the one after the last epoch, or the number of an epoch, counted
-        from 1: the one after that.
-    diverged : {"keep", "drop", "censor"}
-        Whether runs that diverged keep their error, take no part, or count as 100 %.
     area_to : float
         Right end of the area under the EDF, percent.
+    **settings
+        `reading` and `control`, or their fields, see `edfkit.study.settings`; by default nothing is held equal.
 
     Returns
     -------
@@ -284,8 +267,8 @@ def select(
         If a population is named twice, does not exist or has no usable model, its complexity is not known, or the range
         and the bins do not fit the populations.
     """
-    if given == "none" and (bins is not None or range is not None):
-        raise EdfkitError("Bins and range belong to a complexity, and given is none; leave them out, or name one.")
+    reading, control = settle("select", settings, Control("none"))
+    given, bins, range, error, diverged = control.given, control.bins, control.range, reading.error, reading.diverged
     names = check_names(names)
     rows: dict[str, NDArray[np.intp]] = {}
     errors: dict[str, NDArray[np.float64]] = {}
@@ -296,7 +279,7 @@ def select(
         values = _errors(source, name, error)
         status, usable, left_out[name] = _usable(source, name, diverged)
         if diverged == "censor":
-            values = np.where(status == _DIVERGED, 100.0, values)
+            values = np.where(status == Status.DIVERGED, 100.0, values)
         rows[name], statuses[name], errors[name] = np.flatnonzero(usable), status[usable], values[usable]
         models = f"of the {usable.sum():,} {name} models"
         if unknown := np.isnan(errors[name]).sum():
@@ -328,7 +311,7 @@ def select(
             weights.get(name),
             indices.get(name),
             rows[name],
-            int((statuses[name] == _DIVERGED).sum()),
+            int((statuses[name] == Status.DIVERGED).sum()),
             {reason: count for reason, count in left_out[name].items() if count},
             summarize(errors[name], weights.get(name), area_to),
         )
@@ -364,7 +347,7 @@ def shared_range(source: Source, names: Sequence[str], given: str, diverged: str
 def _usable(source: Source, name: str, diverged: str) -> tuple[NDArray[Any], NDArray[np.bool_], dict[str, int]]:
     """Return the status of the models of a population, which of them take part, and how many do not, by reason."""
     status = source.read(name, "status")
-    failed, diverging = status == _FAILED, status == _DIVERGED
+    failed, diverging = status == Status.FAILED, status == Status.DIVERGED
     usable = ~(failed | diverging) if diverged == "drop" else ~failed
     left_out = {"failed": int(failed.sum())}
     if diverged == "drop":

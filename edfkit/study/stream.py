@@ -2,43 +2,86 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from edfkit import EdfkitError
+from edfkit.archive import Archive
 from edfkit.stats.bins import EmptyBinsError
 from edfkit.stats.two_sample import summarize
 from edfkit.study.compare import (
     SENSITIVE_TO,
     Comparison,
+    Inference,
+    Options,
     Sample,
     Setting,
     check_sensitive,
+    compare_populations,
     compare_selected,
     setting,
     ways,
 )
 from edfkit.study.counting import Table, Where, tabulate_ways
-from edfkit.study.selection import Population, Selection, check_names
+from edfkit.study.selection import Population, Selection, Source, check_names
+from edfkit.study.settings import Control, ReadAndControlled, apart, settle
 
 AT_MOST = 5_000_000
 """Models of a population that are compared in memory, where each takes some 200 bytes."""
+
+
+class _Settings(ReadAndControlled, Options, total=False):
+    sensitive: bool
+
+
+def compare(
+    source: Source,
+    names: Sequence[str],
+    *,
+    stream: bool = False,
+    scheduler: str | None = None,
+    **settings: Unpack[_Settings],
+) -> Comparison:
+    """Compare populations as `compare_populations` does, in bounded memory where they are large.
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    names : sequence of str
+        At least two, each once.
+    stream : bool
+        Whether to count in chunks whatever the size; else above `AT_MOST` models of a population.
+    scheduler : str, optional
+        Count on the Dask cluster with the scheduler at this address.
+    **settings
+        As in `compare.compare_populations`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    EdfkitError
+        See `compare.compare_populations` and `stream_populations`.
+    """
+    if not (stream or scheduler or max(map(source.models, names)) > AT_MOST):
+        return compare_populations(source, names, **settings)
+    # One that is open, as opening an archive at an address sends much of it.
+    place = source if isinstance(source, Archive) else getattr(source, "path", None)
+    if place is None:
+        raise EdfkitError("These populations are in memory, and a file is counted in chunks; compare them as they are.")
+    return stream_populations(place, names, scheduler=scheduler, **settings)
 
 
 def stream_populations(
     archive: Where,
     names: Sequence[str],
     *,
-    given: str = "params",
-    bins: int | None = None,
-    range: tuple[float, float] | None = None,
-    error: str = "best",
-    diverged: str = "keep",
-    area_to: float = 50.0,
-    sensitive: bool = False,
     scheduler: str | None = None,
-    **options: Any,
+    **settings: Unpack[_Settings],
 ) -> Comparison:
     """Compare populations of any size in bounded memory, with the numbers that `compare_populations` gives.
 
@@ -48,15 +91,11 @@ def stream_populations(
         Open, or the file or address.
     names : sequence of str
         At least one population, each once.
-    given, bins, range, error, diverged, area_to
-        Which models take part and how, see `selection.select`. The error is "best" or "final".
-    sensitive : bool
-        Whether to repeat the comparison of two populations in other settings, see `compare.sensitivity`; the models are
-        read no more often.
     scheduler : str, optional
         Address of the scheduler of a Dask cluster that counts; all its workers have the archive at the same path.
-    **options
-        `permutations`, `seed`, `confidence`, `best_share`, see `compare.compare_populations`.
+    **settings
+        As in `compare.compare_populations`; the error is "best" or "final". Other settings (`sensitive`) take no more
+        reading.
 
     Returns
     -------
@@ -66,28 +105,27 @@ def stream_populations(
     Raises
     ------
     EdfkitError
-        See `table.tabulate_ways`, `selection.select` and `compare.compare_selected`.
+        See `counting.tabulate_ways`, `selection.select` and `compare.compare_selected`.
     """
-    if given == "none" and (bins is not None or range is not None):
-        raise EdfkitError("Bins and range belong to a complexity, and given is none; leave them out, or name one.")
+    inference, others = apart(settings, Inference)
+    area_to, sensitive = others.pop("area_to", 50.0), others.pop("sensitive", False)
+    reading, control = settle("stream_populations", others, Control())
     names = check_names(names)
     if sensitive:
         check_sensitive(names)
-    tables, others = tabulate_ways(
+    tables, other_ways = tabulate_ways(
         archive,
         names,
         dict.fromkeys(SENSITIVE_TO, ways) if sensitive else {},
-        given=given,
-        bins=bins,
-        range=range,
-        error=error,
-        diverged=diverged,
+        **vars(control),
+        **vars(reading),
         scheduler=scheduler,
     )
     terms = next(iter(tables.values())).terms
     members = [_population(name, table, area_to) for name, table in tables.items()]
-    result = compare_selected(Selection(given, error, diverged, terms.bins, terms.range, members), **options)
-    return replace(result, settings=[one for given, two in others.items() for one in _settings(given, two)])
+    selection = Selection(control.given, reading.error, reading.diverged, terms.bins, terms.range, members)
+    result = compare_selected(selection, **inference)
+    return replace(result, settings=[one for given, two in other_ways.items() for one in _settings(given, two)])
 
 
 def _settings(given: str, tables: dict[str, Table]) -> Iterator[Setting]:

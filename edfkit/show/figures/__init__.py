@@ -14,7 +14,7 @@ from edfkit.result import Result
 
 if TYPE_CHECKING:
     from edfkit.show.figures.page import Page
-    from edfkit.show.figures.reading import Populations, Reading
+    from edfkit.show.figures.reading import FigureSource, Populations
     from edfkit.show.figures.registry import Entry
     from edfkit.show.figures.tables import Sizes
 
@@ -117,7 +117,7 @@ def make_figures(
         Where to write; it is made if need be.
     formats : sequence of {"png", "svg", "pdf"}
     error, diverged
-        As in `edfkit.study.selection.select`.
+        As in `edfkit.study.settings.Reading`.
     seed : int
         Of what is drawn at random.
     sizes : mapping of str to (int, int or None), optional
@@ -132,12 +132,13 @@ def make_figures(
     EdfkitError
         If a figure that was named cannot be made, or a file cannot be written.
     """
-    from edfkit.show.figures.reading import Reading
+    from edfkit.show.figures.reading import FigureSource
     from edfkit.show.figures.registry import FIGURES
+    from edfkit.study.settings import Reading
 
     if unknown := sorted(set(formats) - set(FORMATS)):
         raise EdfkitError(f"There are no figures as {', '.join(unknown)}; choose from {', '.join(FORMATS)}.")
-    reading = Reading(source, error, diverged, seed)
+    reading = FigureSource(source, Reading(error, diverged), seed)
     chosen = wanted(names)
     named = {name.lower().lstrip("0") for name in names} - {"all", TABLES}
     for number in sorted(named):
@@ -162,7 +163,7 @@ def _lacking(entry: "Entry", missing: Sequence[str]) -> str:
     return f"there is no {', no '.join(missing)}{of}"
 
 
-def _make_figure(entry: "Entry", reading: "Reading", folder: Path, formats: Sequence[str], named: bool) -> Outcome:
+def _make_figure(entry: "Entry", reading: "FigureSource", folder: Path, formats: Sequence[str], named: bool) -> Outcome:
     import matplotlib as mpl
 
     from edfkit.show.draw import write_figure
@@ -204,7 +205,7 @@ def _say_what_stands_in(page: "Page", chosen: dict[str, str]) -> None:
         page.figure.set_figheight(page.figure.get_figheight() + 0.2)
 
 
-def _make_tables(reading: "Reading", folder: Path, sizes: "Sizes") -> Iterator[Outcome]:
+def _make_tables(reading: "FigureSource", folder: Path, sizes: "Sizes") -> Iterator[Outcome]:
     from edfkit.show.figures.page import write_csv
     from edfkit.show.figures.tables import tables, write_markdown
 

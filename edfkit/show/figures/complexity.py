@@ -7,8 +7,8 @@ import numpy as np
 
 from edfkit.show import draw
 from edfkit.show.figures.page import Page, by_name, finish, page
-from edfkit.show.figures.reading import Reading
-from edfkit.show.text import short
+from edfkit.show.figures.reading import FigureSource
+from edfkit.show.words import short
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import bucket_means, histogram
 
@@ -20,7 +20,7 @@ _SHOWN = 6000  # models in a scatter plot, of all populations together
 _LOWEST = (0.02e6, 0.008e9)
 
 
-def models(reading: Reading, names: Sequence[str]) -> Page:
+def models(reading: FigureSource, names: Sequence[str]) -> Page:
     """Draw error against complexity, a point a model (figure 4)."""
     drawn = page(1, 2, 2.4)
     rng, most = np.random.default_rng(reading.seed), _SHOWN // len(names)
@@ -40,12 +40,12 @@ def models(reading: Reading, names: Sequence[str]) -> Page:
             known = {"population": member.name, "seed": reading.seed, "row": member.rows[rows], "complexity": by}
             drawn.add(place, **known, complexity_count=counts, error_percent=member.errors[rows])
         complexity_axis(axes, by)
-        axes.set_ylabel(draw.error_label(reading.error))
+        axes.set_ylabel(draw.error_label(reading.how.error))
     finish(drawn)
     return drawn
 
 
-def histograms(reading: Reading, names: Sequence[str], buckets: int = 36) -> Page:
+def histograms(reading: FigureSource, names: Sequence[str], buckets: int = 36) -> Page:
     """Draw histograms of the complexities, from 0 to the paper's bound, or to the largest (figures 5, 8)."""
     drawn = page(1, 2)
     members = by_name(reading.every(names))
@@ -72,7 +72,7 @@ def histograms(reading: Reading, names: Sequence[str], buckets: int = 36) -> Pag
     return drawn
 
 
-def by_bucket(reading: Reading, names: Sequence[str], buckets: int = 20) -> Page:
+def by_bucket(reading: FigureSource, names: Sequence[str], buckets: int = 20) -> Page:
     """Draw mean and 2 standard deviations of the error in buckets of complexity (figure 15)."""
     drawn = page(1, 2)
     members = by_name(reading.every(names))
@@ -93,7 +93,7 @@ def by_bucket(reading: Reading, names: Sequence[str], buckets: int = 20) -> Page
             drawn.add(place, **known, **edges, models=found.counts, mean_error_percent=found.mean, sd_points=found.sd)
         draw.keep_possible(axes)
         complexity_axis(axes, by)
-        axes.set_ylabel(draw.error_label(reading.error))
+        axes.set_ylabel(draw.error_label(reading.how.error))
     finish(drawn)
     return drawn
 

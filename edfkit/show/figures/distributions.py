@@ -8,7 +8,8 @@ import numpy as np
 from edfkit.show import draw
 from edfkit.show.figures.complexity import complexity_axis
 from edfkit.show.figures.page import Page, about, add_edf, by_name, finish, page
-from edfkit.show.figures.reading import Comparing, Reading, setting, weighting
+from edfkit.show.figures.reading import Comparing, FigureSource, setting
+from edfkit.show.words import held
 from edfkit.study.search import search_study
 from edfkit.study.selection import Population, Selection
 
@@ -16,7 +17,7 @@ _FEW = 5  # models on a curve estimate
 _OF_SEARCHES = (0.05, 0.95)
 
 
-def estimates(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
+def estimates(reading: FigureSource, names: Sequence[str], by: Comparing) -> Page:
     """Draw a point, a curve and a distribution estimate side by side (figure 1)."""
     drawn = page(1, 3)
     (selection,) = by.selections(reading, names)
@@ -40,20 +41,20 @@ def estimates(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
     points.set_xlim(-0.6, len(names) - 0.4)
     points.set_xticks(range(len(names)), [member.name for member in selection.populations])
     points.margins(y=0.5)
-    points.set_ylabel(draw.error_label(reading.error))
+    points.set_ylabel(draw.error_label(reading.how.error))
     points.grid(axis="x", visible=False)
     complexity_axis(curves, "params", 4)
-    curves.set_ylabel(draw.error_label(reading.error))
+    curves.set_ylabel(draw.error_label(reading.how.error))
     _edfs(drawn, 2, reading, selection, by, "distribution estimate", "params ")
     finish(drawn)
     return drawn
 
 
-def edfs(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
+def edfs(reading: FigureSource, names: Sequence[str], by: Comparing) -> Page:
     """Draw EDFs, a panel for each way of normalising (figures 3, 9, 11)."""
     drawn = page(1, len(by.given), one_scale=True)
     for place, selection in enumerate(by.selections(reading, names)):
-        _edfs(drawn, place, reading, selection, by, weighting(selection))
+        _edfs(drawn, place, reading, selection, by, held(selection.given))
         drawn.axes[place].label_outer()
     ends = [axes.get_xlim() for axes in drawn.axes]
     for axes in drawn.axes:  # the same errors, so that panels can be compared
@@ -62,17 +63,17 @@ def edfs(reading: Reading, names: Sequence[str], by: Comparing) -> Page:
     return drawn
 
 
-def edfs_and_search(reading: Reading, names: Sequence[str], by: Comparing, most: int) -> Page:
+def edfs_and_search(reading: FigureSource, names: Sequence[str], by: Comparing, most: int) -> Page:
     """Draw EDFs, and random search (figure 6)."""
     drawn = page(1, 2)
     (selection,) = by.selections(reading, names)
-    _edfs(drawn, 0, reading, selection, by, f"EDFs {weighting(selection)}")
+    _edfs(drawn, 0, reading, selection, by, f"EDFs {held(selection.given)}")
     _search(drawn, 1, reading, selection, by, most)
     finish(drawn)
     return drawn
 
 
-def search(reading: Reading, names: Sequence[str], by: Comparing, most: int) -> Page:
+def search(reading: FigureSource, names: Sequence[str], by: Comparing, most: int) -> Page:
     """Draw the efficiency of random search, up to 2 ** `most` models, a panel a complexity (figure 10)."""
     drawn = page(1, len(by.given), one_scale=True)
     for place, selection in enumerate(by.selections(reading, names)):
@@ -83,24 +84,24 @@ def search(reading: Reading, names: Sequence[str], by: Comparing, most: int) -> 
 
 
 def _edfs(
-    drawn: Page, place: int, reading: Reading, selection: Selection, by: Comparing, title: str, of: str = ""
+    drawn: Page, place: int, reading: FigureSource, selection: Selection, by: Comparing, title: str, of: str = ""
 ) -> None:
     axes = drawn.name(place, title, of + setting(selection, by.bins))
     for member, look in by_name(selection):
         draw.step_edf(axes, member, look, _label(reading, member))
         add_edf(drawn, place, selection, member)
     draw.limit_edfs(axes, selection)
-    axes.set_xlabel(draw.error_label(reading.error))
+    axes.set_xlabel(draw.error_label(reading.how.error))
     axes.set_ylabel("share of models")
 
 
-def _search(drawn: Page, place: int, reading: Reading, selection: Selection, by: Comparing, most: int) -> None:
+def _search(drawn: Page, place: int, reading: FigureSource, selection: Selection, by: Comparing, most: int) -> None:
     names = [member.name for member in selection.populations]
     m = 2 ** np.arange(most + 1)
     shown = []  # must be seen whole
     options: dict[str, Any] = {"given": selection.given, "bins": selection.bins, "range": selection.range}
-    study = search_study(reading.source, names, m=m.tolist(), **options, **reading.how)
-    axes = drawn.name(place, f"random search {weighting(selection)}", setting(selection, by.bins))
+    study = search_study(reading.source, names, m=m.tolist(), **options, reading=reading.how)
+    axes = drawn.name(place, f"random search {held(selection.given)}", setting(selection, by.bins))
     for curve, (member, look) in zip(study.curves, by_name(selection), strict=True):
         if len(names) == 2:  # more of them would hide each other
             low, high = (curve.best.quantiles[q] for q in _OF_SEARCHES)
@@ -126,8 +127,8 @@ def _search(drawn: Page, place: int, reading: Reading, selection: Selection, by:
     if len(names) == 2:
         axes.fill_between([], [], color="#000000", alpha=0.15, linewidth=0, label="5 % to 95 % of searches")
     axes.set_xlabel("models drawn, m")
-    axes.set_ylabel(f"expected smallest\n{draw.error_label(reading.error)}")
+    axes.set_ylabel(f"expected smallest\n{draw.error_label(reading.how.error)}")
 
 
-def _label(reading: Reading, member: Population) -> str:
+def _label(reading: FigureSource, member: Population) -> str:
     return f"{member.name} (n = {reading.source.models(member.name):,})"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.show import draw
 from edfkit.show.figures.page import Page, finish, page
-from edfkit.show.figures.reading import RATES, Reading
+from edfkit.show.figures.reading import RATES, FigureSource
 from edfkit.show.look import looks, space_of
 from edfkit.stats.edf import edf
 from edfkit.stats.epochs import error_ranks
@@ -20,7 +20,7 @@ from edfkit.stats.rates import default_rank
 from edfkit.study.selection import Population
 
 
-def rates(reading: Reading, names: Sequence[str]) -> Page:
+def rates(reading: FigureSource, names: Sequence[str]) -> Page:
     """Draw the rank of the error over learning rate and weight decay, a point a model (figure 12)."""
     drawn = page(1, len(names), 2.4)
     members = reading.every(names).populations
@@ -71,7 +71,7 @@ def rates(reading: Reading, names: Sequence[str]) -> Page:
     return drawn
 
 
-def reruns(reading: Reading, names: Sequence[str]) -> Page:
+def reruns(reading: FigureSource, names: Sequence[str]) -> Page:
     """Draw the EDFs of the errors of one network trained with many seeds, a panel a space (figure 13)."""
     spaces = _by_space(names)
     drawn = page(1, len(spaces))
@@ -90,13 +90,13 @@ def reruns(reading: Reading, names: Sequence[str]) -> Page:
         margin = 0.08 * float(np.ptp(errors)) or 1.0
         axes.set_xlim(max(0.0, errors.min() - margin), min(100.0, errors.max() + margin))
         axes.set_ylim(0, 1.02)
-        axes.set_xlabel(draw.error_label(reading.error))
+        axes.set_xlabel(draw.error_label(reading.how.error))
         axes.set_ylabel("share of seeds")
     finish(drawn, shared=False)
     return drawn
 
 
-def seeds(reading: Reading, names: Sequence[str]) -> Page:
+def seeds(reading: FigureSource, names: Sequence[str]) -> Page:
     """Draw the EDFs of errors averaged over 1, 2, ... seeds, a panel a space (figure 14)."""
     spaces = {space: runs for space, runs in _by_space(names).items() if len(runs) > 1}
     if not spaces:
@@ -120,7 +120,7 @@ def seeds(reading: Reading, names: Sequence[str]) -> Page:
         margin = 0.05 * float(np.ptp(ends)) or 1.0
         axes.set_xlim(max(0.0, ends[0] - margin), min(100.0, ends[1] + margin))
         axes.set_ylim(0, 1.02)
-        axes.set_xlabel(draw.error_label(reading.error))
+        axes.set_xlabel(draw.error_label(reading.how.error))
         axes.set_ylabel("share of models")
     finish(drawn, shared=False)
     return drawn
@@ -130,7 +130,7 @@ def _by_space(names: Sequence[str]) -> dict[str, list[str]]:
     return {space: list(kinds) for space, kinds in groupby(names, space_of)}
 
 
-def _same_models(reading: Reading, runs: Sequence[Population]) -> NDArray[Any]:
+def _same_models(reading: FigureSource, runs: Sequence[Population]) -> NDArray[Any]:
     """Return the errors of the models that take part under every seed, shape (models, seeds)."""
     rows = reduce(np.intersect1d, [run.rows for run in runs])
     params = [reading.source.read(run.name, "params") for run in runs]

@@ -6,7 +6,7 @@ import numpy as np
 
 from edfkit.show import draw
 from edfkit.show.figures.page import Page, by_name, finish, page
-from edfkit.show.figures.reading import Reading
+from edfkit.show.figures.reading import FigureSource
 from edfkit.show.look import looks
 from edfkit.stats.edf import edf
 from edfkit.stats.two_sample import ks
@@ -17,7 +17,7 @@ _SMALL, _LARGE, _ENOUGH = 100, 1000, 2000  # models of the paper's searches, and
 _TRIALS, _REPEATS, _MOST = 5000, 50, 14
 
 
-def point(reading: Reading, names: Sequence[str]) -> Page:
+def point(reading: FigureSource, names: Sequence[str]) -> Page:
     """Draw the law of the difference of two minima, and the EDFs of one small and one large sample (figure 2)."""
     (name,) = names
     drawn = page(1, 2)
@@ -27,7 +27,7 @@ def point(reading: Reading, names: Sequence[str]) -> Page:
     if small != _SMALL:
         drawn.notes.append(f"B = {small}, M = {large} rather than 100, 1,000, as there are {models:,} models")
     study = point_study(
-        reading.source, name, small=small, large=large, trials=_TRIALS, seed=reading.seed, **reading.how
+        reading.source, name, small=small, large=large, trials=_TRIALS, seed=reading.seed, reading=reading.how
     )
     law = drawn.name(0, f"min(B) - min(M), B = {small:,}, M = {large:,}", f"{name}, {models:,} models; exact law")
     draw.draw_law(law, study, looks([name]))
@@ -69,13 +69,13 @@ def point(reading: Reading, names: Sequence[str]) -> Page:
             ks_p_value=test.p_value,
         )
     draw.limit_edfs(edfs, reading.every(names))
-    edfs.set_xlabel(draw.error_label(reading.error))
+    edfs.set_xlabel(draw.error_label(reading.how.error))
     edfs.set_ylabel("share of models")
     finish(drawn, shared=False)
     return drawn
 
 
-def enough(reading: Reading, names: Sequence[str]) -> Page:
+def enough(reading: FigureSource, names: Sequence[str]) -> Page:
     """Draw the EDFs of few and many models, and how far they are from all (figure 7)."""
     (name,) = names
     drawn = page(1, 2)
@@ -83,7 +83,7 @@ def enough(reading: Reading, names: Sequence[str]) -> Page:
     ((member, look),) = by_name(selection)
     models = len(member.errors)
     sizes = [2**power for power in range(_MOST + 1) if 2**power <= models]
-    study = sample_study(reading.source, name, models=sizes, trials=_REPEATS, seed=reading.seed, **reading.how)
+    study = sample_study(reading.source, name, models=sizes, trials=_REPEATS, seed=reading.seed, reading=reading.how)
     left = [f"{size:,}" for size in (10, 100, 1000, 10_000) if size not in study.errors]
     if left:
         drawn.notes.append(f"without n = {', '.join(left)}, as there are {models:,} models")
@@ -95,7 +95,7 @@ def enough(reading: Reading, names: Sequence[str]) -> Page:
             0, population=name, series="EDF", seed=reading.seed, models=size, error_percent=values, edf_share=heights
         )
     draw.limit_edfs(edfs, selection)
-    edfs.set_xlabel(draw.error_label(reading.error))
+    edfs.set_xlabel(draw.error_label(reading.how.error))
     edfs.set_ylabel("share of models")
     distances = drawn.name(1, "distance of n models to all", f"{_REPEATS} trials for each n")
     draw.draw_distances(distances, study, look)

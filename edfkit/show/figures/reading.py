@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from edfkit.show.text import short
+from edfkit.show import words
 from edfkit.stats.bins import EmptyBinsError
 from edfkit.study.selection import Population, Selection, Source, read_complexity, select, shared_range
+from edfkit.study.settings import Control, Reading
 
 # The most that a network of the paper has: ResNet-56 on CIFAR-10, and so much on ImageNet.
 BOUNDS: dict[str, dict[str, float]] = {
@@ -32,27 +33,21 @@ class Populations(Source, Protocol):
 
 
 @dataclass(frozen=True)
-class Reading:
+class FigureSource:
     """Populations, and how their errors are read.
 
     Attributes
     ----------
     source : Populations
-    error, diverged : str
-        As in `edfkit.study.selection.select`.
+    how : Reading
+        Which error is read.
     seed : int
         Of what is drawn at random.
     """
 
     source: Populations
-    error: str = "best"
-    diverged: str = "keep"
+    how: Reading = field(default_factory=Reading)
     seed: int = 0
-
-    @property
-    def how(self) -> dict[str, Any]:
-        """The arguments of studies that say which error is read."""
-        return {"error": self.error, "diverged": self.diverged}
 
     def dataset(self, names: Sequence[str]) -> str:
         """Return the data set of populations as a key of `BOUNDS`, or their own; nothing if they have several."""
@@ -65,7 +60,7 @@ class Reading:
 
     def every(self, names: Sequence[str]) -> Selection:
         """Select populations, not normalised."""
-        return select(self.source, names, **self.how)
+        return select(self.source, names, reading=self.how)
 
     def complexities(self, member: Population, by: str) -> Any:
         """Read a complexity of the models that take part, raw counts."""
@@ -78,17 +73,17 @@ class Reading:
         complexities. On others, and where that leaves a bin empty, it is the range that all populations cover. Where
         that leaves one empty too, there are as many bins as leave each population 5 models in each, at most 10.
         """
-        common = shared_range(self.source, names, given, self.diverged)
+        common = shared_range(self.source, names, given, self.how.diverged)
         bound = self.bound(names, given)
         tries: list[tuple[tuple[float, float], int]] = [(common, bins)]
         if bound is not None and (lowest or common[0]) < bound:
             tries.insert(0, ((lowest or common[0], bound), bins))
         for range, number in tries:
             try:
-                return select(self.source, names, given=given, bins=number, range=range, **self.how)
+                return select(self.source, names, reading=self.how, control=Control(given, number, range))
             except EmptyBinsError:
                 continue
-        return select(self.source, names, given=given, **self.how)
+        return select(self.source, names, reading=self.how, control=Control(given))
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,7 @@ class Comparing:
     lowest: Mapping[str, float] = field(default_factory=dict)
     given: Sequence[str] = ("params", "flops")
 
-    def selections(self, reading: Reading, names: Sequence[str]) -> list[Selection]:
+    def selections(self, reading: FigureSource, names: Sequence[str]) -> list[Selection]:
         """Select the populations in each of these ways."""
         return [
             reading.every(names)
@@ -121,13 +116,5 @@ class Comparing:
 
 def setting(selection: Selection, bins: int | None = None) -> str:
     """Write the range and bins of a selection, and why, on a second line, if there are not so many bins."""
-    if selection.range is None:
-        return "all models"
-    lo, hi = map(short, selection.range)
     fewer = f"\n({bins} would leave some empty)" if bins not in (None, selection.bins) else ""
-    return f"{lo} to {hi}, {selection.bins} bin" + "s" * (selection.bins != 1) + fewer
-
-
-def weighting(selection: Selection) -> str:
-    """Write by what a selection is normalised."""
-    return "not normalised" if selection.given == "none" else f"given {selection.given}"
+    return words.within(selection) + (fewer if selection.range is not None else "")

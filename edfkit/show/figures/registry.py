@@ -11,7 +11,7 @@ from typing import Any
 
 from edfkit.show.figures import complexity, distributions, noise, points
 from edfkit.show.figures.page import Page
-from edfkit.show.figures.reading import Comparing, Reading
+from edfkit.show.figures.reading import Comparing, FigureSource
 
 _RESNEXT = ("resnext-a", "resnext-b")
 _NAS = ("nasnet", "amoeba", "pnas", "enas", "darts")
@@ -41,7 +41,7 @@ class Entry:
 
     name: str
     title: str
-    draw: Callable[[Reading, list[str]], Page]
+    draw: Callable[[FigureSource, list[str]], Page]
     populations: Sequence[str]
     least: int = 2
     instead: Sequence[str] = ()

@@ -8,7 +8,7 @@ from pathlib import Path
 from edfkit import EdfkitError
 from edfkit.archive.files import write_text
 from edfkit.show.figures.page import Numbers, about, header
-from edfkit.show.figures.reading import Reading
+from edfkit.show.figures.reading import FigureSource
 from edfkit.show.figures.registry import FIGURES
 from edfkit.show.look import SPACES, space_of
 from edfkit.stats.mix import holm
@@ -19,7 +19,7 @@ Sizes = Mapping[str, tuple[int, int | None]]
 """Configurations of a design space, and cells of one kind, if it has cells."""
 
 
-def spaces(reading: Reading, sizes: Sizes) -> list[Numbers]:
+def spaces(reading: FigureSource, sizes: Sizes) -> list[Numbers]:
     """Give the design spaces of the archive: their sizes, as far as known, and their models."""
     found: dict[str, list[str]] = {}
     for name in reading.source.names:
@@ -41,7 +41,7 @@ def spaces(reading: Reading, sizes: Sizes) -> list[Numbers]:
     return rows
 
 
-def populations(reading: Reading, members: Mapping[str, Population]) -> list[Numbers]:
+def populations(reading: FigureSource, members: Mapping[str, Population]) -> list[Numbers]:
     """Describe every population, not normalised."""
     rows: list[Numbers] = []
     for name, member in members.items():
@@ -64,7 +64,7 @@ def populations(reading: Reading, members: Mapping[str, Population]) -> list[Num
     return rows
 
 
-def points(reading: Reading, members: Mapping[str, Population]) -> list[Numbers]:
+def points(reading: FigureSource, members: Mapping[str, Population]) -> list[Numbers]:
     """Give the best model of every population: a point estimate of each."""
     rows: list[Numbers] = []
     for name, member in members.items():
@@ -82,7 +82,7 @@ def points(reading: Reading, members: Mapping[str, Population]) -> list[Numbers]
     return rows
 
 
-def comparisons(reading: Reading) -> tuple[list[Numbers], list[str]]:
+def comparisons(reading: FigureSource) -> tuple[list[Numbers], list[str]]:
     """Compare every pair of populations that a figure compares, in its setting; say which cannot be compared so."""
     rows: list[Numbers] = []
     notes = []
@@ -139,7 +139,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
 
-def tables(reading: Reading, sizes: Sizes) -> dict[str, Table]:
+def tables(reading: FigureSource, sizes: Sizes) -> dict[str, Table]:
     """Make the tables, each by the name of its files."""
     members: dict[str, Population] = {}
     unusable = []

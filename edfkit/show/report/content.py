@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, permutations
-from typing import Any
+from typing import Any, Unpack
 
-from edfkit import EdfkitError
+from edfkit import EdfkitError, documents
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
-from edfkit.study.compare import SENSITIVE_TO, Comparison, Pair, Setting, compare_populations, sensitivity
+from edfkit.show.words import lead
+from edfkit.study import catalogue
+from edfkit.study.compare import SENSITIVE_TO, Comparison, Options, Pair, Setting, compare_populations, sensitivity
 from edfkit.study.complexity import ComplexityStudy, complexity_study
 from edfkit.study.point import PointStudy, point_study
 from edfkit.study.samples import SampleStudy, sample_study
 from edfkit.study.search import SearchStudy, search_study
-from edfkit.study.selection import COMPLEXITIES, InMemory, check_names, select
+from edfkit.study.selection import InMemory, check_names, select
+from edfkit.study.settings import COMPLEXITIES, Control, Read, Reading, apart, settle
 
 AT_MOST = 200_000
 """Models of a report, all of which it holds: 5 to 10 MB."""
@@ -47,6 +50,8 @@ class Report:
         Of the first of them that is controlled for.
     settings_absent : str
         Why there are no other settings, on which the result may depend.
+    options : dict
+        How the spaces were compared, by the names of the options of `compare`; all of them.
     """
 
     names: list[str]
@@ -59,11 +64,28 @@ class Report:
     complexities: dict[str, tuple[float, float, int]]
     complexity: ComplexityStudy | None
     settings_absent: str
+    options: dict[str, Any]
 
     @property
     def main(self) -> Comparison:
         """The comparison that the report is about, with the result in other settings."""
         return self.comparisons[self.given]
+
+    def to_dict(self) -> documents.Comparison:
+        """Give the comparison that the report is about as plain data."""
+        return self.main.to_dict()
+
+
+class ReportOptions(Read, Options, total=False):
+    """Keywords of `study` besides what it holds equal."""
+
+
+class AllReportOptions(ReportOptions, total=False):
+    """Keywords of `study`."""
+
+    given: str | None
+    bins: int | None
+    range: tuple[float, float] | None
 
 
 def study(
@@ -73,10 +95,7 @@ def study(
     given: str | None = None,
     bins: int | None = None,
     range: tuple[float, float] | None = None,
-    error: str = "best",
-    diverged: str = "keep",
-    confidence: float = 0.95,
-    seed: int = 0,
+    **settings: Unpack[ReportOptions],
 ) -> Report:
     """Run the studies of a report.
 
@@ -89,13 +108,10 @@ def study(
     given : {"params", "flops", "macs", "acts", "none"}, optional
         What to control for; by default the first of these for which it can be done.
     bins, range
-        Of that complexity, see `edfkit.study.selection.select`.
-    error, diverged
-        See `edfkit.study.selection.select`.
-    confidence : float
-        Of bands and intervals, at least 0.5 and below 1.
-    seed : int
-        Of the samples that are drawn.
+        Of that complexity, see `edfkit.study.settings.Control`.
+    **settings
+        `reading`, or its fields, see `edfkit.study.settings`; and the other options of
+        `edfkit.study.compare.compare_populations`.
 
     Returns
     -------
@@ -115,12 +131,15 @@ def study(
             f"A report holds every model, up to {AT_MOST:,}, and these spaces have {models:,}; take some of them with "
             "edfkit subset --models."
         )
-    kinds: dict[str, Any] = {"error": error, "diverged": diverged}
+    given_options, others = apart(settings, Options)
+    options = {one.name: one.default for one in catalogue.find("compare").options} | given_options
+    reading, _ = settle("study", others)
+    seed, confidence = options["seed"], options["confidence"]
     complexities: dict[str, tuple[float, float, int]] = {}
     absent: dict[str, str] = {}
     for complexity in COMPLEXITIES:
         try:
-            usual = select(source, names, given=complexity, **kinds)
+            usual = select(source, names, reading=reading, control=Control(complexity))
         except EdfkitError as why:
             absent[complexity] = str(why)
         else:
@@ -128,16 +147,15 @@ def study(
             assert usual.bins is not None
             complexities[complexity] = (*usual.range, usual.bins)
     given = given or next(iter(complexities), "none")
-    binned: dict[str, Any] = {"bins": bins, "range": range}
+    main_control = Control(given, bins, range)
 
     comparisons: dict[str, Comparison] = {}
     for control in dict.fromkeys((*_ALWAYS, given)):
         if control in absent and control != given:
             continue
         try:
-            comparisons[control] = compare_populations(
-                source, names, given=control, confidence=confidence, **kinds, **(binned if control == given else {})
-            )
+            held = main_control if control == given else Control(control)
+            comparisons[control] = compare_populations(source, names, reading=reading, control=held, **options)
         except EdfkitError as why:
             if control == given:
                 raise
@@ -145,34 +163,37 @@ def study(
     main = comparisons[given].selection
     if main.range is not None and main.bins is not None:
         complexities[given] = (*main.range, main.bins)
-    settings, settings_absent = _settings(source, names, [c for c in SENSITIVE_TO if c in complexities], kinds)
-    comparisons[given] = replace(comparisons[given], settings=settings)
+    found, settings_absent = _settings(source, names, [c for c in SENSITIVE_TO if c in complexities], reading)
+    comparisons[given] = replace(comparisons[given], settings=found)
     by = given if given in complexities else next(iter(complexities), None)
     return Report(
         names,
         given,
         comparisons,
         {control: why for control, why in absent.items() if control in _ALWAYS},
-        _points(source, names, comparisons["none"], seed, kinds),
-        search_study(source, names, given=given, bins=main.bins, range=main.range, confidence=confidence, **kinds),
-        [sample_study(source, name, seed=seed, **kinds) for name in names],
+        _points(source, names, comparisons["none"], seed, reading),
+        search_study(
+            source, names, reading=reading, control=Control(given, main.bins, main.range), confidence=confidence
+        ),
+        [sample_study(source, name, reading=reading, seed=seed) for name in names],
         complexities,
-        None if by is None else _complexity(source, names, by, main.range if by == given else None, kinds),
+        None if by is None else _complexity(source, names, by, main.range if by == given else None, reading),
         settings_absent,
+        options,
     )
 
 
 def _points(
-    source: Archive | Published | InMemory, names: Sequence[str], everyone: Comparison, seed: int, kinds: dict[str, Any]
+    source: Archive | Published | InMemory, names: Sequence[str], everyone: Comparison, seed: int, reading: Reading
 ) -> list[PointStudy]:
     """Compare searches; the large one draws at most half of a population, as of all models the best is certain."""
     fewest = min(member.summary.models for member in everyone.selection.populations)
     large = max(1, min(_LARGEST, fewest // 2))
-    sizes = {"small": max(1, large // 10), "large": large}
+    small = max(1, large // 10)
     pairs: list[tuple[str, str | None]] = [(name, None) for name in names]
     if len(names) <= _PAIRED:
         pairs += permutations(names, 2)
-    return [point_study(source, a, b, seed=seed, **sizes, **kinds) for a, b in pairs]
+    return [point_study(source, a, b, small=small, large=large, seed=seed, reading=reading) for a, b in pairs]
 
 
 def _complexity(
@@ -180,23 +201,23 @@ def _complexity(
     names: Sequence[str],
     by: str,
     range: tuple[float, float] | None,
-    kinds: dict[str, Any],
+    reading: Reading,
 ) -> ComplexityStudy | None:
     try:
-        return complexity_study(source, names, by=by, range=range, **kinds)
+        return complexity_study(source, names, by=by, range=range, reading=reading)
     except EdfkitError:  # one complexity for all models, so that there is no range to look at
         return None
 
 
 def _settings(
-    source: Archive | Published | InMemory, names: Sequence[str], given: Sequence[str], kinds: dict[str, Any]
+    source: Archive | Published | InMemory, names: Sequence[str], given: Sequence[str], reading: Reading
 ) -> tuple[list[Setting], str]:
     if len(names) != 2:
         return [], f"It is made for two spaces, and this report has {len(names)}; compare two of them."
     if not given:
         return [], "It takes params or flops, and neither is known of all models over a range that both spaces cover."
     try:
-        return sensitivity(source, *names, given=given, **kinds), ""
+        return sensitivity(source, *names, given=given, reading=reading), ""
     except EdfkitError as why:
         return [], str(why)
 
@@ -213,14 +234,13 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
     if len(pairs) == 1:
         claim, _, evidence = pairs[0].verdict.partition(": ")
         return f"{claim}.", evidence
-    control = "Without normalising for complexity" if given == "none" else f"Given {given}"
     better = {(pair.a, pair.b): pair.better for pair in pairs}
     names = [member.name for member in comparison.selection.populations]
     ahead = [name for name in names if all(better[pair] == name for pair in combinations(names, 2) if name in pair)]
     if ahead:
-        claim = f"{control}, {ahead[0]} models tend to have lower error than those of each other space."
+        claim = f"{lead(given)}, {ahead[0]} models tend to have lower error than those of each other space."
     else:
-        claim = f"{control}, no space is shown to be better than each of the others."
+        claim = f"{lead(given)}, no space is shown to be better than each of the others."
     shown = sum(one in names for one in better.values())
     return claim, f"In {shown} of the {len(pairs)} pairs of spaces one is shown to be better."
 

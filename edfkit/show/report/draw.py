@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from markupsafe import Markup
 
-from edfkit.show.text import short
+from edfkit.show.words import short
 from edfkit.stats.edf import Floats
 
 _UNITS = 1000.0

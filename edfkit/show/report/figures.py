@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from edfkit.show import words
 from edfkit.show.report.content import decided
 from edfkit.show.report.draw import (
     Axis,
@@ -64,19 +65,13 @@ def edfs(comparison: Comparison, span: tuple[float, float]) -> Markup:
             at = float(x.place(value))  # the leftmost curve is named on its left, if there is room
             left = at > 0.7 or (member is first and at > 0.3)
             names.append(label(x, y, value, height, member.name, f"s{i}", "end" if left else "start"))
-    medians = ", ".join(f"{member.name} {member.summary.median:.2f} %" for member in members)
     shares = "; ".join(
         f"{100 * q:g} % of the models have at most "
         + ", ".join(f"{member.summary.quantiles[q]:.2f} % ({member.name})" for member in members)
         for q in (0.05, 0.95)
     )
-    says = f"Half of the models have at most this error: {medians}. {shares}."
-    return figure(x, y, f"EDFs, {weighting(comparison.selection)}", says, areas + lines, names)
-
-
-def weighting(selection: Selection) -> str:
-    """Say what a selection controls for, in a few words."""
-    return "not normalised" if selection.given == "none" else f"given {selection.given}"
+    says = f"Half of the models have at most this error: {words.medians(members)}. {shares}."
+    return figure(x, y, f"EDFs, {words.held(comparison.selection.given)}", says, areas + lines, names)
 
 
 def difference(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]) -> Markup:

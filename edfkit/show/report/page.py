@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from markupsafe import Markup
@@ -20,15 +20,15 @@ from edfkit import EdfkitError, __version__
 from edfkit.archive import Archive
 from edfkit.archive.files import write_text
 from edfkit.archive.published import Published
-from edfkit.show import text
+from edfkit.show import text, words
 from edfkit.show.look import looks
 from edfkit.show.report import figures
-from edfkit.show.report.content import Report, decided, study, verdict
+from edfkit.show.report.content import AllReportOptions, Report, decided, study, verdict
 from edfkit.show.report.models import Packed, pack
 from edfkit.stats.bands import ks_half_width
 from edfkit.stats.sizes import models_for_precision
+from edfkit.study import catalogue
 from edfkit.study.compare import Comparison, Pair, Setting
-from edfkit.study.selection import Population
 
 Cells = list[list[Any]]
 
@@ -41,7 +41,9 @@ _LINE = 2  # width of a curve, pixels
 _NOT_STATED = "not stated"
 
 
-def write_report(source: Archive | Published, names: Sequence[str], path: Path, **options: Any) -> Report:
+def write_report(
+    source: Archive | Published, names: Sequence[str], path: Path, **options: Unpack[AllReportOptions]
+) -> Report:
     """Write a report of some populations, whole or not at all; the same input gives the same bytes.
 
     Parameters
@@ -68,7 +70,7 @@ def write_report(source: Archive | Published, names: Sequence[str], path: Path, 
     if not path.parent.is_dir():
         raise EdfkitError(f"The folder of {path} does not exist; make it, or give another place.")
     report = study(source, names, **options)
-    page = render(source, report, options.get("seed", 0), options.get("confidence", 0.95))
+    page = render(source, report)
     try:
         write_text(path, page)
     except OSError as error:
@@ -78,7 +80,7 @@ def write_report(source: Archive | Published, names: Sequence[str], path: Path, 
     return report
 
 
-def render(source: Archive | Published, report: Report, seed: int = 0, confidence: float = 0.95) -> str:
+def render(source: Archive | Published, report: Report) -> str:
     """Make the page of a report.
 
     Parameters
@@ -86,8 +88,6 @@ def render(source: Archive | Published, report: Report, seed: int = 0, confidenc
     source : Archive or Published
         What the report is about.
     report : Report
-    seed, confidence
-        Those of the report.
 
     Returns
     -------
@@ -96,12 +96,13 @@ def render(source: Archive | Published, report: Report, seed: int = 0, confidenc
     """
     from jinja2 import Environment
 
+    confidence = report.options["confidence"]
     template = Environment(autoescape=True, finalize=_unbroken).from_string(_part("page.html"))
     classes = {name: f"s{i}" for i, name in enumerate(report.names)}
     style = colours(report.names) + _part("report.css")
     program = "(() => {\n'use strict';\n" + "\n".join(_part(name) for name in _PROGRAM) + "\n})();\n"
     packed = pack(source, report)
-    about, block = _data(report, packed, command(source, report, confidence, seed, verb="compare"))
+    about, block = _data(report, packed, command(source, report, verb="compare"))
     where = archive(source, report.names)
     return template.render(
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -115,13 +116,13 @@ def render(source: Archive | Published, report: Report, seed: int = 0, confidenc
         classes=classes,
         archive=where,
         confidence=f"{100 * confidence:g} %",
-        weighting=figures.weighting(report.main.selection),
+        weighting=words.held(report.given),
         contents=[
             ("verdict", "Verdict"), ("edfs", "Error distributions"), ("difference", "Where one is better"),
             ("point", "Point estimates"), ("search", "Random search"), ("samples", "Are there enough models?"),
             ("complexity", "Complexity"), ("sensitivity", "Sensitivity"), ("method", "Method and provenance"),
         ],
-        command=command(source, report, confidence, seed),
+        command=command(source, report),
         **_verdict(report),
         **_edfs(report),
         **_differences(report, classes),
@@ -131,7 +132,7 @@ def render(source: Archive | Published, report: Report, seed: int = 0, confidenc
         **_complexity(report),
         undescribed=[space["why"] for space in packed.spaces if space["why"]],
         **_settings(report),
-        provenance=list(_provenance(where, report, confidence, seed)),
+        provenance=list(_provenance(where, report)),
         taking_part=_taking_part(source, report),
     )  # fmt: skip
 
@@ -181,24 +182,8 @@ def _data(report: Report, packed: Packed, compare: str) -> tuple[str, str]:
 # --- Text
 
 
-def _p(value: float) -> str:
-    return "< 1e-16" if value < 1e-16 else f"{value:.2g}"
-
-
-_BETTER = {"shape": "neither; another shape", "none": "none shown"}
-
-
 def _control(given: str) -> str:
-    return "Not normalised" if given == "none" else f"Given {given}"
-
-
-def _within(comparison: Comparison) -> str:
-    """Say over what range and in how many bins complexity is controlled for."""
-    selection = comparison.selection
-    if selection.range is None:
-        return "All models weigh the same"
-    lo, hi = map(text.short, selection.range)
-    return f"{lo} to {hi}, {selection.bins} bin" + "s" * (selection.bins != 1)
+    return words.capital(words.held(given))
 
 
 # --- Sections
@@ -211,9 +196,9 @@ def _verdict(report: Report) -> dict[str, Any]:
         [
             pair.a,
             pair.b,
-            _BETTER.get(pair.better, pair.better),
+            words.better(pair.better),
             f"{pair.test.statistic:.3f}",
-            _p(pair.p_holm),
+            words.p_value(pair.p_holm),
             f"{pair.prob_a_better:.3f}",
         ]
         for pair in pairs
@@ -222,7 +207,7 @@ def _verdict(report: Report) -> dict[str, Any]:
         "claim": claim,
         "numbers": list(_numbers(report.main)),
         "evidence": evidence[:1].upper() + evidence[1:],
-        "details": [*text.selection(report.main.selection), *_details(pairs)],
+        "details": [words.control(report.main.selection), *_details(pairs)],
         "pairs": pairs,
         "pair_rows": pair_rows,
         **_controls(report),
@@ -255,13 +240,20 @@ def _controls(report: Report) -> dict[str, Any]:
         rows = []
         for given, comparison in report.comparisons.items():
             (pair,) = comparison.pairs
-            numbers = [f"{pair.test.statistic:.3f}", _p(pair.test.p_value), f"{pair.prob_a_better:.3f}"]
-            rows.append([_control(given), _within(comparison), _BETTER.get(pair.better, pair.better), *numbers])
+            numbers = [f"{pair.test.statistic:.3f}", words.p_value(pair.test.p_value), f"{pair.prob_a_better:.3f}"]
+            rows.append(
+                [
+                    _control(given),
+                    words.capital(words.within(comparison.selection)),
+                    words.better(pair.better),
+                    *numbers,
+                ]
+            )
         headings = ["control", "range and bins", "better", "D", "p", f"P({report.names[0]} better)"]
         rows += [[_control(given), "left out", "", "", "", ""] for given in report.absent]
         return {"control_headings": headings, "control_rows": rows, "control_left": 3}
     rows = [
-        [same[0].a, same[0].b, *(_BETTER.get(pair.better, pair.better) for pair in same)]
+        [same[0].a, same[0].b, *(words.better(pair.better) for pair in same)]
         for same in zip(*(comparison.pairs for comparison in report.comparisons.values()), strict=True)
     ]
     headings = ["space", "against", *map(_control, report.comparisons)]
@@ -278,30 +270,22 @@ def _edfs(report: Report) -> dict[str, Any]:
             continue
         comparison = report.comparisons[given]
         members = comparison.selection.populations
-        medians = ", ".join(f"{member.name} {member.summary.median:.2f} %" for member in members)
         controls.append(
             {
                 "title": _control(given),
                 "why": "",
                 "drawing": figures.edfs(comparison, span),
-                "caption": f"{_within(comparison)}. Medians: {medians}.",
+                "caption": f"{words.capital(words.within(comparison.selection))}. Medians: {words.medians(members)}.",
             }
         )
-        rows += [_summary(member, given) for member in members]
+        rows += [[member.name, words.held(given), *words.summary(member.summary)] for member in members]
     return {
         "controls": controls,
         "span": [f"{end:.3g}" for end in span],
         "area_to": f"{report.main.selection.populations[0].summary.area_to:g}",
         "summary_rows": rows,
-        "summary_headings": ["space", "control", "models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area"],
+        "summary_headings": ["space", "control", *words.SUMMARY],
     }
-
-
-def _summary(member: Population, given: str) -> list[str]:
-    summary = member.summary
-    errors = (summary.min, summary.quantiles[0.05], summary.median, summary.mean, summary.quantiles[0.95])
-    sizes = [f"{summary.models:,}", f"{summary.n_eff:,.1f}"]
-    return [member.name, _control(given).lower(), *sizes, *(f"{error:.2f}" for error in errors), f"{summary.area:.4f}"]
 
 
 def _differences(report: Report, classes: Mapping[str, str]) -> dict[str, Any]:
@@ -349,7 +333,7 @@ def _search(report: Report) -> dict[str, Any]:
     rows = [
         [
             curve.name,
-            *(f"{curve.best.error[i]:.2f} \N{PLUS-MINUS SIGN} {text.number(curve.best.se[i])}" for i in places),
+            *(f"{curve.best.error[i]:.2f} \N{PLUS-MINUS SIGN} {words.number(curve.best.se[i])}" for i in places),
         ]
         for curve in curves
     ]
@@ -395,13 +379,12 @@ def _complexity(report: Report) -> dict[str, Any]:
             mixes.append({"a": pair.a, "b": pair.b, "parts": numbers})
     shown: dict[str, Any] = {"histogram": None}
     if found is not None:
-        lo, hi = map(text.short, found.range)
-        correlations = ", ".join(f"{one.name} {text.number(one.rank_correlation, sign='+')}" for one in found.spaces)
+        correlations = ", ".join(f"{one.name} {words.number(one.rank_correlation, sign='+')}" for one in found.spaces)
         shown = {
             "by": found.by,
             "histogram": figures.histogram(found),
             "buckets": figures.buckets(found),
-            "histogram_caption": f"Dotted lines are the ends of the range, {lo} to {hi}.",
+            "histogram_caption": f"Dotted lines are the ends of the range, {words.span(found.range)}.",
             "buckets_caption": f"Rank correlation of error and {found.by}: {correlations}.",
         }
     return {**shown, "mixes": mixes, "complexities": list(report.complexities)}
@@ -430,8 +413,13 @@ def _settings(report: Report) -> dict[str, Any]:
 def _setting(one: Setting) -> list[str]:
     numbers = ["empty bins", "", "", ""]
     if one.ks is not None and one.p_value is not None:
-        numbers = [f"{one.ks:.3f}", _p(one.p_value), f"{one.prob_a_better:.3f}", one.better or "none shown"]
-    return [one.given, " to ".join(map(text.short, one.range)), str(one.bins), *numbers]
+        numbers = [
+            f"{one.ks:.3f}",
+            words.p_value(one.p_value),
+            f"{one.prob_a_better:.3f}",
+            words.better(one.better),
+        ]
+    return [one.given, words.span(one.range), str(one.bins), *numbers]
 
 
 # --- Provenance
@@ -455,7 +443,7 @@ def _recipe(recipe: Any) -> str:
     return ", ".join(f"{name} {json.dumps(value)}".replace('"', "") for name, value in recipe.items())
 
 
-def _provenance(where: Mapping[str, str], report: Report, confidence: float, seed: int) -> Iterator[tuple[str, str]]:
+def _provenance(where: Mapping[str, str], report: Report) -> Iterator[tuple[str, str]]:
     selection = report.main.selection
     for term, key in (
         ("Archive", "title"), ("File", "file"), ("Source", "source"), ("Licence", "license"), ("Data set", "dataset"),
@@ -464,53 +452,41 @@ def _provenance(where: Mapping[str, str], report: Report, confidence: float, see
         yield term, where[key]
     yield (
         "Error",
-        {"best": "smallest over the epochs", "final": "after the last epoch"}.get(
-            selection.error, f"after epoch {selection.error}"
-        )
-        + ", top-1, on the test set, percent",
+        words.error_read(selection.error) + ", top-1, on the test set, percent",
     )
     yield (
         "Runs that diverged",
-        {"keep": "keep their error", "drop": "are left out", "censor": "count as 100 %"}[selection.diverged],
+        words.DIVERGED[selection.diverged],
     )
     control = _control(report.given)
     if selection.range is not None:
         lo, hi = selection.range
         control += f", {lo:,.10g} to {hi:,.10g}, both included, in {selection.bins} bins of equal width and weight"
     yield "Complexity", control
-    yield "Confidence", f"{confidence:g}"
-    yield "Seed", f"{seed}"
+    yield "Confidence", f"{report.options['confidence']:g}"
+    yield "Seed", f"{report.options['seed']}"
     yield "edfkit", __version__
 
 
-def command(source: Archive | Published, report: Report, confidence: float, seed: int, verb: str = "report") -> str:
+def command(source: Archive | Published, report: Report, verb: str = "report") -> str:
     """Write the command that makes a report, or compares the same without its complexity."""
     selection = report.main.selection
     words = ["edfkit", verb, *report.names, "--archive", str(source.path).rstrip("/").rpartition("/")[2]]
     if verb == "report":
         words += ["--given", report.given]
         if selection.range is not None:
-            words += [
-                "--bins",
-                str(selection.bins),
-                "--range",
-                *(np.format_float_positional(end, trim="-") for end in selection.range),
-            ]
-    if selection.error != "best":
-        words += ["--error", selection.error]
-    if selection.diverged != "keep":
-        words += ["--diverged", selection.diverged]
-    if confidence != 0.95:
-        words += ["--confidence", f"{confidence:g}"]
-    if verb == "report":
-        words += (["--seed", str(seed)] if seed else []) + ["-o", "report.html"]
-    return shlex.join(words)
+            ends = (np.format_float_positional(end, trim="-") for end in selection.range)
+            words += ["--bins", str(selection.bins), "--range", *ends]
+    values = {"error": selection.error, "diverged": selection.diverged} | report.options
+    for option in (*catalogue.READING, *catalogue.find(verb).options):
+        if values[option.name] != option.default:
+            words += [option.shown, f"{values[option.name]}"]
+    return shlex.join([*words, "-o", "report.html"] if verb == "report" else words)
 
 
 def _taking_part(source: Archive | Published, report: Report) -> Cells:
     rows: Cells = []
     for member in report.main.selection.populations:
-        why = ", ".join(f"{number:,} {reason}" for reason, number in member.left_out.items())
         counts = (source.models(member.name), member.summary.models, member.diverged)
-        rows.append([member.name, *(f"{number:,}" for number in counts), why or "none"])
+        rows.append([member.name, *(f"{number:,}" for number in counts), words.reasons(member.left_out)])
     return rows

@@ -1,0 +1,913 @@
+"""The JSON documents that edfkit prints: every field with its type, its unit and a sentence.
+
+A document is declared here and nowhere else. The functions that make one are held to it by the type checker, what the
+commands print by a test, and its JSON Schema and the page of the schemas are made of it, see `schema`.
+"""
+
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import (
+    Annotated,
+    Any,
+    TypedDict,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class In:
+    """What a number is in.
+
+    Attributes
+    ----------
+    unit : str
+    least, most : float or None
+        Its smallest and largest value.
+    """
+
+    unit: str
+    least: float | None = None
+    most: float | None = None
+
+
+class Among:
+    """The words that a text can be."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+
+@dataclass(frozen=True)
+class Length:
+    """How many values a list has."""
+
+    values: int
+
+
+Percent = Annotated[float, In("percent", 0, 100)]
+Points = Annotated[float, In("percentage points")]
+Spread = Annotated[float, In("percentage points", 0)]
+Share = Annotated[float, In("share", 0, 1)]
+Probability = Annotated[float, In("probability", 0, 1)]
+Correlation = Annotated[float, In("rank correlation", -1, 1)]
+Distance = Annotated[float, In("difference of shares", 0, 1)]
+Complexity = Annotated[float, In("raw count", 0)]
+Models = Annotated[int, In("models", 0)]
+Count = Annotated[int, In("count", 0)]
+Positive = Annotated[int, In("count", 1)]
+Seed = Annotated[int, In("seed", 0)]
+Effective = Annotated[float, In("effective models", 0)]
+ByShare = Annotated[dict[str, Percent], 'By share of the models, such as "0.05".']
+Range = Annotated[list[Complexity], Length(2)]
+Interval = Annotated[list[Points | None], Length(2)]
+ShareInterval = Annotated[list[Annotated[float, In("share")] | None], Length(2)]
+Given = Annotated[str, Among("params", "flops", "macs", "acts", "none")]
+Counted = Annotated[str, Among("params", "flops", "macs", "acts")]
+ErrorRead = Annotated[str, 'Error that is read: "best" over the epochs, "final", or the epoch, as a number in quotes.']
+Diverged = Annotated[
+    Annotated[str, Among("keep", "drop", "censor")],
+    "What is done with runs that diverged: they keep their error, are dropped, or count as 100 %.",
+]
+Reasons = Annotated[
+    dict[str, Annotated[int, In("models", 1)]], "Models that take no part, by reason; only reasons that occurred."
+]
+
+
+# --- What several documents have
+
+
+class Archive(TypedDict):
+    """The archive that was read."""
+
+    path: Annotated[str, "Path or address."]
+    title: Annotated[str, "Title of the archive."]
+    dataset: Annotated[str, 'Images that the models were trained on; several are joined by "and".']
+
+
+class FromArchive(TypedDict):
+    """A document about an archive."""
+
+    archive: Annotated[Archive, "The archive that was read."]
+
+
+class Space(TypedDict):
+    """The models of one population that take part, and the summary of their errors."""
+
+    name: Annotated[str, "Name of the population, lower case."]
+    models: Annotated[Models, "Models that take part."]
+    diverged: Annotated[Models, "Those among them that diverged."]
+    left_out: Annotated[Models, "Models that take no part."]
+    left_out_why: Reasons
+    n_eff: Annotated[Effective, "Effective number of models, 1 / sum of squared weights."]
+    min: Annotated[Percent, "Smallest error."]
+    mean: Annotated[Percent, "Weighted mean error."]
+    median: Annotated[Percent, "The 0.5 quantile of the errors."]
+    area: Annotated[Share, "Area under the EDF from 0 to `area_to`."]
+    area_to: Annotated[float, In("percent", 0), "Right end of the area."]
+    quantiles: Annotated[ByShare, "For each share, the smallest error that at least this share of the models reaches."]
+
+
+class ReadAs(TypedDict):
+    """Which error was read."""
+
+    error: ErrorRead
+    diverged: Diverged
+
+
+class Held(TypedDict):
+    """What was held equal, and which error was read."""
+
+    given: Annotated[Given, "Complexity that is held equal."]
+    error: ErrorRead
+    diverged: Diverged
+    bins: Annotated[Annotated[int, In("bins", 1)] | None, "Number of bins; null if nothing is held equal."]
+    range: Annotated[
+        Range | None, "Lower and upper end of the complexity, both included; null if nothing is held equal."
+    ]
+
+
+class Selected(Held):
+    """The models that took part."""
+
+    spaces: Annotated[list[Space], "The populations, in the order of the command."]
+
+
+# --- edfkit compare, and report
+
+
+class Permutation(TypedDict):
+    """The exact permutation test within the bins of complexity."""
+
+    statistic: Annotated[Distance, "D, the largest distance of the weighted EDFs."]
+    p_value: Annotated[Probability, "(1 + exceeding) / (1 + trials)."]
+    standard_error: Annotated[Probability, "Standard error of the p value, from the finite number of permutations."]
+    exceeding: Annotated[Count, "Permutations with a D at least as large."]
+    trials: Annotated[Count, "Permutations that were drawn."]
+    bins: Annotated[int, In("bins", 0), "Bins that hold models."]
+    left_out_a: Annotated[Models, "Models of `a` outside the range."]
+    left_out_b: Annotated[Models, "Models of `b` outside the range."]
+
+
+Stretch = TypedDict(
+    "Stretch",
+    {
+        "from": Annotated[Percent, "Lower end of the errors."],
+        "to": Annotated[Percent, "Upper end of the errors."],
+        "a_is": Annotated[str, Among("better", "worse", "undecided"), "Whether `a` is better there."],
+    },
+)
+Stretch.__doc__ = "A range of errors."
+
+
+class Best(TypedDict):
+    """The best models of one population."""
+
+    quantile: Annotated[Percent, "Largest error among the best models."]
+    low: Annotated[Percent, "Lower end of its confidence interval."]
+    high: Annotated[Percent, "Upper end of its confidence interval."]
+    mean: Annotated[Percent, "Mean error of the best models."]
+    n_eff: Annotated[Effective, "Effective number of models at the quantile."]
+
+
+class Tail(TypedDict):
+    """The best models of both populations."""
+
+    q: Annotated[Share, "Share of each population that counts as its best models."]
+    confidence: Annotated[Probability, "Confidence of each interval."]
+    a: Annotated[Best, "Of the first population."]
+    b: Annotated[Best, "Of the second population."]
+
+
+class PartShares(TypedDict):
+    """Each part, divided by the total."""
+
+    composition: Annotated[float, In("ratio"), "Part of the mix of complexities."]
+    within: Annotated[float, In("ratio"), "Part of the errors at equal complexity."]
+    unshared: Annotated[float, In("ratio"), "Part of the bins that one population alone has."]
+
+
+class Parts(TypedDict):
+    """A signed difference, `a` minus `b`, and its parts, in the unit of the difference."""
+
+    total: Annotated[float, In("that of the difference"), "The difference."]
+    composition: Annotated[float, In("that of the difference"), "Part due to another mix of the same bins."]
+    within: Annotated[float, In("that of the difference"), "Part due to other errors in the same bins."]
+    unshared: Annotated[float, In("that of the difference"), "Part due to bins that one population alone has."]
+    shares: Annotated[PartShares | None, "Each part, divided by the total; null if the total is 0."]
+
+
+class Mix(TypedDict):
+    """How much of the difference without adjustment is the mix of complexities."""
+
+    mean: Annotated[Parts, "Of the mean errors, in percentage points."]
+    prob_better: Annotated[Parts, "Of the probability that `a` is better, minus a half."]
+    distance: Annotated[Parts, "Of the largest distance of the EDFs; these parts do not add up."]
+
+
+class Pair(TypedDict):
+    """Two compared populations."""
+
+    a: Annotated[str, "Name of the first population."]
+    b: Annotated[str, "Name of the second population."]
+    ks: Annotated[Distance, "Kolmogorov-Smirnov distance D of the EDFs."]
+    p_value: Annotated[Probability, "p value of D, if both populations had the same distribution."]
+    p_method: Annotated[str, "How the p value was computed."]
+    p_holm: Annotated[Probability, "The p value that decides, adjusted for the number of pairs by Holm's method."]
+    permutation: Annotated[Permutation | None, "The exact permutation test; null without --permutations."]
+    prob_a_better: Annotated[Probability, "Probability that a random model of `a` beats one of `b`; ties count half."]
+    dominance: Annotated[str, 'Population whose EDF lies nowhere below the other; "neither" or "equal".']
+    crossings: Annotated[list[Percent], "Errors at which the EDFs cross."]
+    confidence: Annotated[Probability, "Confidence of `ranges`, at all errors at once."]
+    ranges: Annotated[list[Stretch], "Ranges of error, in order, with the EDF that is above in each."]
+    tail: Annotated[Tail, "The best models of both populations."]
+    mix: Annotated[
+        Mix | None,
+        "How much of the difference without adjustment is the mix of complexities; null if nothing is held equal.",
+    ]
+    verdict: Annotated[str, "The finding in one sentence."]
+
+
+class Setting(TypedDict):
+    """The result under another setting; the numbers are null where bins are empty."""
+
+    given: Annotated[str, Among("params", "flops"), "Complexity that is held equal."]
+    bins: Annotated[int, In("bins", 1), "Number of bins."]
+    range: Annotated[Range, "Lower and upper end of the complexity, both included."]
+    ks: Annotated[Distance | None, "Kolmogorov-Smirnov distance D of the EDFs."]
+    p_value: Annotated[Probability | None, "p value of D."]
+    prob_a_better: Annotated[Probability | None, "Probability that a random model of `a` beats one of `b`."]
+    better: Annotated[str | None, "Population that tends to have the lower error; null if none does."]
+
+
+class Comparison(Selected):
+    """A comparison, without its archive."""
+
+    pairs: Annotated[list[Pair], "Every pair of populations."]
+    seed: Annotated[Seed | None, "Random seed of the permutations; null without them."]
+    sensitivity: Annotated[list[Setting], "The result under other settings; empty without --sensitivity."]
+
+
+class Compare(FromArchive, Comparison):
+    """Error distributions of populations, every pair of them compared."""
+
+
+class ReportFile(TypedDict):
+    """A file that was written."""
+
+    report: Annotated[str, "The file that was written."]
+    bytes: Annotated[int, In("bytes", 1), "Size of the file."]
+
+
+class Report(FromArchive, ReportFile, Comparison):
+    """The comparison that the report begins with, and where the report was written."""
+
+
+# --- edfkit describe
+
+
+class Ranges(TypedDict):
+    """Smallest and largest value of each complexity; null where it is not known."""
+
+    params: Annotated[Range | None, "Trained parameters."]
+    flops: Annotated[Range | None, "The published count of operations."]
+    macs: Annotated[Range | None, "Multiply-adds."]
+    acts: Annotated[Range | None, "Activations."]
+
+
+class BootstrapInterval(TypedDict):
+    """A bootstrap interval; estimate and ends are in percent, of the area a share."""
+
+    statistic: Annotated[str, "What was estimated."]
+    estimate: Annotated[float, In("percent, or share"), "Estimate from the sample itself."]
+    low: Annotated[float, In("percent, or share"), "Lower end."]
+    high: Annotated[float, In("percent, or share"), "Upper end."]
+    confidence: Annotated[Probability, "Nominal coverage."]
+    method: Annotated[str, "Kind of interval."]
+    trials: Annotated[Count, "Bootstrap samples."]
+    seed: Annotated[Seed | None, "Random seed of the bootstrap."]
+
+
+class DescribedSpace(Space):
+    """A population with its complexities and intervals."""
+
+    complexity: Annotated[Ranges, "Smallest and largest value of each complexity."]
+    intervals: Annotated[
+        dict[str, BootstrapInterval], "By statistic: mean, median, area, best of M; empty without --bootstrap."
+    ]
+
+
+class Description(ReadAs):
+    """A description, without its archive."""
+
+    spaces: Annotated[list[DescribedSpace], "The populations, unweighted."]
+
+
+class Describe(FromArchive, Description):
+    """Populations, one by one."""
+
+
+# --- edfkit point
+
+
+class Law(TypedDict):
+    """Law of the best error of the small search minus that of the large one."""
+
+    mean: Annotated[Points, "Mean."]
+    quantiles: Annotated[dict[str, Points], 'By share of the searches, such as "0.05".']
+
+
+class Gap(TypedDict):
+    """How far apart two best errors must be to mean anything, if both searches drew from the first population."""
+
+    either: Annotated[Spread | None, "Whichever search is behind; null if no gap is large enough."]
+    small_behind: Annotated[Spread | None, "If the small search is behind."]
+    large_behind: Annotated[Spread | None, "If the large search is behind."]
+    alpha: Annotated[Probability, "Probability that chance alone exceeds the gap."]
+    small: Annotated[Models, "Models of the small search."]
+    large: Annotated[Models, "Models of the large search."]
+    replacement: Annotated[bool, "Whether models are drawn with replacement."]
+
+
+class Resampled(TypedDict):
+    """The same by resampling, as shares of the trials."""
+
+    trials: Annotated[Count, "Trials."]
+    seed: Annotated[Seed, "Random seed of the trials."]
+    small_wins: Annotated[Share, "Trials that the small search wins."]
+    large_wins: Annotated[Share, "Trials that the large search wins."]
+    tie: Annotated[Share, "Trials that end in a tie."]
+    se: Annotated[Share, "Standard error of `large_wins`, if the exact probability holds."]
+
+
+class PointStudy(Selected):
+    """A point-estimate study, without its archive."""
+
+    space: Annotated[str, "Population that the small search draws from."]
+    against: Annotated[str, "Population that the large search draws from."]
+    small: Annotated[Models, "Models of the small search."]
+    large: Annotated[Models, "Models of the large search."]
+    p_small_wins: Annotated[Probability, "Probability that the small search finds the smaller error."]
+    p_large_wins: Annotated[Probability, "Probability that the large search finds the smaller error."]
+    p_tie: Annotated[Probability, "Probability of a tie."]
+    difference: Annotated[Law, "Law of the best error of the small search minus that of the large one."]
+    gap: Annotated[Gap, "How far apart two best errors must be to mean anything."]
+    resampled: Annotated[Resampled | None, "The same by resampling; null without --bootstrap."]
+
+
+class Point(FromArchive, PointStudy):
+    """What the best models of two searches say."""
+
+
+# --- edfkit search
+
+
+class Curve(TypedDict):
+    """The best-of-m curve of one population; every list has one value for each m."""
+
+    name: Annotated[str, "Name of the population."]
+    m: Annotated[list[Annotated[int, In("models", 0)]], "Numbers of models drawn."]
+    error: Annotated[list[Percent], "Expected smallest error."]
+    spread: Annotated[list[Spread], "Standard deviation of the smallest error of one search."]
+    se: Annotated[list[Spread | None], "Standard error of the expectation."]
+    quantiles: Annotated[dict[str, list[Percent]], "By share of the searches: the smallest error."]
+    models: Annotated[Models, "Models that take part."]
+    n_eff: Annotated[Effective, "Effective number of models."]
+    replacement: Annotated[bool, "Whether models are drawn with replacement."]
+    method: Annotated[str, "How the curve was computed."]
+    low: Annotated[list[Percent], "Lower end of the simultaneous band."]
+    high: Annotated[list[Percent], "Upper end of the simultaneous band."]
+    cost_of_one: Annotated[
+        Annotated[float, In("that of `cost`", 0)] | None, "Mean cost of one model; null without --cost."
+    ]
+    cost: Annotated[list[Annotated[float, In("that of `cost`", 0)]] | None, "Cost of m models; null without --cost."]
+
+
+class CurveOf(Curve):
+    """A curve with the summary of its population."""
+
+    summary: Annotated[Space, "Summary of the population."]
+
+
+class SearchStudy(Held):
+    """A search study, without its archive."""
+
+    spaces: Annotated[list[CurveOf], "The curves, one for each population."]
+    confidence: Annotated[Probability, "Confidence of the bands."]
+    cost: Annotated[Annotated[str, Among("seconds", "params", "macs", "flops")] | None, "Unit of the costs."]
+    draws_for_top: Annotated[
+        dict[str, Models], "By share of the models: draws that find one of this best share with probability 0.95."
+    ]
+
+
+class Search(FromArchive, SearchStudy):
+    """The error to expect of the best of m random models."""
+
+
+# --- edfkit samples, and plan
+
+
+class Distances(TypedDict):
+    """Distances by simulation, one for each size."""
+
+    models: Annotated[list[Models], "Sizes of the samples."]
+    mean: Annotated[list[Distance], "Mean D."]
+    sd: Annotated[list[Annotated[float, In("difference of shares", 0)]], "Standard deviation of D."]
+    trials: Annotated[Count, "Samples of each size."]
+    population: Annotated[Models, "Models of the population."]
+    reference: Annotated[Models, "Models of the EDF that the samples are compared with."]
+
+
+class SampleSummary(TypedDict):
+    """Summary of one sample."""
+
+    min: Annotated[Percent, "Smallest error."]
+    median: Annotated[Percent, "Median error."]
+    mean: Annotated[Percent, "Mean error."]
+    area: Annotated[Share, "Area under the EDF from 0 to 50 %."]
+
+
+class SampleStudy(Selected):
+    """A sample-size study, without its archive."""
+
+    space: Annotated[str, "Name of the population."]
+    models: Annotated[list[Models], "Sizes of the samples."]
+    d_to_truth: Annotated[list[Distance], "Expected D to the distribution that the models are drawn from."]
+    d_to_population: Annotated[list[Distance], "Expected D to all models of the population."]
+    simulated: Annotated[Distances | None, "D to all models by simulation; null without --simulate."]
+    samples: Annotated[dict[str, SampleSummary], "By size: the summary of one sample."]
+    seed: Annotated[Seed, "Random seed of the simulation and the samples."]
+
+
+class Samples(FromArchive, SampleStudy):
+    """How far the EDF of fewer models is from that of all."""
+
+
+class Precision(TypedDict):
+    """With --eps: models for an EDF of a wanted precision."""
+
+    models: Annotated[Models, "Models to train."]
+    eps: Annotated[Share, "Largest distance of the EDF from the truth."]
+    confidence: Annotated[Probability, "Confidence of that distance."]
+
+
+class Detection(TypedDict):
+    """Models of each population that detect a difference."""
+
+    models: Annotated[Models, "Models of each population, drawn as the weights say."]
+    models_a: Annotated[Models, "Models of the first population, if sampled as it was."]
+    models_b: Annotated[Models, "Models of the second population, if sampled as it was."]
+    power: Annotated[Probability, "Power with so many models, simulated anew."]
+    standard_error: Annotated[Probability, "Standard error of the power."]
+    distance: Annotated[Distance, "D of the pilot populations."]
+    alpha: Annotated[Probability, "Level of the test."]
+    trials: Annotated[Count, "Simulated pairs of samples."]
+
+
+class DetectionPlan(Selected):
+    """A plan, without its archive."""
+
+    shift: Annotated[Points | None, "Points by which another space would be worse; null with two spaces."]
+    wanted_power: Annotated[Probability, "Power that was asked for."]
+    seed: Annotated[Seed, "Random seed of the simulation."]
+    detection: Annotated[Detection, "Models of each population that detect the difference."]
+
+
+class Plan(FromArchive, DetectionPlan):
+    """With one space or two: models that detect a difference."""
+
+
+# --- edfkit complexity
+
+
+class Buckets(TypedDict):
+    """Errors by bucket of complexity."""
+
+    edges: Annotated[list[Complexity], "Edges, one more than buckets."]
+    counts: Annotated[list[Models], "Models in each bucket."]
+    mean: Annotated[list[Percent | None], "Mean error; null if the bucket is empty."]
+    sd: Annotated[list[Spread | None], "Standard deviation of the errors; null below 2 models."]
+    outside: Annotated[Models, "Models outside the range."]
+
+
+class Advice(TypedDict):
+    """Which bins work."""
+
+    works: Annotated[bool, "Whether no bin is empty."]
+    empty: Annotated[dict[str, list[Range]], "By population: ranges of the empty bins."]
+    most_bins: Annotated[int, In("bins", 0), "The largest number of bins without an empty one."]
+    widest: Annotated[Range | None, "The widest range in which so many bins work; null if none was found."]
+
+
+class ComplexitySpace(TypedDict):
+    """Complexity and error of one population."""
+
+    name: Annotated[str, "Name of the population, lower case."]
+    models: Annotated[Models, "Models that take part."]
+    diverged: Annotated[Models, "Those among them that diverged."]
+    left_out_why: Reasons
+    min: Annotated[Complexity, "Smallest complexity."]
+    max: Annotated[Complexity, "Largest complexity."]
+    rank_correlation: Annotated[
+        Correlation | None, "Spearman's rank correlation of error and complexity; null where all are tied."
+    ]
+    buckets: Annotated[Buckets, "Errors by bucket of complexity."]
+
+
+class Histogram(TypedDict):
+    """Models by complexity, from 0."""
+
+    edges: Annotated[list[Complexity], "Edges, one more than buckets."]
+    counts: Annotated[dict[str, list[Models]], "By population: models in each bucket."]
+    outside: Annotated[dict[str, Models], "By population: models outside."]
+
+
+class ComplexityStudy(TypedDict):
+    """A complexity study, without its archive."""
+
+    by: Annotated[Counted, "The complexity."]
+    error: ErrorRead
+    diverged: Diverged
+    range: Annotated[Range, "Lower and upper end of the complexity, both included."]
+    bins: Annotated[int, In("bins", 1), "Bins that the advice is on."]
+    advice: Annotated[Advice, "Which bins work."]
+    spaces: Annotated[list[ComplexitySpace], "The populations."]
+    histogram: Annotated[Histogram, "Models by complexity, from 0."]
+
+
+class ComplexityDocument(FromArchive, ComplexityStudy):
+    """Complexities, and how the error goes with them."""
+
+
+# --- edfkit noise
+
+
+class Optimism(TypedDict):
+    """How much lower the best error is than another one."""
+
+    models: Annotated[Models, "Models."]
+    mean: Annotated[Points, "Mean of the other error minus the best."]
+    median: Annotated[Points, "Median of the other error minus the best."]
+    quantiles: Annotated[dict[str, Points], 'By share of the models, such as "0.05".']
+    unchanged: Annotated[Models, "Models whose two errors are equal."]
+    rank_correlation: Annotated[
+        Correlation | None, "Spearman's rank correlation of the two errors; null where all are tied."
+    ]
+
+
+class AtEpochs(TypedDict):
+    """The order of the models after some epochs against that after the last, one value for each epoch."""
+
+    epochs: Annotated[list[Annotated[int, In("epochs", 0)]], "Epochs, counted from 1."]
+    spearman: Annotated[list[Correlation | None], "Spearman's rank correlation with the last epoch."]
+    kendall: Annotated[list[Correlation | None], "Kendall's tau-b with the last epoch."]
+
+
+class Seeds(TypedDict):
+    """Errors of one network with many seeds."""
+
+    seeds: Annotated[Count, "Seeds."]
+    mean: Annotated[Percent, "Mean error."]
+    min: Annotated[Percent, "Smallest error."]
+    max: Annotated[Percent, "Largest error."]
+    quantiles: Annotated[dict[str, Percent], 'By share of the seeds, such as "0.05".']
+    sd: Annotated[Spread, "Standard deviation between seeds."]
+    sd_interval: Annotated[Interval, "Confidence interval of it by the jackknife; null where it has none."]
+    sd_interval_normal: Annotated[Interval, "Confidence interval of it by chi-square, for normal errors."]
+    excess_kurtosis: Annotated[Annotated[float, In("none")] | None, "Excess kurtosis, 0 if normal."]
+
+
+class Rates(TypedDict):
+    """Ranks of the errors over learning rate and weight decay."""
+
+    lr_edges: Annotated[list[Annotated[float, In("learning rate", 0)]], "Edges of the learning rate."]
+    wd_edges: Annotated[list[Annotated[float, In("weight decay", 0)]], "Edges of the weight decay."]
+    counts: Annotated[list[list[Models]], "Models in each cell."]
+    mean_rank: Annotated[list[list[Share | None]], "Mean rank, 0 the best and 1 the worst; null in empty cells."]
+    empty: Annotated[Share, "Share of the cells without a model."]
+    best: Annotated[
+        Annotated[list[Annotated[int, In("index", 0)]], Length(2)] | None,
+        "Indices of the best cell; null if there is none.",
+    ]
+    outside: Annotated[Models, "Models outside the edges."]
+
+
+class NearDefault(TypedDict):
+    """Models near the default rates."""
+
+    models: Annotated[Models, "Models near the default rates."]
+    mean_rank: Annotated[Share, "Mean rank of their errors among all, 0 the best and 1 the worst."]
+    standard_error: Annotated[Annotated[float, In("share", 0)] | None, "Standard error of the mean rank."]
+
+
+class NoiseSpace(TypedDict):
+    """Training noise of one population."""
+
+    name: Annotated[str, "Name of the population, lower case."]
+    models: Annotated[Models, "Models that take part."]
+    diverged: Annotated[Models, "Those among them that diverged."]
+    last: Annotated[Optimism | None, "The best error against that after the last epoch; null if that is not known."]
+    others: Annotated[
+        Optimism | None, "The best error against that at the epoch which the other models choose; null without curves."
+    ]
+    epochs: Annotated[AtEpochs | None, "The order of the models after some epochs; null without curves."]
+    seeds: Annotated[Seeds | None, "Errors of one network with many seeds; null without --one-network."]
+    rates: Annotated[Rates | None, "Ranks over learning rate and weight decay; null unless they vary."]
+    default: Annotated[NearDefault | None, "Models near the default rates; null unless the rates vary."]
+    left_out_why: Reasons
+
+
+class NoiseShare(TypedDict):
+    """How much of an EDF's variance is training noise."""
+
+    models: Annotated[Models, "Models."]
+    seeds: Annotated[Count, "Seeds of each model."]
+    noise_variance: Annotated[float, In("percentage points squared", 0), "Variance between seeds."]
+    model_variance: Annotated[
+        float, In("percentage points squared"), "Variance between models; an estimate that can be below 0."
+    ]
+    share: Annotated[float, In("share", None, 1), "Noise variance, divided by noise and model variance."]
+    interval: Annotated[ShareInterval, "Confidence interval of the share."]
+    share_of_average: Annotated[float, In("share", None, 1), "The share, if errors are averaged over all seeds."]
+
+
+class NoiseStudy(TypedDict):
+    """A noise study, without its archive."""
+
+    diverged: Diverged
+    spaces: Annotated[list[NoiseSpace], "The populations."]
+    share: Annotated[NoiseShare | None, "How much of an EDF's variance is noise; null without --same-models."]
+
+
+class Noise(FromArchive, NoiseStudy):
+    """Training noise, the choice of the epoch, and the rates."""
+
+
+# --- edfkit figures
+
+
+class Made(TypedDict):
+    """What became of a figure or a table."""
+
+    name: Annotated[str, 'Number of the figure, such as "figure 2", or name of the table.']
+    title: Annotated[str, "Title."]
+    files: Annotated[list[str], "Files that were written; empty if it was left out."]
+    populations: Annotated[dict[str, Models], "Models of each population that it shows."]
+    missing: Annotated[list[str], "Populations of the paper's figure that the archive lacks."]
+    settings: Annotated[list[str], "Settings of the panels."]
+    notes: Annotated[list[str], "Other differences from the paper."]
+    reason: Annotated[str | None, "Why it was left out; null if it was not."]
+
+
+class Figures(FromArchive):
+    """The figures and tables that were made."""
+
+    folder: Annotated[str, "Folder of the files."]
+    error: ErrorRead
+    diverged: Diverged
+    seed: Annotated[Seed, "Random seed."]
+    made: Annotated[list[Made], "What became of each figure and table."]
+
+
+# --- edfkit datasets, spaces
+
+
+class Entry(TypedDict):
+    """An archive of a registry."""
+
+    name: Annotated[str, "Name."]
+    version: Annotated[str, "Version."]
+    title: Annotated[str, "Title."]
+    path: Annotated[str | None, "Path on this machine; null if it is not downloaded."]
+
+
+class DatasetsList(TypedDict):
+    """Archives of the registries."""
+
+    archives: Annotated[list[Entry], "The archives."]
+
+
+class DesignSpace(TypedDict):
+    """A design space."""
+
+    name: Annotated[str, "Name."]
+    block: Annotated[str, "Kind of block, or cells."]
+    configurations: Annotated[Positive, "Number of configurations."]
+
+
+class SpacesList(TypedDict):
+    """Design spaces that come with edfkit."""
+
+    spaces: Annotated[list[DesignSpace], "The design spaces."]
+
+
+class SpacesCount(TypedDict):
+    """Number of configurations of a space."""
+
+    space: Annotated[str, "Name of the space."]
+    configurations: Annotated[Positive, "Number of configurations, of any size."]
+    cells: Annotated[Positive | None, "Number of cells alone; null for blocks."]
+
+
+Bounds = Annotated[dict[str, Complexity], "By complexity."]
+
+
+class SpacesShow(TypedDict):
+    """Definition and complexities of a space."""
+
+    definition: Annotated[dict[str, Any], "Definition, as in a TOML file."]
+    configurations: Annotated[Positive, "Number of configurations."]
+    dataset: Annotated[str, "Images that the networks are for."]
+    counted: Annotated[Count, "Configurations whose complexity was computed."]
+    exact: Annotated[bool, "Whether these are all."]
+    quantiles: Annotated[dict[str, dict[str, Complexity]], "By complexity, and by share of the configurations."]
+    bounds: Annotated[Bounds, "Bounds of the complexities."]
+    within: Annotated[
+        dict[str, Share], "Share of the configurations below each bound, below all (and), below any (or)."
+    ]
+
+
+class DrawnNetwork(TypedDict):
+    """A configuration."""
+
+    params: Annotated[int, In("raw count", 0), "Trained parameters."]
+    macs: Annotated[int, In("raw count", 0), "Multiply-adds."]
+    flops: Annotated[int, In("raw count", 0), "The published count of operations."]
+    acts: Annotated[int, In("raw count", 0), "Activations."]
+    network: Annotated[dict[str, Any], "The configuration, as in a definition of a space."]
+
+
+class SpacesSample(TypedDict):
+    """Configurations drawn from a space."""
+
+    space: Annotated[str, "Name of the space."]
+    dataset: Annotated[str, "Images that the networks are for."]
+    seed: Annotated[Seed, "Random seed of the draw."]
+    bounds: Annotated[Bounds, "Bounds of the complexities."]
+    bound: Annotated[str, Among("and", "or", "none"), "Whether networks lie below all bounds, below any, or none."]
+    replacement: Annotated[bool, "Whether a configuration may be drawn twice."]
+    models: Annotated[list[DrawnNetwork], "The configurations."]
+
+
+# --- edfkit status, audit
+
+
+class Status(TypedDict):
+    """Progress of a run."""
+
+    run: Annotated[str, "Folder of the run."]
+    population: Annotated[str, "Name of the population."]
+    dataset: Annotated[str, "Images that the models are trained on."]
+    models: Annotated[Models, "Models that are planned."]
+    finished: Annotated[Models, "Models that finished."]
+    diverged: Annotated[Models, "Models that diverged."]
+    failed: Annotated[Models, "Models that failed; they are trained again."]
+    damaged: Annotated[Models, "Result files that cannot be read; their models are trained again."]
+    running: Annotated[Count, "Processes that are training a model."]
+    models_per_hour: Annotated[
+        Annotated[float, In("models per hour", 0)] | None,
+        "Speed of all processes, or of one if none is running; null before the first result.",
+    ]
+    hours_left: Annotated[Annotated[float, In("hours", 0)] | None, "Time left at this speed."]
+    best_error: Annotated[Percent | None, "Smallest error so far."]
+    cost_share: Annotated[
+        Annotated[float, In("ratio", 0)] | None, "Predicted cost of a finished model, divided by that of a planned one."
+    ]
+    remaining: Annotated[Models, "Models that are not trained yet."]
+
+
+class AuditedModel(TypedDict):
+    """A model that was trained again."""
+
+    population: Annotated[str, "Name of the population."]
+    id: Annotated[str, "Identifier of the model in the archive."]
+    seed: Annotated[Seed, "Random seed of its training."]
+    outcome: Annotated[
+        Annotated[str, Among("equal", "within noise", "different")],
+        "Equal to the last bit, within training noise, or different.",
+    ]
+    reason: Annotated[str, "Why it is different; empty if it is not."]
+    stated_status: Annotated[str, Among("finished", "diverged"), "How the training ended, as the archive says."]
+    status: Annotated[str, Among("finished", "diverged"), "How the training ended here."]
+    stated_error: Annotated[Percent | None, "Error, as the archive says."]
+    error: Annotated[Percent | None, "Error here, with the stated seed."]
+    differences: Annotated[
+        dict[str, Annotated[float, In("percentage points, of the loss nats")] | None],
+        "The largest difference of each curve; null if nothing can be compared.",
+    ]
+    noise: Annotated[
+        Annotated[str, Among("", "given", "archive", "reruns")],
+        "Where the noise is known from; empty where it was not needed.",
+    ]
+    noise_sd: Annotated[Spread | None, "Standard deviation of the error; null where it was not needed."]
+    trainings: Annotated[Count, "Trainings of the model here."]
+    mean_error: Annotated[Percent | None, "Mean error of these trainings; null where it was not needed."]
+    band: Annotated[
+        Spread | None, "Largest distance of the stated error from their mean; null where it was not needed."
+    ]
+
+
+class Audit(TypedDict):
+    """Models of an archive, trained again."""
+
+    outcome: Annotated[str, Among("equal", "within noise", "different"), "The worst outcome of a model."]
+    archive: Annotated[str, "Path or address of the archive."]
+    seed: Annotated[Seed, "Random seed of the draw."]
+    confidence: Annotated[Probability, "Probability that an unaltered archive passes."]
+    stated_software: Annotated[str, "Software that the archive was trained with."]
+    software: Annotated[str, "Software that the models were trained with now."]
+    same_platform: Annotated[bool, "Whether both platforms are the same."]
+    models: Annotated[list[AuditedModel], "The models, in the order of the draw."]
+
+
+# --- JSON Schema
+
+_JSON = {str: "string", bool: "boolean", int: "integer", float: "number"}
+
+
+def schema(command: str, *documents: type) -> Schema:
+    """Write the JSON Schema of the document that a command prints.
+
+    Parameters
+    ----------
+    command : str
+        Words after `edfkit`, such as "spaces list".
+    *documents : type
+        The TypedDict of this module that it prints; several if it prints one of them.
+
+    Returns
+    -------
+    dict
+        JSON Schema, draft 2020-12, in which `unit` says what a number is in.
+    """
+    shared: dict[str, Schema] = {}
+    parts = [_object(document, shared) for document in documents]
+    about = {"description": f"{command.capitalize()}: one of several documents."} | {"oneOf": parts}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{command.replace(' ', '-')}.json",
+        "title": f"edfkit {command} --json",
+        **(parts[0] if len(parts) == 1 else about),
+        "$defs": dict(sorted(shared.items())),
+    }
+
+
+def _object(document: type, shared: dict[str, Schema]) -> Schema:
+    """Describe a TypedDict: all of its keys, and no other ones."""
+    hints = get_type_hints(document, include_extras=True)
+    return {
+        "type": "object",
+        "description": document.__doc__ or "",
+        "properties": {name: _value(hint, shared) for name, hint in hints.items()},
+        "required": list(hints),
+        "additionalProperties": False,
+    }
+
+
+def _value(hint: Any, shared: dict[str, Schema]) -> Schema:
+    """Describe a value; a TypedDict goes among the shared definitions."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _value(arguments[0], shared) | dict(_notes(arguments[1:]))
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_value(one, shared) for one in arguments]}
+    if origin is list:
+        return {"type": "array", "items": _value(arguments[0], shared)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _value(arguments[1], shared)}
+    if is_typeddict(hint):
+        if hint.__name__ not in shared:
+            shared[hint.__name__] = {}  # before what is in it, which may refer to it
+            shared[hint.__name__] = _object(hint, shared)
+        return {"$ref": f"#/$defs/{hint.__name__}"}
+    if hint is Any:
+        return {}
+    return {"type": "null"} if hint is type(None) else {"type": _JSON[hint]}
+
+
+def _notes(notes: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+    """Give what the annotations of a value say."""
+    for note in notes:
+        if isinstance(note, In):
+            bounds = {"minimum": note.least, "maximum": note.most}
+            yield "unit", note.unit
+            yield from ((key, bound) for key, bound in bounds.items() if bound is not None)
+        elif isinstance(note, Among):
+            yield "enum", list(note.words)
+        elif isinstance(note, Length):
+            yield from (("minItems", note.values), ("maxItems", note.values))
+        else:
+            yield "description", note
+
+
+def schemas() -> dict[str, Schema]:
+    """Write the JSON Schema of every command that prints a document, by its words after `edfkit`."""
+    from edfkit.study.catalogue import DOCUMENTS
+
+    return {command: schema(command, *(globals()[name] for name in names)) for command, names in DOCUMENTS.items()}

@@ -1,0 +1,376 @@
+"""What each study is, declared once.
+
+From a row follow the command with its help and completion, its JSON Schema and the page of it, the plot, the entry in
+the index of the docs, and for `compare` the options of a report. Nothing is loaded here: a row names functions by where
+they lie, as "module:name".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from edfkit.study.settings import COMPLEXITIES, GIVEN, POLICIES
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a study: a keyword of its function and an option of its command.
+
+    Attributes
+    ----------
+    name : str
+        The keyword.
+    help : str
+        One sentence.
+    type : type or tuple of str
+        int, float, bool, str, "whole numbers" (a list, such as 1,10), or the words to choose from.
+    default : Any
+        What the function has where nothing is said.
+    flag : str
+        The option, if it is not the keyword with two dashes.
+    unit : str
+        What a number is in, if the sentence does not say.
+    least : float or None
+        The smallest value.
+    above : bool
+        Whether the value lies above `least`.
+    values : int
+        How many of them.
+    metavar : str
+        What stands for the value in the help.
+    usual : str
+        What stands for the default in the help, where that is computed.
+    """
+
+    name: str
+    help: str
+    type: type | tuple[str, ...] | Literal["whole numbers"]
+    default: Any = None
+    flag: str = ""
+    unit: str = ""
+    least: float | None = None
+    above: bool = False
+    values: int = 1
+    metavar: str = ""
+    usual: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The option as the command line has it."""
+        return self.flag or f"--{self.name.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: what it takes, what it gives, and how that is shown.
+
+    Attributes
+    ----------
+    name : str
+        The command, and the function in `edfkit`.
+    about : str
+        What it does: the help of the command.
+    run : str
+        The function.
+    result : str
+        The class that it returns.
+    least, most : int or None
+        How many populations it takes; None: any number.
+    text : str
+        The function of `edfkit.show.text` that puts it in words.
+    documents : tuple of str
+        What it prints as JSON, in `edfkit.documents`; one of them.
+    everything : bool
+        Whether it takes all populations where none is named.
+    given : str or None
+        The complexity that is held equal where nothing else is said, "" for the first that is known; None: it weights
+        no models and takes no `Control`.
+    options : tuple of Option
+        Those of its own.
+    run_options : tuple of Option
+        Those that say how it is run and not what comes out.
+    plot : str
+        The function of `edfkit.show.plot` that draws it, if there is one.
+    plot_options : tuple of Option
+        Those of the plot.
+    writes : str
+        What file it writes, if it writes one.
+    refuse : callable or None
+        Says what is wrong with names and options together, or nothing.
+    page : str
+        The page of the docs, if it is not the study's own.
+    """
+
+    name: str
+    about: str
+    run: str
+    result: str
+    least: int
+    most: int | None
+    text: str
+    documents: tuple[str, ...]
+    everything: bool = False
+    given: str | None = None
+    options: tuple[Option, ...] = ()
+    run_options: tuple[Option, ...] = ()
+    plot: str = ""
+    plot_options: tuple[Option, ...] = ()
+    writes: str = ""
+    refuse: Callable[[Sequence[str], Mapping[str, Any]], str | None] | None = None
+    page: str = ""
+
+    def option(self, name: str) -> Option:
+        """Give an option of its own by its name."""
+        return next(option for option in self.options if option.name == name)
+
+    @property
+    def listed(self) -> bool:
+        """Whether the function has an argument for each population, and not one for the list of them."""
+        return self.most is not None and self.least > 0
+
+    @property
+    def doc(self) -> str:
+        """The page of the docs about it."""
+        return self.page or f"studies/{self.name}"
+
+
+# --- Options that several studies have
+
+_AREA_TO = Option("area_to", "Right end of the area", float, 50.0, unit="percent", least=0, above=True)
+_BAND = Option("band", "Draw the bands of the EDFs into the plot.", bool, False)
+_BINS = Option("bins", "Complexity bins of equal width.", int, least=1,
+               usual="at most 10, as many as leave 5 models of every space in each")  # fmt: skip
+_CONFIDENCE = Option("confidence", "Confidence of bands and intervals, 0.5 to 1.", float, 0.95)
+_RANGE = Option("range", "Complexity range, raw counts, ends included.", float, values=2, metavar="LO HI",
+                usual="the range that all spaces cover")  # fmt: skip
+_SEED = Option("seed", "Random seed.", int, 0, least=0)
+
+READING = (
+    Option("error", "Smallest error over the epochs, that after the last, or that after an epoch.", str, "best",
+           metavar="best|final|EPOCH"),
+    Option("diverged", "Runs that diverged keep their error, are left out, or count as 100 %.", POLICIES, "keep"),
+)  # fmt: skip
+"""The fields of a `settings.Reading`."""
+
+
+def control(given: str | None) -> tuple[Option, ...]:
+    """Give the fields of a `settings.Control`, with the complexity that a study holds equal by default."""
+    first = "" if given else "params, or the first that is known"
+    return (Option("given", "Complexity to hold equal.", GIVEN, given or None, usual=first), _BINS, _RANGE)
+
+
+# --- What is wrong with names and options together
+
+
+def _only_two(names: Sequence[str], options: Mapping[str, Any]) -> str | None:
+    if options["sensitive"] and len(names) > 2:
+        return f"--sensitivity is about two spaces and {len(names)} were named; name two."
+    return None
+
+
+def _one_plan(names: Sequence[str], options: Mapping[str, Any]) -> str | None:
+    if ("eps" in options) == bool(names):
+        return "expected either --eps, or one or two spaces; give one of them."
+    return None
+
+
+def _no_error(_: Sequence[str], options: Mapping[str, Any]) -> str | None:
+    if options["error"] != "best":
+        return "this is about the best error and the final one; leave --error out."
+    return None
+
+
+# --- The studies
+
+_COMPARE = (
+    _AREA_TO,
+    _CONFIDENCE,
+    Option("permutations", "Number of permutations of the exact test within the bins.", int, 0, least=0),
+    _SEED,
+    Option("best_share", "Fraction of each population that counts as its best models.", float, 0.05),
+)
+
+STUDIES = (
+    Study(
+        "compare",
+        "Compare design SPACEs by their error distributions, given complexity.",
+        run="edfkit.study.stream:compare",
+        result="edfkit.study.compare:Comparison",
+        least=2,
+        most=None,
+        given="params",
+        options=_COMPARE,
+        run_options=(
+            Option("sensitive", "Show how the result of two SPACEs depends on bins, range, complexity.", bool, False,
+                   flag="--sensitivity"),
+            Option("stream", "Count in chunks, in bounded memory, as is done above 5,000,000 models.", bool, False),
+            Option("scheduler", "Count on the Dask cluster with this scheduler.", str, metavar="ADDRESS"),
+        ),
+        refuse=_only_two,
+        text="comparison",
+        plot="edf_figure",
+        plot_options=(_BAND,),
+        documents=("Compare",),
+    ),
+    Study(
+        "describe",
+        "Describe the populations of design SPACEs, one by one; all there are, if none is named.",
+        run="edfkit.study.describe:describe_study",
+        result="edfkit.study.describe:Description",
+        least=0,
+        most=None,
+        everything=True,
+        options=(
+            _AREA_TO,
+            Option("trials", "Bootstrap samples; gives intervals too.", int, 0, flag="--bootstrap", least=0,
+                   metavar="TRIALS"),
+            _CONFIDENCE,
+            _SEED,
+        ),
+        text="description",
+        documents=("Describe",),
+    ),
+    Study(
+        "point",
+        "Say whose best model wins: that of a small search of SPACE, or of a large one of it, or of a second SPACE.",
+        run="edfkit.study.point:point_study",
+        result="edfkit.study.point:PointStudy",
+        least=1,
+        most=2,
+        options=(
+            Option("small", "Models of the small search.", int, 100, least=1),
+            Option("large", "Models of the large search.", int, 1000, least=1),
+            Option("alpha", "Probability that chance alone exceeds the gap that means something.", float, 0.05),
+            Option("trials", "Trials of the study by resampling as well.", int, 0, flag="--bootstrap", least=0,
+                   metavar="TRIALS"),
+            _SEED,
+        ),
+        text="point",
+        plot="point_figure",
+        documents=("Point",),
+    ),
+    Study(
+        "search",
+        "Say what error to expect of the best of m random models of design SPACEs.",
+        run="edfkit.study.search:search_study",
+        result="edfkit.study.search:SearchStudy",
+        least=1,
+        most=None,
+        given="params",
+        options=(
+            Option("m", "Numbers of draws.", "whole numbers", flag="-m", metavar="M,M...", usual="1,2,4,... 4096"),
+            Option("replacement", "Draw no model twice; with --given none.", bool, True, flag="--without-replacement"),
+            Option("cost", "Show what a search costs.", ("seconds", "params", "macs", "flops")),
+            _CONFIDENCE,
+        ),
+        text="search",
+        plot="search_figure",
+        documents=("Search",),
+    ),
+    Study(
+        "samples",
+        "Say how far the EDF of fewer models of a SPACE is from that of all.",
+        run="edfkit.study.samples:sample_study",
+        result="edfkit.study.samples:SampleStudy",
+        least=1,
+        most=1,
+        options=(
+            Option("trials", "Simulated samples of each size as well.", int, flag="--simulate", least=2,
+                   metavar="TRIALS"),
+            _SEED,
+        ),
+        text="samples",
+        plot="samples_figure",
+        documents=("Samples",),
+    ),
+    Study(
+        "plan",
+        "Say how many models to train: for an EDF within --eps, or to tell two SPACEs, or SPACE and a --shift, apart.",
+        run="edfkit.study.samples:plan_study",
+        result="edfkit.study.samples:DetectionPlan",
+        least=0,
+        most=2,
+        given="none",
+        options=(
+            Option("eps", "Without SPACE: how near the EDF shall be to the truth, as a share.", float),
+            Option("shift", "With one SPACE: points by which another space would be worse.", float),
+            Option("power", "Wanted probability to detect a difference.", float, 0.8),
+            Option("alpha", "Level of the test.", float, 0.05),
+            Option("trials", "Simulated pairs of samples.", int, 1000, least=1),
+            Option("confidence", "Confidence of --eps.", float, 0.95),
+            _SEED,
+        ),
+        refuse=_one_plan,
+        text="plan",
+        documents=("Precision", "Plan"),
+        page="studies/samples",
+    ),
+    Study(
+        "complexity",
+        "Show the complexities of design SPACEs, how the error goes with them, and which bins would work.",
+        run="edfkit.study.complexity:complexity_study",
+        result="edfkit.study.complexity:ComplexityStudy",
+        least=1,
+        most=None,
+        options=(
+            Option("by", "Which complexity.", COMPLEXITIES, "params"),
+            Option("bins", "Bins to give advice on.", int, 10, least=1),
+            Option("buckets", "Buckets of the means.", int, 20, least=1),
+            _RANGE,
+        ),
+        text="complexity",
+        plot="complexity_figure",
+        documents=("ComplexityDocument",),
+    ),
+    Study(
+        "noise",
+        "Measure training noise, the optimism of the best epoch, and what the training rates do.",
+        run="edfkit.study.noise:noise_study",
+        result="edfkit.study.noise:NoiseStudy",
+        least=1,
+        most=None,
+        options=(
+            Option("same_models", "The SPACEs are the same models with other seeds.", bool, False),
+            Option("one_network", "Each of the SPACEs is one network with many seeds.", bool, False),
+            Option("default", "Rates of which the neighbourhood is looked at.", float, (0.1, 5e-4), values=2,
+                   metavar="LR WD"),
+        ),
+        refuse=_no_error,
+        text="noise",
+        plot="noise_figure",
+        documents=("Noise",),
+    ),
+    Study(
+        "report",
+        "Write all that comparing design SPACEs gives into one HTML file, which needs no network.",
+        run="edfkit.show.report.page:write_report",
+        result="edfkit.show.report.content:Report",
+        least=2,
+        most=None,
+        given="",
+        options=_COMPARE,
+        text="report",
+        documents=("Report",),
+        writes="HTML file to write.",
+        page="report",
+    ),
+)  # fmt: skip
+"""The studies, in the order of the docs."""
+
+
+def find(name: str) -> Study:
+    """Give the study of a name."""
+    return next(study for study in STUDIES if study.name == name)
+
+
+DOCUMENTS = {study.name: study.documents for study in STUDIES} | {
+    "figures": ("Figures",),
+    "datasets list": ("DatasetsList",),
+    "spaces list": ("SpacesList",),
+    "spaces count": ("SpacesCount",),
+    "spaces show": ("SpacesShow",),
+    "spaces sample": ("SpacesSample",),
+    "status": ("Status",),
+    "audit": ("Audit",),
+}
+"""What every command with `--json` prints, by the words after `edfkit`: one of these of `edfkit.documents`."""

@@ -1,0 +1,101 @@
+"""The describe study: populations one by one, as they are, with their complexities and bootstrap intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Unpack
+
+from edfkit import documents
+from edfkit.stats.bootstrap import Interval
+from edfkit.study.compare import describe_populations, summary_intervals
+from edfkit.study.selection import Population, Source, complexity_ranges
+from edfkit.study.settings import Read, Reading, settle
+
+
+@dataclass(frozen=True)
+class Description:
+    """What describing populations gave.
+
+    Attributes
+    ----------
+    reading : Reading
+        Which error was read.
+    populations : list of Population
+        Unweighted.
+    ranges : dict of str to dict of str to (float, float) or None
+        By population and complexity: the smallest and the largest, raw counts; None where it is not known.
+    intervals : dict of str to dict of str to Interval
+        By population and statistic; empty if none were asked for.
+    """
+
+    reading: Reading
+    populations: list[Population]
+    ranges: dict[str, dict[str, tuple[float, float] | None]]
+    intervals: dict[str, dict[str, Interval]]
+
+    def to_dict(self) -> documents.Description:
+        """Give the description as plain data."""
+        return {
+            "error": self.reading.error,
+            "diverged": self.reading.diverged,
+            "spaces": [
+                {
+                    **member.to_dict(),
+                    "complexity": documents.Ranges(
+                        **{by: ends and list(ends) for by, ends in self.ranges[member.name].items()}  # type: ignore[typeddict-item]  # the complexities, by name
+                    ),
+                    "intervals": {what: one.to_dict() for what, one in self.intervals[member.name].items()},
+                }
+                for member in self.populations
+            ],
+        }
+
+
+def describe_study(
+    source: Source,
+    names: Sequence[str],
+    *,
+    area_to: float = 50.0,
+    trials: int = 0,
+    confidence: float = 0.95,
+    seed: int = 0,
+    **settings: Unpack[Read],
+) -> Description:
+    """Summarise the errors and the complexities of populations one by one, without weights.
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    names : sequence of str
+        At least one population, each once.
+    area_to : float
+        Right end of the area under the EDF, percent.
+    trials : int
+        Bootstrap samples of the intervals, at least 100; 0: no intervals.
+    confidence : float
+        Of the intervals, above 0 and below 1.
+    seed : int
+        Of the bootstrap.
+    **settings
+        `reading`, or its fields, see `edfkit.study.settings`.
+
+    Returns
+    -------
+    Description
+
+    Raises
+    ------
+    EdfkitError
+        See `selection.select` and `edfkit.stats.bootstrap.bootstrap`.
+    """
+    reading, _ = settle("describe_study", settings)
+    members = describe_populations(source, names, area_to=area_to, reading=reading)
+    return Description(
+        reading,
+        members,
+        {member.name: complexity_ranges(source, member.name) for member in members},
+        {
+            member.name: summary_intervals(member, trials=trials, confidence=confidence, seed=seed) if trials else {}
+            for member in members
+        },
+    )

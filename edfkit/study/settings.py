@@ -1,0 +1,141 @@
+"""The settings that studies share: which error of each model is read, and which complexity is held equal.
+
+Every study takes a `Reading`; one that weights its models takes a `Control` too. Their fields may be given as keywords
+of the study itself: `compare_populations(source, names, given="flops", error="final")`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict
+
+from edfkit import EdfkitError
+
+POLICIES = ("keep", "drop", "censor")
+"""What can be done with runs that diverged."""
+
+COMPLEXITIES = ("params", "flops", "macs", "acts")
+GIVEN = ("none", *COMPLEXITIES)
+"""What can be held equal."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which error of each model is read.
+
+    Attributes
+    ----------
+    error : str
+        "best", the smallest over the epochs, "final", the one after the last epoch, or the number of an epoch, counted
+        from 1: the one after that.
+    diverged : {"keep", "drop", "censor"}
+        Whether runs that diverged keep their error, take no part, or count as 100 %.
+
+    Raises
+    ------
+    EdfkitError
+        If `diverged` is none of these.
+    """
+
+    error: str = "best"
+    diverged: str = "keep"
+
+    def __post_init__(self) -> None:
+        if self.diverged not in POLICIES:
+            raise EdfkitError(
+                f"diverged: {self.diverged!r} was given, expected one of {', '.join(POLICIES)}; correct it."
+            )
+
+
+@dataclass(frozen=True)
+class Control:
+    """Which complexity is held equal.
+
+    Attributes
+    ----------
+    given : {"params", "flops", "macs", "acts", "none"}
+        The complexity.
+    bins : int or None
+        Bins of equal width over the range; None: at most 10, as many as leave 5 models of every population in each.
+    range : (float, float) or None
+        Raw counts, both ends included; None: the range that all populations cover.
+
+    Raises
+    ------
+    EdfkitError
+        If there are bins or a range and no complexity.
+    """
+
+    given: str = "params"
+    bins: int | None = None
+    range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.given == "none" and (self.bins is not None or self.range is not None):
+            raise EdfkitError("Bins and range belong to a complexity, and given is none; leave them out, or name one.")
+
+
+class Read(TypedDict, total=False):
+    """A `Reading`, or its fields as keywords."""
+
+    reading: Reading
+    error: str
+    diverged: str
+
+
+class Controlled(TypedDict, total=False):
+    """A `Control`, or its fields as keywords."""
+
+    control: Control
+    given: str
+    bins: int | None
+    range: tuple[float, float] | None
+
+
+class ReadAndControlled(Read, Controlled, total=False):
+    """What a study that weights its models takes."""
+
+
+def settle(study: str, settings: Mapping[str, Any], control: Control | None = None) -> tuple[Reading, Control]:
+    """Put the settings that a study was called with together.
+
+    Parameters
+    ----------
+    study : str
+        Name of the function, for messages.
+    settings : mapping
+        Its keywords.
+    control : Control, optional
+        What is held equal where nothing else is said; left out for a study that weights no models.
+
+    Returns
+    -------
+    Reading, Control
+
+    Raises
+    ------
+    TypeError
+        If a keyword is none of the study's.
+    EdfkitError
+        If a setting has a value that it cannot have.
+    """
+    left = dict(settings)
+    reading = _taken(left, "reading", Reading())
+    if control is not None:
+        control = _taken(left, "control", control)
+    if left:
+        name = next(iter(left))
+        why = ": it weights no models" if name in Controlled.__annotations__ and control is None else ""
+        raise TypeError(f"{study}() takes no argument {name!r}{why}")
+    return reading, control or Control("none")
+
+
+def apart(settings: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the keywords that a TypedDict names, and the others."""
+    own = {name: value for name, value in settings.items() if name in kind.__annotations__}
+    return own, {name: value for name, value in settings.items() if name not in own}
+
+
+def _taken(left: dict[str, Any], name: str, default: Any) -> Any:
+    """Take an object, or the fields that it has, out of keywords."""
+    chosen = left.pop(name, default)
+    return replace(chosen, **{one.name: left.pop(one.name) for one in fields(chosen) if one.name in left})

@@ -904,10 +904,3 @@ def _notes(notes: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
             yield from (("minItems", note.values), ("maxItems", note.values))
         else:
             yield "description", note
-
-
-def schemas() -> dict[str, Schema]:
-    """Write the JSON Schema of every command that prints a document, by its words after `edfkit`."""
-    from edfkit.study.catalogue import DOCUMENTS
-
-    return {command: schema(command, *(globals()[name] for name in names)) for command, names in DOCUMENTS.items()}

@@ -1,4 +1,4 @@
-"""Tables of contents that load nothing before it is used, so that every command starts fast."""
+"""Names that are looked up when they are used, so that every command starts fast."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -11,19 +11,20 @@ def found(where: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def contents(package: str, listed: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make the `__getattr__` and the `__dir__` of a package whose contents lie in its modules.
+def contents(package: str, listed: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make the `__getattr__` of a package whose contents lie in its modules.
 
     Parameters
     ----------
     package : str
-        Its name, for the message of an attribute that there is not.
+        Its name, for the message of an attribute that it lacks.
     listed : mapping of str to str
         Where each name lies, as "module:name".
 
     Returns
     -------
-    callable, callable
+    callable
+        Gives what a name stands for, or raises an AttributeError.
     """
 
     def get(name: str) -> Any:
@@ -31,7 +32,4 @@ def contents(package: str, listed: Mapping[str, str]) -> tuple[Callable[[str], A
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return found(listed[name])
 
-    def names() -> list[str]:
-        return sorted(listed)
-
-    return get, names
+    return get

@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator
 from test_docs import commands
 
 from edfkit.cli import edfkit
-from edfkit.documents import schemas
 from edfkit.exchange.tables import import_table
 from edfkit.generator.runs.pack import pack
 from edfkit.generator.runs.plan import Request, open_run
 from edfkit.generator.runs.work import train_model
 from edfkit.generator.spaces.kinds import Architecture, StageSpace
 from edfkit.generator.training.recipe import Recipe
+from edfkit.study.catalogue import schemas
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from edfkit.documents import Schema, schemas
+from edfkit.documents import Schema
+from edfkit.study.catalogue import schemas
 
 PAGE, MARKER = "json", "```{schemas}\n```\n"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Archive", "Field", "Variable", "Writer", "validate", "write", "writing"]
 
-__getattr__, __dir__ = contents(
+__getattr__ = contents(
     __name__,
     {
         "Archive": "edfkit.archive.reader:Archive",

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from edfkit.study.settings import COMPLEXITIES, GIVEN, POLICIES
 
+VERDICT = "edfkit.show.words:verdict"
+"""What puts the comparison of a pair in a sentence."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -374,3 +377,13 @@ DOCUMENTS = {study.name: study.documents for study in STUDIES} | {
     "audit": ("Audit",),
 }
 """What every command with `--json` prints, by the words after `edfkit`: one of these of `edfkit.documents`."""
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Write the JSON Schema of every command that prints a document, by its words after `edfkit`."""
+    from edfkit import documents
+
+    return {
+        command: documents.schema(command, *(getattr(documents, name) for name in names))
+        for command, names in DOCUMENTS.items()
+    }

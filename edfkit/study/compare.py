@@ -18,6 +18,7 @@ from edfkit.stats.edf import ROUND_OFF, Floats
 from edfkit.stats.mix import Mix, decompose, holm
 from edfkit.stats.permutation import Permutation, permutation_test
 from edfkit.stats.two_sample import KS, Summary, ks, lead, prob_better
+from edfkit.study.catalogue import VERDICT
 from edfkit.study.selection import Population, Selection, Source, alike, select, shared_range
 from edfkit.study.settings import Control, Read, ReadAndControlled, settle
 
@@ -95,7 +96,7 @@ class Pair:
     @property
     def verdict(self) -> str:
         """What the comparison shows, in one sentence; `edfkit.show` has the words."""
-        return str(found("edfkit.show.words:verdict")(self))
+        return str(found(VERDICT)(self))
 
     def to_dict(self) -> documents.Pair:
         """Give the comparison of the pair as plain data; of curves the ranges alone."""

@@ -301,6 +301,8 @@ def plan_study(
             f"eps = {eps} and {len(names)} populations were given, expected either a precision, eps, or one or two "
             "populations; give one of them."
         )
+    if unknown := set(settings) - set(_Planned.__annotations__):  # of which a precision makes no use
+        raise TypeError(f"plan_study() takes no argument {unknown.pop()!r}")
     if eps is not None or source is None:
         return plan_precision(eps or 0.0, confidence)
     return plan_detection(source, names, **settings)

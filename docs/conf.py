@@ -25,7 +25,7 @@ extensions = [
     "sphinx_copybutton",
     "mathml",
     "pictures",
-    "schemas",
+    "catalogue",
 ]
 exclude_patterns = ["_ext", "pictures"]
 suppress_warnings = ["toc.empty_glob"]  # pages that are not written yet

@@ -9,6 +9,8 @@ compare, describe, point, search, samples, plan, complexity, noise
 report
     All that comparing spaces gives, in one HTML file.
 
+For example:
+
     import edfkit
 
     with edfkit.open("archive.h5") as source:

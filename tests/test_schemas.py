@@ -1,13 +1,15 @@
 """The JSON that commands print is what the schemas of the documentation say: all of it, and nothing else."""
 
 import copy
+import inspect
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import guard
 import h5py
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from test_docs import commands
 
+from edfkit import lazy
 from edfkit.cli import edfkit
 from edfkit.exchange.tables import import_table
 from edfkit.generator.runs.pack import pack
@@ -22,54 +25,36 @@ from edfkit.generator.runs.plan import Request, open_run
 from edfkit.generator.runs.work import train_model
 from edfkit.generator.spaces.kinds import Architecture, StageSpace
 from edfkit.generator.training.recipe import Recipe
-from edfkit.study.catalogue import schemas
+from edfkit.study.catalogue import STUDIES, schemas
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SCHEMAS = schemas()
 
 LINES = [
-    "compare resnet vanilla --permutations 20 --sensitivity",
-    "compare resnet vanilla --given none --diverged censor --error final",
     "compare resnet vanilla --stream",
-    "describe",
-    "describe resnet --bootstrap 100",
     "describe --archive table.h5",
     "point first --small 10 --large 100 --archive table.h5",
-    "point resnet vanilla --small 300 --large 300 --bootstrap 50",
-    "search resnet vanilla -m 1,10 --cost macs",
     "search resnet -m 1,500 --given none --without-replacement",
-    "samples resnet --simulate 5",
     "samples first --archive table.h5",
-    "plan --eps 0.05",
-    "plan resnet vanilla --trials 20",
-    "plan resnet --shift 5 --trials 20",
-    "plan resnet vanilla --given params --bins 3 --range 1e5 2e5 --trials 20",
-    "complexity resnet vanilla --bins 40 --buckets 50 --range 1e5 4e5",
     "complexity first second --archive table.h5",
-    "noise resnet vanilla --one-network",
     "noise first second --same-models --archive table.h5",
     "noise constant --archive table.h5",
-    "report resnet vanilla -o report.html --range 1e5 2e5 --bins 3",
-    "figures 2 -o figures --format png",
-    "datasets list",
-    "spaces list",
-    "spaces count darts",
+    "report first second -o report.html --permutations 20 --best-share 0.1 --area-to 30 --archive table.h5",
     "spaces count resnet",
-    "spaces show resnet --dataset digits --max-params 1e5",
-    "spaces sample darts --models 2",
     "spaces sample resnet --models 1 --dataset digits --max-params 1e6",
     "status run",
     "audit packed.h5 --models 1",
     "audit other.h5 --models 1 --reruns 1",
 ]
+"""What is printed of archives that the tests make; `guard.BUNDLED` has the commands on the bundled archive."""
 
 
 # Empty or null unless something rare happens: curves that cross, no range with such bins, a model that differs, a
 # population that the archive lacks.
 RARE = {"crossings", "widest", "reason", "missing"}
 # What these studies print as others do, though they hold no complexity equal, or exchange no models.
-NEVER = {"point": {"bins", "range"}, "samples": {"bins", "range"}, "report": {"permutation", "seed"}}
+NEVER = {"point": {"bins", "range"}, "samples": {"bins", "range"}}
 
 
 def name_of(line: str) -> str:
@@ -108,7 +93,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def documents(folder: Path) -> Iterator[dict[str, Any]]:
+def recording() -> dict[str, Any]:
+    """Give what all commands make of the bundled archive."""
+    return guard.record()
+
+
+@pytest.fixture(scope="module")
+def documents(folder: Path, recording: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Give what each command line prints."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EDFKIT_")}
     with pytest.MonkeyPatch.context() as patch:
@@ -116,7 +107,7 @@ def documents(folder: Path) -> Iterator[dict[str, Any]]:
         for name in set(os.environ) - set(kept):
             patch.delenv(name)
         patch.setenv("EDFKIT_DATA", str(folder / "data"))
-        found = {}
+        found = dict(recording["documents"])
         for line in LINES:
             result = CliRunner().invoke(edfkit, [*line.split(), "--json"])
             assert result.stdout, f"{line}: {result.output}{result.exception}"
@@ -171,7 +162,7 @@ def test_every_command_that_prints_json_has_a_schema_and_an_example() -> None:
         if any("--json" in option.opts for option in command.params)
     }
     assert printing == set(SCHEMAS)
-    assert {name_of(line) for line in LINES} == set(SCHEMAS)
+    assert {name_of(line) for line in (*LINES, *guard.BUNDLED)} == set(SCHEMAS)
 
 
 def test_the_schemas_are_sound() -> None:
@@ -185,6 +176,9 @@ def test_the_schemas_are_sound() -> None:
             if "properties" in part:
                 assert part["additionalProperties"] is False
                 assert part["required"] == list(part["properties"])
+            if part.get("type") in ("number", "integer"):
+                assert part.get("unit"), f"{name}: a number of {part} has no unit"
+            if "properties" in part:
                 for key, inner in part["properties"].items():
                     assert inner.get("description") or "$ref" in inner, f"{name}: {key} is not described"
 
@@ -201,7 +195,7 @@ def test_every_key_of_the_schemas_has_a_value_somewhere(documents: dict[str, Any
 
 
 def test_a_document_that_is_not_as_its_schema_says_is_found(documents: dict[str, Any]) -> None:
-    line = LINES[0]
+    line = guard.BUNDLED[0]
     assert faults(line, documents[line]) == []
     changes: list[Callable[[Any], object]] = [
         lambda document: document["pairs"][0].pop("ks"),
@@ -214,3 +208,47 @@ def test_a_document_that_is_not_as_its_schema_says_is_found(documents: dict[str,
         document = copy.deepcopy(documents[line])
         change(document)
         assert len(faults(line, document)) == 1
+
+
+def test_numbers_are_those_that_were_recorded(recording: dict[str, Any]) -> None:
+    assert guard.unlike(guard.load(guard.RECORDED), recording, to_the_byte=False) == []
+
+
+def test_published_files_give_the_numbers_that_were_recorded(published: Path) -> None:
+    # Without the tables, in which the published errors are.
+    recorded, now = guard.load(guard.RECORDED_PUBLISHED), guard.record(published) | {"tables": {}}
+    assert guard.unlike(recorded, now) == []
+
+
+def test_a_number_that_is_not_the_recorded_one_is_found(recording: dict[str, Any]) -> None:
+    changed = copy.deepcopy(recording)
+    line = guard.BUNDLED[0]
+    changed["documents"][line]["pairs"][0]["ks"] += 1e-9
+    changed["documents"][line]["pairs"][0]["verdict"] = "Another sentence."
+    changed["documents"]["plan --eps 0.05"] = dict(reversed(changed["documents"]["plan --eps 0.05"].items()))
+    changed["tables"]["figure_07.csv"] = changed["tables"]["figure_07.csv"].replace("0.5", "0.6", 1)
+    changed["exported"].popitem()
+    assert len(guard.unlike(recording, changed)) == len(guard.unlike(recording, changed, to_the_byte=False)) == 4
+    assert guard.unlike(recording, recording) == []
+
+
+def test_a_study_takes_what_the_catalogue_says() -> None:
+    for study in STUDIES:
+        function = lazy.found(study.run)
+        taken = {one.name: one.default for one in (*study.options, *study.run_options)}
+        parameters = inspect.signature(function).parameters
+        explicit = {name: one.default for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+        hints = get_type_hints(function)
+        (settings,) = get_args(hints.get("settings") or hints["options"])
+        passed_on = set(settings.__annotations__)
+        assert set(taken) <= set(explicit) | passed_on, study.name
+        assert {"error", "diverged"} <= passed_on, study.name
+        assert ("given" in passed_on) == (study.given is not None), study.name
+        for name, default in taken.items():
+            if name in explicit and default is not None:
+                assert explicit[name] == default, f"{study.name}: {name}"
+
+
+def test_a_report_has_the_options_of_compare() -> None:
+    by_name = {study.name: study for study in STUDIES}
+    assert by_name["report"].options == by_name["compare"].options

@@ -1,4 +1,4 @@
-"""The page of the JSON schemas, made of the documents that edfkit declares; the schemas come with the site too."""
+"""What pages have of the catalogue of studies: the JSON schemas, which come with the site too, and the index."""
 
 import json
 from collections.abc import Iterator
@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 from edfkit.documents import Schema
-from edfkit.study.catalogue import schemas
+from edfkit.study.catalogue import STUDIES, schemas
 
-PAGE, MARKER = "json", "```{schemas}\n```\n"
+# What is put in the place of a marker, by the page.
+MARKERS = {"json": "```{schemas}\n```\n", "index": "{studies}\n"}
 
 
 def anchor(name: str) -> str:
@@ -90,10 +92,18 @@ def page() -> str:
     return "".join(parts)
 
 
+def index() -> str:
+    """List the pages of the studies, each once."""
+    return "".join(f"{page}\n" for page in dict.fromkeys(study.doc for study in STUDIES))
+
+
 def expand(app: Sphinx, name: str, source: list[str]) -> None:
-    """Put the sections where the page has its marker."""
-    if name == PAGE:
-        source[0] = source[0].replace(MARKER, page())
+    """Put what is made where a page has its marker."""
+    if name in MARKERS:
+        made = page() if name == "json" else index()
+        if MARKERS[name] not in source[0]:
+            raise ExtensionError(f"the page {name} has no {MARKERS[name]!r}")
+        source[0] = source[0].replace(MARKERS[name], made)
 
 
 def publish(app: Sphinx, failure: Exception | None) -> None:
@@ -106,7 +116,7 @@ def publish(app: Sphinx, failure: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Expand the page when it is read."""
+    """Expand pages when they are read."""
     app.connect("source-read", expand)
     app.connect("build-finished", publish)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -98,7 +98,23 @@ _complete_trained = _completer(
 )
 
 
+class _Command(click.Command):
+    """A command whose messages name options where the functions that it calls name arguments."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdfkitError as error:
+            name, colon, what = str(error).partition(": ")
+            options = [one for one in self.params if colon and one.name == name and one.param_type_name == "option"]
+            if not options:
+                raise
+            raise EdfkitError(f"{max(options[0].opts, key=len)}: {what}") from error
+
+
 class _Group(click.Group):
+    command_class = _Command
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -233,18 +249,6 @@ def _open(where: str | None) -> "Archive | Published":
     return open_source(locate(where))
 
 
-class _StudyCommand(click.Command):
-    """A command whose messages name options where the functions that it calls name arguments."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except EdfkitError as error:
-            name, colon, what = str(error).partition(": ")
-            shown = next((max(one.opts, key=len) for one in self.params if one.name == name and one.opts), "")
-            raise type(error)(f"{shown}: {what}") if colon and shown.startswith("-") else error from None
-
-
 def _study_command(study: Study) -> click.Command:
     """Make the command of a study."""
 
@@ -303,7 +307,7 @@ def _study_command(study: Study) -> click.Command:
     if study.writes:
         params.append(click.option("-o", "--output", "target", type=_PATH, required=True, metavar="FILE",
                                    help=study.writes))  # fmt: skip
-    return click.command(study.name, cls=_StudyCommand, help=study.about)(_with(*params)(run))
+    return click.command(study.name, cls=_Command, help=study.about)(_with(*params)(run))
 
 
 def _miscounted(study: Study, names: Sequence[str]) -> str:

@@ -739,7 +739,7 @@ def test_refusals_about_spaces(
     ("arguments", "parts"),
     [
         (["compare", "resnet", "vanilla", "--confidence", "1"], ["confidence: 1 was given"]),
-        (["compare", "resnet", "vanilla", "--best-share", "5"], ["--best-share", "was 5; give a share above 0"]),
+        (["compare", "resnet", "vanilla", "--best-share", "5"], ["--best-share", "5 was given, but a share above 0"]),
         (
             ["compare", "resnet", "vanilla", "--error", "worst"],
             ["'worst'", "best, final or an epoch of resnet, 1 to 8"],
@@ -750,7 +750,7 @@ def test_refusals_about_spaces(
         (["point", "resnet", "resnet"], ["named twice in resnet, resnet"]),
         (["point", "resnet", "--large", "5", "--alpha", "0", "--small", "5"], ["alpha: 0 was given"]),
         (["search", "resnet", "-m", "0"], ["m: 0 was given"]),
-        (["search", "resnet", "--without-replacement"], ["--given none"]),
+        (["search", "resnet", "--without-replacement"], ["--given: params was given", "use given none"]),
         (["search", "resnet", "--confidence", "0.2"], ["confidence: 0.2 was given"]),
         (["samples", "resnest"], ["no population 'resnest'"]),
         (["plan", "--eps", "2"], ["eps"]),
@@ -784,7 +784,7 @@ def test_refusals_of_studies(
     ("arguments", "part"),
     [
         (["point", "resnet"], "--large"),
-        (["search", "resnet", "--without-replacement"], "--given none"),
+        (["search", "resnet", "--without-replacement"], "--given"),
         (["search", "resnet", "--without-replacement", "--given", "none", "-m", "501"], "-m"),
         (["compare", "resnet", "vanilla", "--best-share", "5"], "--best-share"),
     ],

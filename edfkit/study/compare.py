@@ -257,7 +257,7 @@ def compare_selected(
         If a number is out of its range.
     """
     if not 0 < best_share <= 1:
-        raise EdfkitError(f"The best share (--best-share) was {best_share:g}; give a share above 0 and up to 1.")
+        raise EdfkitError(f"best_share: {best_share:g} was given, but a share above 0 and up to 1 is needed.")
     rng, given, members = np.random.default_rng(seed), selection.given, selection.populations
     both = list(combinations(members, 2))
     pairs = [_pair(a, b, given, permutations, rng, confidence, best_share) for a, b in both]

@@ -137,7 +137,7 @@ def point_study(
     ):
         if draws > len(member.errors):
             raise EdfkitError(
-                f"The {name} search (--{name}) is to draw {draws:,} models and {member.name} has "
+                f"{name}: the search is to draw {draws:,} models and {member.name} has "
                 f"{len(member.errors):,}; draw no more than there are."
             )
     wins = who_wins(first, small, other, large=large)

@@ -244,7 +244,7 @@ def plan_detection(
     if len(names) != (2 if shift is None else 1):
         raise EdfkitError(
             f"{len(names)} populations were given {'without' if shift is None else 'with'} a shift, expected two, or "
-            "one and the points by which another would be worse (--shift); name these."
+            "one and the points by which another would be worse, shift; name these."
         )
     reading, control = settle("plan_detection", settings, Control("none"))
     selection = select(source, names, reading=reading, control=control)

@@ -141,15 +141,15 @@ def search_study(
     selection, given = select(source, names, reading=reading, control=control), control.given
     if not replacement and given != "none":
         raise EdfkitError(
-            f"Models weighted given {given} were to be drawn without replacement, which only equal weights allow; "
-            "add --given none, or draw with replacement."
+            f"given: {given} was given, which weights the models, and without replacement they are drawn with equal "
+            "weights only; use given none, or draw with replacement."
         )
     fewest = min(len(member.errors) for member in selection.populations)
     if m is None:
         m = [draws for draws in DRAWS if replacement or draws <= fewest]
     if not len(m) or (not replacement and max(m) > fewest):
         raise EdfkitError(
-            f"The numbers of draws (-m) were {list(m)}, expected one or more, and without replacement none above "
+            f"m: {list(m)} was given, expected one or more, and without replacement none above "
             f"{fewest:,}, the models of the smallest population; correct them."
         )
     curves = []

@@ -295,9 +295,9 @@ def _study_command(study: Study) -> click.Command:
     params: list[Callable[[Command], Command]] = [
         click.argument("names", metavar=spaces, nargs=-1, required=study.least > 0,
                        shell_complete=_complete_populations),
-        *map(_option, study.options),
         *map(_option, catalogue.control(study.given) if study.given is not None else ()),
         *map(_option, catalogue.READING),
+        *map(_option, study.options),
         *map(_option, study.run_options),
         _ARCHIVE,
         _AS_JSON,

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edfkit import EdfkitError, documents
+from edfkit import EdfkitError
 from edfkit.lazy import found
 from edfkit.result import Result
 from edfkit.stats.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
@@ -21,6 +21,9 @@ from edfkit.stats.two_sample import KS, Summary, ks, lead, prob_better
 from edfkit.study.catalogue import VERDICT
 from edfkit.study.selection import Population, Selection, Source, alike, select, shared_range
 from edfkit.study.settings import Control, Read, ReadAndControlled, settle
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 SENSITIVE_TO = ("params", "flops")
 SENSITIVE_BINS = (5, 10, 20, 40)
@@ -98,7 +101,7 @@ class Pair:
         """What the comparison shows, in one sentence; `edfkit.show` has the words."""
         return str(found(VERDICT)(self))
 
-    def to_dict(self) -> documents.Pair:
+    def to_dict(self) -> "documents.Pair":
         """Give the comparison of the pair as plain data; of curves the ranges alone."""
         mix, band = self.mix, self.difference
         return {
@@ -149,7 +152,7 @@ class Comparison:
     seed: int | None
     settings: "list[Setting]"
 
-    def to_dict(self) -> documents.Comparison:
+    def to_dict(self) -> "documents.Comparison":
         """Give the comparison as plain data, see the guide; curves are left out."""
         return {
             **self.selection.to_dict(),

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from edfkit import documents
 from edfkit.result import Result
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
 from edfkit.stats.edf import Floats
 from edfkit.study.selection import Source, read_complexity, select
 from edfkit.study.settings import Read, settle
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Complexities(Result):
     rank_correlation: float
     buckets: BucketMeans
 
-    def to_dict(self) -> documents.ComplexitySpace:
+    def to_dict(self) -> "documents.ComplexitySpace":
         """Give the numbers as plain data, without the models one by one."""
         return {
             "name": self.name,
@@ -87,7 +89,7 @@ class ComplexityStudy:
     advice: Advice
     bins: int
 
-    def to_dict(self) -> documents.ComplexityStudy:
+    def to_dict(self) -> "documents.ComplexityStudy":
         """Give the study as plain data, see the guide."""
         return {
             "by": self.by,

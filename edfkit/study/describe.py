@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from edfkit import documents
 from edfkit.stats.bootstrap import Interval
 from edfkit.study.compare import describe_populations, summary_intervals
 from edfkit.study.selection import Population, Source, complexity_ranges
 from edfkit.study.settings import Read, Reading, settle
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Description:
     ranges: dict[str, dict[str, tuple[float, float] | None]]
     intervals: dict[str, dict[str, Interval]]
 
-    def to_dict(self) -> documents.Description:
+    def to_dict(self) -> "documents.Description":
         """Give the description as plain data."""
         return {
             "error": self.reading.error,
@@ -40,14 +42,21 @@ class Description:
             "spaces": [
                 {
                     **member.to_dict(),
-                    "complexity": documents.Ranges(
-                        **{by: ends and list(ends) for by, ends in self.ranges[member.name].items()}  # type: ignore[typeddict-item]  # the complexities, by name
-                    ),
+                    "complexity": {
+                        "params": self._ends(member.name, "params"),
+                        "flops": self._ends(member.name, "flops"),
+                        "macs": self._ends(member.name, "macs"),
+                        "acts": self._ends(member.name, "acts"),
+                    },
                     "intervals": {what: one.to_dict() for what, one in self.intervals[member.name].items()},
                 }
                 for member in self.populations
             ],
         }
+
+    def _ends(self, name: str, complexity: str) -> list[float] | None:
+        ends = self.ranges[name][complexity]
+        return None if ends is None else list(ends)
 
 
 def describe_study(

@@ -1,16 +1,19 @@
 """The point-estimate study: what the best of a small search and the best of a large one say about their populations."""
 
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from edfkit import EdfkitError, documents
+from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import Gap, Wins, difference, minimum_gap, resample_minima, who_wins
 from edfkit.study.selection import Selection, Source, select
 from edfkit.study.settings import Read, settle
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class PointStudy:
     gap: Gap
     resampled: Resampled | None
 
-    def to_dict(self) -> documents.PointStudy:
+    def to_dict(self) -> "documents.PointStudy":
         """Give the study as plain data, see the guide; the law of the difference is given by its quantiles."""
         names = [member.name for member in self.selection.populations]
         levels = np.cumsum(self.probabilities)

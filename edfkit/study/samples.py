@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from edfkit import EdfkitError, documents
+from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.edf import Floats
 from edfkit.stats.sizes import (
@@ -22,6 +22,9 @@ from edfkit.stats.sizes import (
 from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.selection import Selection, Source, select
 from edfkit.study.settings import Control, Read, ReadAndControlled, settle
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class SampleStudy:
     errors: dict[int, Floats]
     seed: int
 
-    def to_dict(self) -> documents.SampleStudy:
+    def to_dict(self) -> "documents.SampleStudy":
         """Give the study as plain data, see the guide; D is a share (0 to 1), errors are percent."""
         samples: dict[str, documents.SampleSummary] = {
             str(size): {"min": s.min, "median": s.median, "mean": s.mean, "area": s.area}
@@ -169,7 +172,7 @@ class DetectionPlan:
     wanted: float
     seed: int
 
-    def to_dict(self) -> documents.DetectionPlan:
+    def to_dict(self) -> "documents.DetectionPlan":
         """Give the plan as plain data, see the guide."""
         return {
             **self.selection.to_dict(),

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from edfkit import EdfkitError, documents
+from edfkit import EdfkitError
 from edfkit.stats.bands import TABLE_SIZES, edf_band
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import BestOf, best_of, best_of_band, draws_for_top
 from edfkit.study.selection import Selection, Source, select
 from edfkit.study.settings import Control, ReadAndControlled, settle
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 DRAWS = tuple(2**power for power in range(13))
 """Those of the paper."""
@@ -37,7 +40,7 @@ class Curve:
     high: Floats
     cost_of_one: float | None
 
-    def to_dict(self) -> documents.Curve:
+    def to_dict(self) -> "documents.Curve":
         """Give the curve as plain data; errors in percent."""
         best = self.best.to_dict()
         return {
@@ -80,7 +83,7 @@ class SearchStudy:
     cost: str | None
     top: dict[float, int]
 
-    def to_dict(self) -> documents.SearchStudy:
+    def to_dict(self) -> "documents.SearchStudy":
         """Give the study as plain data, see the guide."""
         curves = {curve.name: curve.to_dict() for curve in self.curves}
         selected = self.selection.to_dict()

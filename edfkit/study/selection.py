@@ -7,17 +7,20 @@ counted, by reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edfkit import EdfkitError, documents
+from edfkit import EdfkitError
 from edfkit.archive.schema import Status
 from edfkit.stats.bins import bin_index, check_bins, common_range, complexity_weights, default_bins
 from edfkit.stats.edf import Floats
 from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.settings import COMPLEXITIES, Control, ReadAndControlled, settle
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 
 class Source(Protocol):
@@ -167,7 +170,7 @@ class Population:
             self, errors=errors, weights=weights, bins=bins, rows=self.rows[:0], summary=summary, counts=counts
         )
 
-    def to_dict(self) -> documents.Space:
+    def to_dict(self) -> "documents.Space":
         """Give the summary as plain data; errors are percent, `area` and the keys of `quantiles` shares (0 to 1)."""
         summary = self.summary
         return {
@@ -211,7 +214,7 @@ class Selection:
     range: tuple[float, float] | None
     populations: list[Population]
 
-    def to_dict(self) -> documents.Selected:
+    def to_dict(self) -> "documents.Selected":
         """Give what was selected, and how, as plain data."""
         return {
             "given": self.given,

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, permutations
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from edfkit import EdfkitError, documents
+from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
 from edfkit.show.words import lead
@@ -17,6 +17,9 @@ from edfkit.study.samples import SampleStudy, sample_study
 from edfkit.study.search import SearchStudy, search_study
 from edfkit.study.selection import InMemory, check_names, select
 from edfkit.study.settings import COMPLEXITIES, Control, Read, Reading, apart, settle
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 AT_MOST = 200_000
 """Models of a report, all of which it holds: 5 to 10 MB."""
@@ -71,7 +74,7 @@ class Report:
         """The comparison that the report is about, with the result in other settings."""
         return self.comparisons[self.given]
 
-    def to_dict(self) -> documents.Comparison:
+    def to_dict(self) -> "documents.Comparison":
         """Give the comparison that the report is about as plain data."""
         return self.main.to_dict()
 

@@ -253,8 +253,8 @@ def test_dominance_is_said_by_name() -> None:
     [
         ({"confidence": 1.0}, "confidence: 1 was given"),
         ({"confidence": 0.4}, r"confidence: 0\.4 was given"),
-        ({"best_share": 0.0}, "was 0; give a share above 0 and up to 1"),
-        ({"best_share": 5.0}, "was 5; give a share above 0 and up to 1"),
+        ({"best_share": 0.0}, "best_share: 0 was given, but a share above 0 and up to 1"),
+        ({"best_share": 5.0}, "best_share: 5 was given, but a share above 0 and up to 1"),
         ({"permutations": -1}, "-1"),
         ({"given": "none", "bins": 2}, "Bins and range belong to a complexity"),
     ],

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import edfkit
+from edfkit.study.catalogue import STUDIES
+
 ROOT = Path(__file__).parents[1]
 
 # What each wing may use of the others. The base is what lies in edfkit/ itself: plain data, documents, lazy names.
@@ -147,3 +150,13 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
     assert set(circle(tmp_path)) == {"edfkit.a", "edfkit.b", "edfkit.c"}
     (tmp_path / "edfkit" / "c.py").write_text("def f():\n    from edfkit.a import x")
     assert circle(tmp_path) == []
+
+
+def test_the_table_of_contents_has_what_it_says() -> None:
+    names = [name for name in edfkit.__all__ if name != "EdfkitError"]
+    assert set(names) == {"open", *(study.name for study in STUDIES)}
+    assert all(callable(getattr(edfkit, name)) for name in names)
+    assert set(edfkit.__all__) <= set(dir(edfkit))
+    assert all(f"{name}" in (edfkit.__doc__ or "") for name in names)
+    with pytest.raises(AttributeError, match="module 'edfkit' has no attribute 'comparison'"):
+        _ = edfkit.comparison

@@ -1,6 +1,7 @@
 """What pages have of the catalogue of studies: the JSON schemas, which come with the site too, and the index."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def rows(schema: Schema, shared: dict[str, Schema], prefix: str = "") -> Iterato
     for name, value in schema.get("properties", {}).items():
         key = f"{prefix}{name}"
         target = shared.get(value.get("$ref", "").rpartition("/")[2], {})
-        yield key, kind(value), unit(value), value.get("description") or target["description"]
+        meaning = value.get("description") or target["description"]
+        yield key, kind(value), unit(value), re.sub(r"(--[a-z-]+)", r"`\1`", meaning)
         for inner, mark in _within(value):
             yield from rows(inner, shared, f"{key}{mark}.")
 

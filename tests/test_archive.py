@@ -352,7 +352,7 @@ def some_populations() -> st.SearchStrategy[dict[str, Population]]:
     )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(populations=some_populations())
 def test_any_population_reads_back(populations: dict[str, Population], tmp_path: Path) -> None:
     write(tmp_path / "any.h5", populations, ATTRS)
@@ -447,7 +447,7 @@ def test_few_decimals_are_packed_without_loss(tmp_path: Path, values: Any, dtype
         np.testing.assert_allclose(foreign["train_loss"], values, rtol=1e-6)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=hnp.arrays(np.int64, (7, 3), elements=st.integers(-(2**31) + 1, 2**31 - 1)),
     decimals=st.integers(0, 6),
@@ -1057,7 +1057,7 @@ def test_every_flipped_byte_is_refused_or_harmless(original: Path, tmp_path: Pat
     data, path, expected = original.read_bytes(), tmp_path / "flipped.h5", content(original)
     rng = np.random.default_rng(4)
     refused = 0
-    for place in rng.integers(0, len(data), 300):
+    for place in rng.integers(0, len(data), 120):
         damaged = bytearray(data)
         damaged[place] ^= int(rng.integers(1, 256))
         path.write_bytes(damaged)
@@ -1067,7 +1067,7 @@ def test_every_flipped_byte_is_refused_or_harmless(original: Path, tmp_path: Pat
             refused += 1
         else:
             assert content(path) == expected, f"the flip at byte {place} went unseen"
-    assert refused > 200  # the others fell into space that HDF5 leaves unused
+    assert refused > 80  # the others fell into space that HDF5 leaves unused
 
 
 def test_every_flipped_byte_of_a_long_recipe_is_refused(tmp_path: Path) -> None:
@@ -1261,7 +1261,7 @@ def test_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
         t.write(path, populations, t.ATTRS)
         print("written", flush=True)
     """
-    for moment in np.random.default_rng(6).uniform(0.0, 0.4, 4):
+    for moment in np.random.default_rng(6).uniform(0.0, 0.4, 2):
         with child(path, code) as process:
             assert process.stdout
             assert process.stdout.readline() == "written\n"

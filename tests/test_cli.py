@@ -448,7 +448,7 @@ def test_the_environment_names_the_archive(call: Call, tmp_path: Path, monkeypat
 
 def test_a_file_name_that_is_no_text_can_be_shown(tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path) + b"/\xff.h5"
-    shutil.copy(default(), odd)
+    Path(os.fsdecode(odd)).write_bytes(default().read_bytes())
     for arguments in ([b"describe", b"--archive", odd], [b"describe", b"--json", b"--archive", odd]):
         done = subprocess.run([os.fsencode(EDFKIT), *arguments], capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")

@@ -1,5 +1,6 @@
 """Fixtures that several modules share."""
 
+import fcntl
 import json
 import os
 import resource
@@ -12,11 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 # How long an example takes says nothing of the code on a machine that does other things too.
 settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+settings.register_profile("quick", deadline=None, max_examples=10)  # while one writes code
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))
+
+# The tests and the commands that they start run side by side: threads of BLAS would wait for each other, and spin.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 
 @pytest.hookimpl(trylast=True)
@@ -63,27 +70,45 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a Dask cluster of two processes, which load torch but once for all the tests."""
-    folder = tmp_path_factory.mktemp("cluster")
-    file, dask = folder / "scheduler.json", str(Path(sys.executable).parent / "dask")
+def cluster(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """Give the address of a Dask cluster of two processes, which load torch but once for all the tests.
+
+    The processes of pytest-xdist share it: the one that starts it stops it, once none of the others uses it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "cluster"
+    folder.mkdir(exist_ok=True)
+    file = folder / "scheduler.json"
+    with open(folder / "users", "a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with FileLock(folder / "lock"):
+            started = [] if file.exists() else start_cluster(file)
+        yield json.loads(file.read_text())["address"]
+        if started:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            file.unlink()
+            for process in started:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def start_cluster(file: Path) -> "list[subprocess.Popen[bytes]]":
+    """Start a scheduler, which writes a file, and two workers."""
+    dask = str(Path(sys.executable).parent / "dask")
     commands = [
         [dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)],
         [dask, "worker", "--scheduler-file", str(file), "--host", "127.0.0.1", "--nworkers", "2", "--nthreads", "1",
-         "--no-dashboard", "--local-directory", str(folder)],
+         "--no-dashboard", "--local-directory", str(file.parent)],
     ]  # fmt: skip
-    with open(folder / "log", "wb") as log:
+    with open(file.with_name("log"), "ab") as log:
         started = [
-            subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
+            subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=file.parent)
             for command in commands
         ]
     deadline = time.monotonic() + 60
     while not file.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    yield json.loads(file.read_text())["address"]
-    for process in started:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    return started
 
 
 @pytest.fixture

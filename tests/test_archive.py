@@ -18,7 +18,6 @@ import h5netcdf
 import h5py
 import numpy as np
 import pytest
-import xarray
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -38,6 +37,13 @@ STAGED = [name for name in VARIABLES if name not in CELLS]  # all that a populat
 OPTIONAL = [name for name in STAGED if name not in REQUIRED]
 
 Population = dict[str, Any]
+
+
+def open_dataset(path: Path, group: str) -> Any:
+    """Read as others do, with xarray: loaded here, as processes that load this file to be killed have no need of it."""
+    import xarray
+
+    return xarray.open_dataset(path, group=group, engine="h5netcdf")
 
 
 def scalars(models: int, rng: np.random.Generator) -> Population:
@@ -215,7 +221,7 @@ def test_h5netcdf_reads_it(original: Path) -> None:
 
 def test_xarray_reads_it_as_to_xarray_does(original: Path) -> None:
     for name, population in two_populations().items():
-        with xarray.open_dataset(original, group=name, engine="h5netcdf") as foreign, Archive(original) as opened:
+        with open_dataset(original, name) as foreign, Archive(original) as opened:
             own = opened.to_xarray(name)
             for key, values in population.items():
                 equal(foreign[key].astype(str) if key == "id" else foreign[key], values)
@@ -296,7 +302,7 @@ def test_other_readers_read_cells(cells: Path) -> None:
         assert {name: file["nas"][name].dimensions for name in dims} == dims
         assert file["nas/op"].attrs["flag_meanings"] == " ".join(OPS)
         equal(file["nas/op"].attrs["flag_values"], range(16))
-    with xarray.open_dataset(cells, group="nas", engine="h5netcdf") as foreign, Archive(cells) as opened:
+    with open_dataset(cells, "nas") as foreign, Archive(cells) as opened:
         own = opened.to_xarray("nas")
         for key in dims:
             equal(foreign[key], expected[key])
@@ -352,7 +358,7 @@ def some_populations() -> st.SearchStrategy[dict[str, Population]]:
     )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(populations=some_populations())
 def test_any_population_reads_back(populations: dict[str, Population], tmp_path: Path) -> None:
     write(tmp_path / "any.h5", populations, ATTRS)
@@ -443,11 +449,11 @@ def test_few_decimals_are_packed_without_loss(tmp_path: Path, values: Any, dtype
         assert [piece["train_loss"].tobytes() for piece in opened.chunks("x", ["train_loss"])] == [read.tobytes()]
         write(tmp_path / "b.h5", {"x": {v: opened.variable("x", v) for v in population}}, opened.attrs)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-    with xarray.open_dataset(tmp_path / "a.h5", group="x", engine="h5netcdf") as foreign:
+    with open_dataset(tmp_path / "a.h5", "x") as foreign:
         np.testing.assert_allclose(foreign["train_loss"], values, rtol=1e-6)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=hnp.arrays(np.int64, (7, 3), elements=st.integers(-(2**31) + 1, 2**31 - 1)),
     decimals=st.integers(0, 6),
@@ -1057,7 +1063,7 @@ def test_every_flipped_byte_is_refused_or_harmless(original: Path, tmp_path: Pat
     data, path, expected = original.read_bytes(), tmp_path / "flipped.h5", content(original)
     rng = np.random.default_rng(4)
     refused = 0
-    for place in rng.integers(0, len(data), 300):
+    for place in rng.integers(0, len(data), 120):
         damaged = bytearray(data)
         damaged[place] ^= int(rng.integers(1, 256))
         path.write_bytes(damaged)
@@ -1067,7 +1073,7 @@ def test_every_flipped_byte_is_refused_or_harmless(original: Path, tmp_path: Pat
             refused += 1
         else:
             assert content(path) == expected, f"the flip at byte {place} went unseen"
-    assert refused > 200  # the others fell into space that HDF5 leaves unused
+    assert refused > 80  # the others fell into space that HDF5 leaves unused
 
 
 def test_every_flipped_byte_of_a_long_recipe_is_refused(tmp_path: Path) -> None:
@@ -1261,7 +1267,7 @@ def test_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
         t.write(path, populations, t.ATTRS)
         print("written", flush=True)
     """
-    for moment in np.random.default_rng(6).uniform(0.0, 0.4, 4):
+    for moment in np.random.default_rng(6).uniform(0.0, 0.4, 2):
         with child(path, code) as process:
             assert process.stdout
             assert process.stdout.readline() == "written\n"

@@ -25,7 +25,7 @@ with Archive(DIGITS) as _archive:
 PART = {"resnet": 500, "vanilla": 500, "resnext-a": 100, "resnext-b": 100}  # models of a run; 40 of the other spaces
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def archive() -> Iterator[Archive]:
     with Archive(DIGITS) as opened:
         yield opened

@@ -45,10 +45,13 @@ def offered(line: str) -> list[str]:
     return ["file" if one.type == "file" else one.value for one in completions]
 
 
+with Archive(BUNDLED["digits"]) as _opened:
+    NAMES = _opened.names
+
+
 def bundled(beginning: str) -> list[str]:
     """Name the bundled populations that begin so."""
-    with Archive(BUNDLED["digits"]) as opened:
-        return [name for name in opened.names if name.startswith(beginning)]
+    return [name for name in NAMES if name.startswith(beginning)]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from edfkit.archive import Archive
+from edfkit.cli import edfkit
 from edfkit.generator.runs import plan as plans
 from edfkit.generator.runs import run as runs
 from edfkit.generator.runs import status
@@ -117,10 +119,11 @@ def wait_until(what: str, is_so: Callable[[], object], seconds: float = 240) -> 
         time.sleep(0.05)
 
 
-def generate(folder: Path, models: int, *more: object) -> None:
-    command = [BIN / "edfkit", "generate", "resnet", "--models", models, *SETTINGS, "--out", folder, *more]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def generate(cluster: str, folder: Path, models: int, *more: object) -> None:
+    """Train a run undisturbed, in processes that are there."""
+    command = ["generate", "resnet", "--models", models, *SETTINGS, "--out", folder, "--scheduler", cluster, *more]
+    done = CliRunner().invoke(edfkit, list(map(str, command)))
+    assert done.exit_code == 0, done.output
 
 
 def assert_same_archive(one: Path, other: Path) -> None:
@@ -136,16 +139,16 @@ def assert_same_archive(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    generate(folder, 12)
+    generate(cluster, folder, 12)
     return folder
 
 
 @pytest.mark.slow
-def test_thirty_kills_of_anything_lose_nothing(processes: Processes, tmp_path: Path) -> None:
+def test_thirty_kills_of_anything_lose_nothing(cluster: str, processes: Processes, tmp_path: Path) -> None:
     models, rounds = 240, 30
-    generate(tmp_path / "undisturbed", models)
+    generate(cluster, tmp_path / "undisturbed", models)
     folder = tmp_path / "run"
     plans.open_run(folder, plans.read_plan(tmp_path / "undisturbed").request)
     command = tmp_path / "train.py"
@@ -259,7 +262,7 @@ def test_a_process_that_hangs_loses_its_model_to_another(
     assert_same_archive(undisturbed, folder)
 
 
-def test_clocks_that_jump_do_no_harm(undisturbed: Path, tmp_path: Path) -> None:
+def test_clocks_that_jump_do_no_harm(cluster: str, undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
     plan = plans.read_plan(folder)
@@ -272,12 +275,12 @@ def test_clocks_that_jump_do_no_harm(undisturbed: Path, tmp_path: Path) -> None:
     assert (now.finished, now.remaining, now.running) == (6, 6, 0)
     assert now.hours_left is not None
     assert 0 < now.hours_left < 1
-    generate(folder, 12)
+    generate(cluster, folder, 12)
     assert_same_archive(undisturbed, folder)
 
 
-def test_a_loss_that_is_not_finite_at_once_is_a_result(tmp_path: Path) -> None:
-    generate(tmp_path / "run", 2, "--lr", "1e30")
+def test_a_loss_that_is_not_finite_at_once_is_a_result(cluster: str, tmp_path: Path) -> None:
+    generate(cluster, tmp_path / "run", 2, "--lr", "1e30")
     now = status.read(tmp_path / "run")
     assert (now.diverged, now.failed, now.remaining, now.best_error) == (2, 0, 0, 100.0)
     pack([tmp_path / "run"], tmp_path / "a.h5", source="test", license="none")
@@ -317,10 +320,10 @@ def other_host() -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.slow
 def test_a_link_that_is_cut_for_a_minute_loses_nothing(
-    processes: Processes, other_host: tuple[str, ...], tmp_path: Path
+    cluster: str, processes: Processes, other_host: tuple[str, ...], tmp_path: Path
 ) -> None:
     models = 60
-    generate(tmp_path / "undisturbed", models)
+    generate(cluster, tmp_path / "undisturbed", models)
     folder, port = tmp_path / "run", free_port()
     processes.start("scheduler", BIN / "dask", "scheduler", "--host", DRIVER, "--port", port, "--no-dashboard")
     for name, host, prefix in (("here", DRIVER, ()), ("there", HOST, other_host)):

@@ -183,7 +183,7 @@ _FILES = st.fixed_dictionaries(
 
 
 @given(_FILES)
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_any_records_come_back(tmp_path_factory: pytest.TempPathFactory, files: made.Json) -> None:
     found = there_and_back(tmp_path_factory.getbasetemp(), **files)
     assert made.equal(found, json.loads(json.dumps(files)))

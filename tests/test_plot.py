@@ -433,7 +433,10 @@ def test_nothing_overlaps_or_is_cut_in_any_figure(study: Study) -> None:
         assert not any(one.overlaps(other) for i, one in enumerate(seen) for other in seen[:i])
 
 
-@pytest.mark.parametrize("ending", FORMATS)
+# That the bytes of the other formats repeat is tested of one study; of the others it takes long.
+@pytest.mark.parametrize(
+    "ending", [pytest.param(ending, marks=[] if ending == ".svg" else pytest.mark.slow) for ending in FORMATS]
+)
 def test_a_study_drawn_again_gives_the_same_bytes(tmp_path: Path, study: Study, ending: str) -> None:
     for name in ("one", "other"):
         write_figure(figure(study), tmp_path / f"{name}{ending}")

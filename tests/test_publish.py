@@ -254,9 +254,10 @@ def test_an_archive_without_license_is_refused(lab: Path, tmp_path: Path) -> Non
 
 
 def test_another_license_than_the_archives_is_refused(tmp_path: Path) -> None:
-    message = refused(lambda: publish(DIGITS, tmp_path / "out", name="x", version="1", license="MIT"))
+    write(tmp_path / "x.h5", {"a": population()}, ATTRS | {"license": "CC0-1.0"})
+    message = refused(lambda: publish(tmp_path / "x.h5", tmp_path / "out", name="x", version="1", license="MIT"))
     assert "states the license 'CC0-1.0' and 'MIT' was given" in message
-    assert publish(DIGITS, tmp_path / "out", name="x", version="1", license="CC0-1.0")
+    assert publish(tmp_path / "x.h5", tmp_path / "out", name="x", version="1", license="CC0-1.0")
 
 
 @pytest.mark.parametrize(

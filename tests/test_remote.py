@@ -154,7 +154,7 @@ def test_streaming_takes_addresses(small: Path, server: Server) -> None:
 def test_streaming_on_a_cluster_takes_addresses(small: Path, server: Server) -> None:
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
     ) as cluster:
         address = Address(f"{server.url}/a.h5?key=secret")
         there = tabulate_archive(address, "a", scheduler=cluster.scheduler_address)

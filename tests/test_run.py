@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from click.testing import CliRunner
 from dask.distributed import Client
 from filelock import FileLock
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.source import open_source
+from edfkit.cli import edfkit
 from edfkit.generator import spaces
 from edfkit.generator.runs import plan as plans
 from edfkit.generator.runs import run as runs
@@ -47,23 +49,18 @@ def _cluster(cluster: str) -> None:
     ADDRESS[:] = [cluster]
 
 
+def arguments(folder: Path, models: int, *more: str) -> list[str]:
+    """Give what the command is told: to use the cluster that is there, or to start so many workers as `more` says."""
+    where = [] if "--workers" in more else ["--scheduler", *ADDRESS]
+    return ["generate", "resnet", "--models", str(models), *SETTINGS, "--out", str(folder), *more, *where]
+
+
 @contextmanager
 def started(folder: Path, models: int, *more: str, **environment: str) -> "Iterator[subprocess.Popen[str]]":
     """Start the command as a terminal does, in a process group of its own, which is dead in the end."""
-    command: list[str | Path] = [
-        EDFKIT,
-        "generate",
-        "resnet",
-        "--models",
-        str(models),
-        *SETTINGS,
-        "--out",
-        folder,
-        *more,
-        *([] if "--workers" in more else ["--scheduler", *ADDRESS]),
-    ]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [EDFKIT, *arguments(folder, models, *more)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, **environment},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
@@ -82,10 +79,10 @@ def wait_for_workers() -> None:
 
 
 def generate(folder: Path, models: int, *more: str) -> str:
-    with started(folder, models, *more) as process:
-        out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
+    """Run the command undisturbed: in this process, which has loaded what it needs."""
+    done = CliRunner().invoke(edfkit, arguments(folder, models, *more))
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -120,7 +117,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a run that takes long enough to be disturbed, without disturbance."""
     folder = tmp_path_factory.mktemp("runs") / "longer"
-    generate(folder, 16, "--workers", "2")
+    generate(folder, 16)
     return folder
 
 
@@ -227,7 +224,7 @@ def test_a_finished_run_trains_nothing_again(undisturbed: Path) -> None:
 def test_more_workers_and_growth_give_the_same_models(undisturbed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     generate(folder, 2, "--workers", "2")
-    assert "3 of 3 resnet models done; 1 trained now" in generate(folder, 3, "--workers", "2")
+    assert "3 of 3 resnet models done; 1 trained now" in generate(folder, 3)
     assert_same_archive(undisturbed, folder)
 
 
@@ -254,7 +251,7 @@ def kill_and_resume(folder: Path, models: int, kills: int, longest: float, seed:
         kept = results(folder)  # every file there is whole
         assert all(result["id"] == name for name, result in kept.items())
     done = {path: path.stat().st_mtime_ns for path in folder.glob("results/*.json")}
-    generate(folder, models, "--workers", "2")
+    generate(folder, models)
     assert {path: path.stat().st_mtime_ns for path in done} == done  # what was done is not trained again
     assert not list(folder.glob("results/.*.tmp"))
     return hits
@@ -445,7 +442,8 @@ def test_two_commands_do_not_train_one_run(undisturbed: Path) -> None:
 @pytest.mark.parametrize("when", ["starting", "training"])
 def test_an_interrupt_is_answered_with_one_line(when: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with started(folder, 50, "--workers", "2") as process:
+    # Each process that trains has loaded torch, which takes seconds; those that start have not.
+    with started(folder, 50, "--workers", "1" if when == "training" else "2") as process:
         if when == "training":
             wait_for_another_result(process, folder)
         while not (children := psutil.Process(process.pid).children(recursive=True)):
@@ -627,9 +625,10 @@ def test_a_run_is_gone_on_with_only_by_the_space_that_it_was_begun_with(tmp_path
     assert not ids[0] & ids[2]  # what is built differs, and so does the network
 
 
-def train(*arguments: object, folder: Path) -> None:
-    command = [str(EDFKIT), "generate", *map(str, arguments), "--out", str(folder), "--scheduler", *ADDRESS]
-    subprocess.run(command, check=True, capture_output=True)
+def train(*options: object, folder: Path) -> None:
+    command = ["generate", *map(str, options), "--out", str(folder), "--scheduler", *ADDRESS]
+    done = CliRunner().invoke(edfkit, command)
+    assert done.exit_code == 0, done.output
 
 
 def test_networks_of_cells_are_trained_packed_and_counted(tmp_path: Path) -> None:

@@ -44,6 +44,18 @@ def test_digits_are_the_real_ones_split_in_their_order() -> None:
     assert images.std == pytest.approx((source.images[:1000].std(),))
 
 
+def test_digits_are_read_by_scikit_learn_where_its_file_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = data.find("digits").load(None)
+    monkeypatch.setattr("edfkit.generator.training.data.find_spec", lambda name: None)
+    other = data.find("digits").load(None)
+    assert isinstance(usual, Images)
+    assert isinstance(other, Images)
+    for name in ("x_train", "y_train", "x_test", "y_test"):
+        one, two = getattr(usual, name), getattr(other, name)
+        assert one.dtype == two.dtype
+        np.testing.assert_array_equal(one, two)
+
+
 def test_the_number_of_digits_is_as_said() -> None:
     dataset = data.find("digits")
     images = dataset.load(None)

@@ -17,9 +17,9 @@ from filelock import FileLock
 from hypothesis import settings
 
 # How long an example takes says nothing of the code on a machine that does other things too.
-settings.register_profile("untimed", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=10)  # while one writes code
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))
+for profile, examples in (("quick", 10), ("usual", 50), ("thorough", 1000)):  # quick: while one writes code
+    settings.register_profile(profile, deadline=None, max_examples=examples)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 # The tests and the commands that they start run side by side: threads of BLAS would wait for each other, and spin.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -19,7 +19,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from edfkit import EdfkitError
 from edfkit.generator.training import data
@@ -34,6 +33,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_digits_are_the_real_ones_split_in_their_order() -> None:
     images = data.find("digits").load(None)
+    from sklearn.datasets import load_digits  # here, as every process of pytest-xdist loads the module
+
     source = load_digits()
     assert images.x_train.shape == (1000, 8, 8, 1)
     assert images.x_test.shape == (797, 8, 8, 1)

@@ -22,7 +22,7 @@ def test_the_commands_and_the_code_of_a_page_run(page: Path, tmp_path: Path) -> 
         assert not done.failure, f"{done.code}\n{done.failure}"
         assert alike(done.said, done.prints), (
             f"{page.name} does not show what this prints: {done.code}\n{done.prints}\n"
-            f"Renew the page if that is right: python -P tests/pages.py {page.relative_to(ROOT)}"
+            f"Renew the page if that is right: python -P tests/support/pages.py {page.relative_to(ROOT)}"
         )
 
 

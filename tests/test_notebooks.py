@@ -38,7 +38,7 @@ def test_a_notebook_gives_what_it_shows(path: Path, tmp_path: Path) -> None:
     assert all(cell.execution_count for cell in shown.cells if cell.cell_type == "code"), "cells were not run"
     before = printed(shown)
     assert any("image/png" in text for text in before)
-    assert printed(execute(shown, tmp_path)) == before, f"run it anew: python -P tests/pages.py {path}"
+    assert printed(execute(shown, tmp_path)) == before, f"run it anew: python -P tests/support/pages.py {path}"
 
 
 def test_the_pictures_are_small() -> None:

@@ -263,7 +263,7 @@ def test_the_command_streams_here_and_on_a_cluster() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"best_share": 0.0}, "was 0; give a share above 0"),
+        ({"best_share": 0.0}, "best_share: 0 was given, but a share above 0"),
         ({"confidence": 1.0}, "confidence: 1 was given"),
         ({"permutations": -1}, "-1"),
         ({"given": "none", "bins": 2}, "Bins and range belong to a complexity"),

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from strategies import errors
 
+from edfkit.archive import Archive
+from edfkit.datasets import BUNDLED
 from edfkit.show import words
 from edfkit.show.words import verdict
 from edfkit.stats.edf import Floats
-from edfkit.stats.two_sample import ks, lead, prob_better
+from edfkit.stats.two_sample import ks, lead, prob_better, summarize
 from edfkit.study.compare import Pair, compare_populations
 from edfkit.study.selection import InMemory
 
@@ -45,12 +47,32 @@ def test_models_that_take_no_part_are_counted_by_reason() -> None:
     assert words.taking_part("a", {}, 2, "keep") == "a: left out none; 2 diverged, kept."
 
 
+TEMPLATE = compare_populations(
+    InMemory({name: {"error": [1.0, 2.0]} for name in ("resnet", "vanilla")}), ["resnet", "vanilla"], given="none"
+).pairs[0]
+
+
 def pair(a: Floats, b: Floats, alpha: float = 0.05) -> Pair:
-    """Compare errors, and say of them that params were held equal."""
-    source = InMemory({"resnet": {"error": a}, "vanilla": {"error": b}})
-    (found,) = compare_populations(source, source.names, given="none").pairs
-    led = lead(found.test.p_value, found.prob_a_better, min(len(a), len(b)), alpha)
-    return replace(found, given="params", better={"a": found.a, "b": found.b}.get(led, led))
+    """Compare errors as far as a verdict says it, with params held equal."""
+    test, prob = ks(a, b), prob_better(a, b)
+    led = lead(test.p_value, prob, min(len(a), len(b)), alpha)
+    better = {"a": "resnet", "b": "vanilla"}.get(led, led)
+    return replace(
+        TEMPLATE,
+        test=test,
+        p_holm=test.p_value,
+        prob_a_better=prob,
+        summaries=(summarize(a), summarize(b)),
+        given="params",
+        better=better,
+    )
+
+
+def test_a_verdict_is_that_of_the_pair() -> None:
+    with Archive(BUNDLED["digits"]) as digits:
+        (found,) = compare_populations(digits, ["resnet", "vanilla"]).pairs
+    assert found.verdict == verdict(found)
+    assert found.verdict.startswith("Given params, resnet models tend to have lower error than vanilla models: KS D = ")
 
 
 def say(a: Floats, b: Floats, given: str = "params", alpha: float = 0.05) -> str:

@@ -27,7 +27,11 @@ from typing import Any
 
 from click.testing import CliRunner
 
+from edfkit.archive.source import open_source
 from edfkit.cli import edfkit
+from edfkit.datasets import BUNDLED as BUNDLED_ARCHIVES
+from edfkit.generator.spaces import SPACES
+from edfkit.show.figures import make_figures
 
 BUNDLED = [
     "compare resnet vanilla --permutations 50 --sensitivity",
@@ -95,7 +99,9 @@ def record(published: Path | None = None) -> dict[str, Any]:
     with TemporaryDirectory() as folder, chdir(folder):
         for line in PUBLISHED if published else BUNDLED:
             found["documents"][line] = json.loads(run(f"{line} --json"))
-        run("figures all -o figures --format svg")
+        sizes = {name: (space.size, getattr(space, "cells", None)) for name, space in SPACES.items()}
+        with open_source(published or BUNDLED_ARCHIVES["digits"]) as source:
+            list(make_figures(source, ["all"], Path("figures"), formats=(), sizes=sizes))
         for file in sorted(Path("figures").glob("*.csv")):
             found["tables"][file.name] = file.read_text(encoding="utf-8")
         archive = "digits"

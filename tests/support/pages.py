@@ -7,8 +7,8 @@ A page's blocks run in the order in which they stand, in one folder:
   `...` stands for anything.
 * `python` runs with warnings as errors.
 
-Blocks in other languages are not run. `python -P tests/pages.py` writes what the commands print now into the pages, and
-runs the notebooks anew, or does so with those that are named.
+Blocks in other languages are not run. `python -P tests/support/pages.py` writes what the commands print now into the
+pages, and runs the notebooks anew, or does so with those that are named.
 """
 
 import base64
@@ -16,22 +16,28 @@ import doctest
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from edfkit.cli import main
 from edfkit.datasets import BUNDLED
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = sorted(path for path in (ROOT / "docs").rglob("*.md") if "pictures" not in path.parts)  # those are made
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 PAGES = [ROOT / "README.md", *DOCS, *sorted((ROOT / "datasets").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(sh|console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# A command of edfkit that needs no shell, and starts no processes of its own.
+_ALONE = re.compile(r"edfkit (?!generate|audit)[^|&;<>$`\\*?~#!]*")
 _COMMAND = re.compile(r"^\$ (.*(?:\n> .*)*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 
@@ -60,14 +66,37 @@ def alike(said: str, prints: str) -> bool:
     return doctest.OutputChecker().check_output(said, prints, doctest.ELLIPSIS)
 
 
-def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDFKIT_")}
-    environment |= {
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EDFKIT_")}
+    return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "EDFKIT_DATA": str(folder / ".data"),  # where nothing has been downloaded
         "NO_COLOR": "1",
     }
+
+
+def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = _environment(folder)
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def _run_shell(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run lines of a shell; if all are commands of edfkit alone, in this process, as starting another takes longer."""
+    lines = code.strip().split("\n")
+    if not all(map(_ALONE.fullmatch, lines)):
+        return _run(["bash", "-euc", code], folder)
+    said, status = io.StringIO(), 0
+    wrong = io.StringIO()
+    with chdir(folder), patch.dict(os.environ, _environment(folder), clear=True):
+        for line in lines:
+            with redirect_stdout(said), redirect_stderr(wrong), patch.object(sys, "argv", shlex.split(line)):
+                try:
+                    main()
+                except SystemExit as ended:
+                    status = int(ended.code or 0)
+            if status:
+                break
+    return subprocess.CompletedProcess(lines, status, said.getvalue(), wrong.getvalue())
 
 
 def _printed(done: subprocess.CompletedProcess[str]) -> str:
@@ -82,10 +111,10 @@ def run(text: str, folder: Path) -> Iterator[Done]:
     for language, code in blocks(text):
         if language == "console":
             for line, said in session(code):
-                yield Done(line, said, _printed(_run(["bash", "-euc", line], folder)), "")
+                yield Done(line, said, _printed(_run_shell(line, folder)), "")
         elif not code.startswith("pip install "):
-            command = ["bash", "-euc", code] if language == "sh" else [sys.executable, "-P", "-W", "error", "-c", code]
-            done = _run(command, folder)
+            python = [sys.executable, "-P", "-W", "error", "-c", code]
+            done = _run_shell(code, folder) if language == "sh" else _run(python, folder)
             yield Done(code, "", "", done.stderr + done.stdout if done.returncode else "")
 
 

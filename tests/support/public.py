@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # What the generator has for itself: its networks, the pieces of its training loop, and how runs lie on disk.
 INTERNAL = {

@@ -36,8 +36,7 @@ NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 PAGES = [ROOT / "README.md", *DOCS, *sorted((ROOT / "datasets").glob("*.md"))]
 
 _BLOCK = re.compile(r"^```(sh|console|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# A command of edfkit that needs no shell, and starts no processes of its own.
-_ALONE = re.compile(r"edfkit (?!generate|audit)[^|&;<>$`\\*?~#!]*")
+_ALONE = re.compile(r"edfkit [^|&;<>$`\\*?~#!]*")  # a command that needs no shell
 _COMMAND = re.compile(r"^\$ (.*(?:\n> .*)*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 
@@ -80,23 +79,37 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+def _run_here(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of edfkit in this process, as starting another takes longer than most commands do."""
+    said, wrong, status = io.StringIO(), io.StringIO(), 0
+    with (
+        chdir(folder),
+        patch.dict(os.environ, _environment(folder), clear=True),
+        patch.object(sys, "argv", words),
+        redirect_stdout(said),
+        redirect_stderr(wrong),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+    return subprocess.CompletedProcess(words, status, said.getvalue(), wrong.getvalue())
+
+
 def _run_shell(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run lines of a shell; if all are commands of edfkit alone, in this process, as starting another takes longer."""
+    """Run the lines of a shell, up to one that fails; those that need no shell one by one."""
     lines = code.strip().split("\n")
     if not all(map(_ALONE.fullmatch, lines)):
         return _run(["bash", "-euc", code], folder)
-    said, status = io.StringIO(), 0
-    wrong = io.StringIO()
-    with chdir(folder), patch.dict(os.environ, _environment(folder), clear=True):
-        for line in lines:
-            with redirect_stdout(said), redirect_stderr(wrong), patch.object(sys, "argv", shlex.split(line)):
-                try:
-                    main()
-                except SystemExit as ended:
-                    status = int(ended.code or 0)
-            if status:
-                break
-    return subprocess.CompletedProcess(lines, status, said.getvalue(), wrong.getvalue())
+    said, done = "", subprocess.CompletedProcess(lines, 0, "", "")
+    for line in lines:
+        words = shlex.split(line)
+        trains = words[1] == "generate" and "--dry-run" not in words  # in processes of its own
+        done = _run(words, folder) if trains else _run_here(words, folder)
+        said += done.stdout
+        if done.returncode:
+            break
+    return subprocess.CompletedProcess(lines, done.returncode, said, done.stderr)
 
 
 def _printed(done: subprocess.CompletedProcess[str]) -> str:

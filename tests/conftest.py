@@ -100,9 +100,14 @@ def start_cluster(file: Path) -> "list[subprocess.Popen[bytes]]":
         [dask, "worker", "--scheduler-file", str(file), "--host", "127.0.0.1", "--nworkers", "2", "--nthreads", "1",
          "--no-dashboard", "--local-directory", str(file.parent)],
     ]  # fmt: skip
+    # While they wait for work they are to cost nothing: no profile of what they do, and few looks at the machine.
+    environment = os.environ | {
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+        "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "10s",
+    }
     with open(file.with_name("log"), "ab") as log:
         started = [
-            subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=file.parent)
+            subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=file.parent, env=environment)
             for command in commands
         ]
     deadline = time.monotonic() + 60

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torchvision
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -88,6 +87,8 @@ def cifar_folder(tmp_path: Path, cifar_images: Path, monkeypatch: pytest.MonkeyP
         rows = subset["x"].transpose(0, 3, 1, 2).reshape(len(subset["y"]), 3072)
         labels = subset["y"]
     ten, hundred = tmp_path / "cifar-10-batches-py", tmp_path / "cifar-100-python"
+    import torchvision  # here, as every process of pytest-xdist loads the module
+
     official = torchvision.datasets.CIFAR10, torchvision.datasets.CIFAR100
     for folder, kind, key, names in (
         (ten, official[0], "labels", ("data_batch_1", "test_batch", "batches.meta", "label_names")),

@@ -43,6 +43,7 @@ from edfkit.study.selection import select
 
 MODELS = 150
 SEED = 3
+EVERY_FORMAT = ["2", "12"]  # of which figures; a PDF takes half a second
 Rows = list[dict[str, str]]
 
 
@@ -56,9 +57,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
 
 @pytest.fixture(scope="module")
 def made(full: Archive, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
-    """Make all that can be made of it; give the folder, and what became of each figure and table."""
+    """Make all that can be made of it, some in every format; give the folder, and what became of each."""
     folder = tmp_path_factory.mktemp("figures") / "new" / "folder"
-    return folder, {outcome.name: outcome for outcome in make_figures(full, ["all"], folder, seed=SEED)}
+    list(make_figures(full, EVERY_FORMAT, folder.with_name("pdf"), formats=["pdf"], seed=SEED))
+    outcomes = make_figures(full, ["all"], folder, formats=["png", "svg"], seed=SEED)
+    return folder, {outcome.name: outcome for outcome in outcomes}
 
 
 def table(folder: Path, name: str) -> Rows:
@@ -95,17 +98,22 @@ def test_every_figure_and_table_is_made(made: tuple[Path, dict[str, Outcome]]) -
     assert {"figure_01.png", "figure_16d.csv", "table_points.md"} <= set(written)
 
 
+@pytest.mark.parametrize("number", EVERY_FORMAT)
+def test_a_figure_is_a_pdf_too(made: tuple[Path, Any], number: str) -> None:
+    pdf = (made[0].with_name("pdf") / f"figure_{number:0>2}.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-")
+    assert pdf.rstrip().endswith(b"%%EOF")
+
+
 @pytest.mark.parametrize("number", FIGURES)
 def test_the_files_of_a_figure_are_whole(made: tuple[Path, dict[str, Outcome]], number: str) -> None:
     folder, outcomes = made
-    png, svg, pdf, numbers = (folder / file for file in outcomes[f"figure {number}"].files)
+    png, svg, numbers = (folder / file for file in outcomes[f"figure {number}"].files)
     picture = imread(png)
     assert picture.shape[1] >= 600
     assert np.ptp(picture[..., :3]) == 1  # from black to white
     text = " ".join("".join(element.itertext()) for element in ET.parse(svg).iter())
     assert "(a)" in text
-    assert pdf.read_bytes().startswith(b"%PDF-")
-    assert pdf.read_bytes().rstrip().endswith(b"%%EOF")
     rows = table(folder, numbers.stem)
     assert {"panel", "population"} <= set(rows[0])
     assert all(None not in row and None not in row.values() for row in rows)  # as many cells as columns
@@ -141,11 +149,12 @@ def headings(axes: Axes) -> list[Bbox]:
 
 
 def test_the_same_seed_gives_the_same_bytes(full: Archive, made: tuple[Path, Any], tmp_path: Path) -> None:
-    list(make_figures(full, ["2", "12"], tmp_path, seed=SEED))
+    list(make_figures(full, EVERY_FORMAT, tmp_path, seed=SEED))
     files = sorted(path.name for path in tmp_path.iterdir())
     assert len(files) == 8
     for file in files:
-        assert (made[0] / file).read_bytes() == (tmp_path / file).read_bytes()
+        folder = made[0].with_name("pdf") if file.endswith(".pdf") else made[0]
+        assert (folder / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
 def test_another_seed_draws_other_models(full: Archive, tmp_path: Path) -> None:

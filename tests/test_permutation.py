@@ -31,7 +31,7 @@ def distance(a: Floats, b: Floats, bins_a: Bins, bins_b: Bins) -> float:
 
 
 def enumerated_p(a: Floats, b: Floats, bins_a: Bins, bins_b: Bins) -> float:
-    """The share of all ways to exchange models within the bins that are as far apart as a and b."""
+    """The share of all ways to permute models within the bins that are as far apart as a and b."""
     pooled, bins = np.concatenate([a, b]), np.concatenate([bins_a, bins_b])
     members = [np.flatnonzero(bins == i) for i in np.unique(bins)]
     choices = [list(combinations(m, int((bins_a == bins[m[0]]).sum()))) for m in members]
@@ -60,7 +60,7 @@ def test_p_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_p_estimates_that_of_all_exchanges_within_bins(seed: int) -> None:
+def test_p_estimates_that_of_all_permutations_within_bins(seed: int) -> None:
     rng = np.random.default_rng([1, seed])
     bins_a, bins_b = np.append(rng.integers(0, 2, 3), [0, 1]), np.append(rng.integers(0, 2, 2), [0, 1])
     a, b = rng.integers(0, 4, bins_a.size) * 5.0 + bins_a, rng.integers(0, 5, bins_b.size) * 5.0 + bins_b
@@ -125,7 +125,9 @@ def test_counts_give_what_their_models_give(a: Counted, b: Counted, bins: int, s
 
 @pytest.mark.parametrize("draw", [0, 10**9])
 @pytest.mark.parametrize("seed", range(3))
-def test_both_ways_to_draw_have_the_law_of_all_exchanges(monkeypatch: pytest.MonkeyPatch, draw: int, seed: int) -> None:
+def test_both_ways_to_draw_have_the_law_of_all_permutations(
+    monkeypatch: pytest.MonkeyPatch, draw: int, seed: int
+) -> None:
     monkeypatch.setattr(permutation, "_DRAW", draw)  # error by error, or model by model
     rng = np.random.default_rng([9, seed])
     bins_a, bins_b = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1])
@@ -195,7 +197,7 @@ def test_populations_that_tie_throughout_do_not_differ(n_a: int, n_b: int, trial
 
 
 def test_one_model_of_each_in_every_bin_is_enough() -> None:
-    # Pairs: A is better in all ten, which two of the 2^10 exchanges equal or mirror.
+    # Pairs: A is better in all ten, which two of the 2^10 permutations equal or mirror.
     bins = np.arange(10)
     test = permutation_test(np.full(10, 1), np.full(10, 2), bins, bins, trials=20_000, rng=np.random.default_rng(0))
     assert test.statistic == pytest.approx(1)
@@ -205,7 +207,7 @@ def test_one_model_of_each_in_every_bin_is_enough() -> None:
 def test_chunks_change_no_law(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     a, b = rng.integers(0, 9, 20) * 1.0, rng.integers(2, 9, 20) * 1.0
-    monkeypatch.setattr(permutation, "AT_ONCE", 70)  # some seven exchanges at a time, and the last chunk is smaller
+    monkeypatch.setattr(permutation, "AT_ONCE", 70)  # some seven permutations at a time, and the last chunk is smaller
     test = permutation_test(a, b, np.zeros(20, int), np.zeros(20, int), trials=2_000, rng=rng)
     assert_estimates(test, ks(a, b).p_value)
 

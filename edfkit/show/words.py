@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edfkit.study.selection import Population, Selection
 
 SMALLEST_P = 1e-16
-"""p values below are not written out: round-off, and the law that they come from, are not as precise."""
+"""Smaller p values are not written out: neither the arithmetic nor the law behind them is as precise."""
 
 DIVERGED = {"keep": "keep their error", "drop": "are left out", "censor": "count as 100 %"}
 """What is done with runs that diverged."""

@@ -1,8 +1,8 @@
-"""The exact test of two populations given complexity: labels are exchanged within complexity bins only.
+"""The exact test of two populations given complexity: labels are permuted within complexity bins only.
 
 Convention: every bin counts the same, a model of population A in bin b weighs 1 / (bins * n_ab), as
 `edfkit.stats.bins.complexity_weights` has it, and D is the largest distance of the two weighted EDFs. If, given its
-bin, a model's error does not depend on its population, then every way to exchange the models of A and B within the bins
+bin, a model's error does not depend on its population, then every way to permute the models of A and B within the bins
 is equally likely, whatever complexity does to the error: the level holds exactly, for any numbers and any ties. (Where
 complexity still matters within a bin, and the populations differ in it there, that is a difference: use more bins.)
 """
@@ -18,7 +18,7 @@ from edfkit.result import Result
 from edfkit.stats.edf import ROUND_OFF, Floats, checked_counts, checked_sample
 
 AT_ONCE = 250_000
-"""Counts that are drawn at a time, each of one error in one bin for one exchange: some 10 MB."""
+"""Counts that are drawn at a time, each of one error in one bin for one permutation: some 10 MB."""
 
 MOST_OF_A_BIN = 1_000_000_000
 """Models of both populations that one bin holds at most: the generator draws from fewer than these."""
@@ -117,7 +117,7 @@ def permutation_test(
     counts_a: ArrayLike | None = None,
     counts_b: ArrayLike | None = None,
 ) -> Permutation:
-    """Test whether the errors of two populations differ given complexity, by exchanging models within bins.
+    """Test whether the errors of two populations differ given complexity, by permuting models within bins.
 
     D is that of `edfkit.stats.two_sample.ks` with `edfkit.stats.bins.complexity_weights`. With one bin for all models
     this is the ordinary permutation test, whose p-value `ks` counts exactly. With bins it rejects as often as its level
@@ -166,12 +166,12 @@ def permutation_test(
     if missing := np.flatnonzero((size_a == 0) | (size_b == 0)).tolist():
         raise EdfkitError(
             f"bins: {len(missing)} of {occupied.size} bins hold models of one population only, the first of them bin "
-            f"{occupied[missing[0]]}, but models can be exchanged only where both have some: use fewer bins, or a "
+            f"{occupied[missing[0]]}, but models can be permuted only where both have some: use fewer bins, or a "
             "range that both cover."
         )
     if size.max() >= MOST_OF_A_BIN:
         raise EdfkitError(
-            f"bins: one holds {size.max():,} models, but fewer than {MOST_OF_A_BIN:,} can be exchanged: use more bins."
+            f"bins: one holds {size.max():,} models, but fewer than {MOST_OF_A_BIN:,} can be permuted: use more bins."
         )
 
     # With x of a cell's n models from A, F_A - F_B steps by x / size_a - (n - x) / size_b, divided by the bins.
@@ -193,7 +193,7 @@ def permutation_test(
     members = list(zip(np.split(pooled, edges[1:]), size_a.tolist(), size_b.tolist(), strict=True))
     for done in range(0, trials, rows):
         some = min(rows, trials - done)
-        drawn = np.concatenate([_exchange(rng, *one, some) for one in members], axis=1)
+        drawn = np.concatenate([_permuted(rng, *one, some) for one in members], axis=1)
         exceeding += int((distances(drawn) >= statistic - ROUND_OFF).sum())
     p_value = (1 + exceeding) / (1 + trials)
     return Permutation(
@@ -208,7 +208,7 @@ def permutation_test(
     )
 
 
-def _exchange(
+def _permuted(
     rng: np.random.Generator, pooled: NDArray[np.int64], size_a: int, size_b: int, trials: int
 ) -> NDArray[np.int64]:
     """Draw how many of the models of each error of a bin become A's: the multivariate hypergeometric law.

@@ -16,7 +16,7 @@ from edfkit.study.point import PointStudy, point_study
 from edfkit.study.samples import SampleStudy, sample_study
 from edfkit.study.search import SearchStudy, search_study
 from edfkit.study.selection import InMemory, check_names, select
-from edfkit.study.settings import COMPLEXITIES, Control, Read, Reading, apart, settle
+from edfkit.study.settings import COMPLEXITIES, Control, ReadAndControlled, Reading, apart, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -79,27 +79,11 @@ class Report:
         return self.main.to_dict()
 
 
-class ReportOptions(Read, Options, total=False):
-    """Keywords of `study` besides what it holds equal."""
-
-
-class AllReportOptions(ReportOptions, total=False):
+class ReportOptions(ReadAndControlled, Options, total=False):
     """Keywords of `study`."""
 
-    given: str | None
-    bins: int | None
-    range: tuple[float, float] | None
 
-
-def study(
-    source: Archive | Published | InMemory,
-    names: Sequence[str],
-    *,
-    given: str | None = None,
-    bins: int | None = None,
-    range: tuple[float, float] | None = None,
-    **settings: Unpack[ReportOptions],
-) -> Report:
+def study(source: Archive | Published | InMemory, names: Sequence[str], **settings: Unpack[ReportOptions]) -> Report:
     """Run the studies of a report.
 
     Parameters
@@ -108,13 +92,9 @@ def study(
         Where the populations are.
     names : sequence of str
         At least two populations, each once.
-    given : {"params", "flops", "macs", "acts", "none"}, optional
-        What to control for; by default the first of these for which it can be done.
-    bins, range
-        Of that complexity, see `edfkit.study.settings.Control`.
     **settings
-        `reading`, or its fields, see `edfkit.study.settings`; and the other options of
-        `edfkit.study.compare.compare_populations`.
+        `reading` and `control`, or their fields, see `edfkit.study.settings`; by default the first complexity is held
+        equal for which that can be done. And the other options of `edfkit.study.compare.compare_populations`.
 
     Returns
     -------
@@ -134,9 +114,9 @@ def study(
             f"A report holds every model, up to {AT_MOST:,}, and these spaces have {models:,}; take some of them with "
             "edfkit subset --models."
         )
-    given_options, others = apart(settings, Options)
-    options = {one.name: one.default for one in catalogue.find("compare").options} | given_options
-    reading, _ = settle("study", others)
+    own, others = apart(settings, Options)
+    options = {one.name: one.default for one in catalogue.find("compare").options} | own
+    reading, held = settle("report", others, Control())
     seed, confidence = options["seed"], options["confidence"]
     complexities: dict[str, tuple[float, float, int]] = {}
     absent: dict[str, str] = {}
@@ -149,16 +129,17 @@ def study(
             assert usual.range is not None
             assert usual.bins is not None
             complexities[complexity] = (*usual.range, usual.bins)
-    given = given or next(iter(complexities), "none")
-    main_control = Control(given, bins, range)
+    if not others.keys() & {"given", "control"}:
+        held = replace(held, given=next(iter(complexities), "none"))
+    given = held.given
 
     comparisons: dict[str, Comparison] = {}
     for control in dict.fromkeys((*_ALWAYS, given)):
         if control in absent and control != given:
             continue
         try:
-            held = main_control if control == given else Control(control)
-            comparisons[control] = compare_populations(source, names, reading=reading, control=held, **options)
+            equal = held if control == given else Control(control)
+            comparisons[control] = compare_populations(source, names, reading=reading, control=equal, **options)
         except EdfkitError as why:
             if control == given:
                 raise

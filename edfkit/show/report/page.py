@@ -23,7 +23,7 @@ from edfkit.archive.published import Published
 from edfkit.show import text, words
 from edfkit.show.look import looks
 from edfkit.show.report import figures
-from edfkit.show.report.content import AllReportOptions, Report, decided, study, verdict
+from edfkit.show.report.content import Report, ReportOptions, decided, study, verdict
 from edfkit.show.report.models import Packed, pack
 from edfkit.stats.bands import ks_half_width
 from edfkit.stats.sizes import models_for_precision
@@ -42,7 +42,7 @@ _NOT_STATED = "not stated"
 
 
 def write_report(
-    source: Archive | Published, names: Sequence[str], path: Path, **options: Unpack[AllReportOptions]
+    source: Archive | Published, names: Sequence[str], path: Path, **options: Unpack[ReportOptions]
 ) -> Report:
     """Write a report of some populations, whole or not at all; the same input gives the same bytes.
 

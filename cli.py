@@ -34,7 +34,9 @@ _PATH = click.Path(path_type=Path)
 # Completing in the shell: what fails, fails in silence, as the user is in the middle of a line
 
 
-def _completer(offered: Callable[[click.Context], Iterable[str]], *, files: bool = False) -> Completer:
+def _completer(
+    offered: Callable[[click.Context], Iterable[str]], *, files: bool = False, most: int | None = None
+) -> Completer:
     """Make a completer of what gives all names there are: those that fit and do not stand there already."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list["CompletionItem"]:
@@ -46,6 +48,8 @@ def _completer(offered: Callable[[click.Context], Iterable[str]], *, files: bool
             names = []
         there = ctx.params.get(str(param.name))
         there = [str(name).lower() for name in there] if isinstance(there, tuple) else []
+        if most is not None and len(there) >= most:
+            return []
         fitting = [name for name in names if name.startswith(incomplete.lower()) and name.lower() not in there]
         return [CompletionItem(incomplete, type="file")] * files + [CompletionItem(name) for name in fitting]
 
@@ -99,17 +103,18 @@ _complete_trained = _completer(
 
 
 class _Command(click.Command):
-    """A command whose messages name options where the functions that it calls name arguments."""
+    """A command whose error messages name its option where the called function names an argument."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except EdfkitError as error:
             name, colon, what = str(error).partition(": ")
-            options = [one for one in self.params if colon and one.name == name and one.param_type_name == "option"]
-            if not options:
+            shown = [max(one.opts, key=len) for one in self.params if one.name == name]
+            # A file may be called so too.
+            if not colon or not shown or shown[0][0] != "-" or name in map(str, ctx.params.values()):
                 raise
-            raise EdfkitError(f"{max(options[0].opts, key=len)}: {what}") from error
+            raise EdfkitError(f"{shown[0]}: {what}") from error
 
 
 class _Group(click.Group):
@@ -184,7 +189,7 @@ class _WholeNumbers(click.ParamType):  # type: ignore[type-arg]  # generic since
 
 
 def _option(option: Option) -> Callable[[Command], Command]:
-    """Make an option of a command of one of a study."""
+    """Make an option of a command from an option of a study."""
     kind: Any = option.type
     if isinstance(kind, tuple):
         kind = click.Choice(kind)
@@ -196,8 +201,7 @@ def _option(option: Option) -> Callable[[Command], Command]:
         )
     about = option.help + (f", {option.unit}." if option.unit else "")
     if option.type is bool:
-        return click.option(option.shown, option.name, flag_value=not option.default, default=option.default,
-                            is_flag=True, help=about)  # fmt: skip
+        return click.option(option.shown, option.name, is_flag=True, help=about)
     if option.usual:
         about += f"  [default: {option.usual}]"
     return click.option(
@@ -207,8 +211,8 @@ def _option(option: Option) -> Callable[[Command], Command]:
 
 
 _reads = _with(_ARCHIVE, *map(_option, catalogue.READING), _AS_JSON)
-_RANGE = _option(catalogue.control("params")[2])
-_SEED = _option(catalogue.find("compare").option("seed"))
+_RANGE = _option(catalogue.RANGE)
+_SEED = _option(catalogue.SEED)
 
 
 def _drawable(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
@@ -261,7 +265,9 @@ def _study_command(study: Study) -> click.Command:
         **options: Any,
     ) -> None:
         options = {name: value for name, value in options.items() if value is not None}
-        if len(names) < study.least or len(names) > (study.most or len(names)):
+        # A flag says the contrary of a default that is true; click's own way to say so differs between its versions.
+        options |= {one.name: not options[one.name] for one in study.options if one.type is bool and one.default}
+        if len(names) < study.least or (study.unpacked and len(names) > (study.most or len(names))):
             raise click.UsageError(_miscounted(study, names))
         if study.refuse is not None and (wrong := study.refuse(names, options)):
             raise click.UsageError(wrong)
@@ -272,9 +278,10 @@ def _study_command(study: Study) -> click.Command:
             return
         with _open(where) as source:
             chosen = list(names or source.names)
-            # Those that take a number of populations have an argument for each.
-            spaces = chosen if study.listed else [chosen] if study.writes == "" else [chosen, target]
-            result = found(study.run)(source, *spaces, **options)
+            arguments: list[Any] = [*chosen] if study.unpacked else [chosen]
+            if target is not None:
+                arguments.append(target)
+            result = found(study.run)(source, *arguments, **options)
             if plot is not None:
                 from edfkit.show.plot import figure, write_figure
 
@@ -294,7 +301,7 @@ def _study_command(study: Study) -> click.Command:
         spaces = f"{spaces}..." if needed else "[SPACE...]"
     params: list[Callable[[Command], Command]] = [
         click.argument("names", metavar=spaces, nargs=-1, required=study.least > 0,
-                       shell_complete=_complete_populations),
+                       shell_complete=_completer(_populations, most=study.most)),
         *map(_option, catalogue.control(study.given) if study.given is not None else ()),
         *map(_option, catalogue.READING),
         *map(_option, study.options),

@@ -58,10 +58,10 @@ class EdfkitError(ValueError):
 
 
 def __getattr__(name: str) -> Any:
-    from edfkit.lazy import contents, found
+    from edfkit.lazy import found, look_up
 
     studies = {study.name: study.run for study in found("edfkit.study.catalogue:STUDIES")}
-    return contents(__name__, {"open": "edfkit.archive.source:open_source"} | studies)(name)
+    return look_up(__name__, {"open": "edfkit.archive.source:open_source"} | studies, name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""The types of what the package looks up when it is used; any other study of the catalogue is there too, untyped."""
+"""Types of the names that the package loads on first use; studies that are not listed here are untyped."""
 
 from typing import Any
 

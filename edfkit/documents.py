@@ -1,7 +1,7 @@
 """The JSON documents that edfkit prints: every field with its type, its unit and a sentence.
 
-A document is declared here and nowhere else. The functions that make one are held to it by the type checker, what the
-commands print by a test, and its JSON Schema and the page of the schemas are made of it, see `schema`.
+A document is declared here and nowhere else. The type checker holds the functions that build it to the declaration, a
+test does so for what commands print, and `schema` writes its JSON Schema.
 """
 
 import types
@@ -107,7 +107,7 @@ class Space(TypedDict):
     left_out_why: Reasons
     n_eff: Annotated[Effective, "Effective number of models, 1 / sum of squared weights."]
     min: Annotated[Percent, "Smallest error."]
-    mean: Annotated[Percent, "Weighted mean error."]
+    mean: Annotated[Percent, "Mean error, weighted if something is held equal."]
     median: Annotated[Percent, "The 0.5 quantile of the errors."]
     area: Annotated[Share, "Area under the EDF from 0 to `area_to`."]
     area_to: Annotated[float, In("percent", 0), "Right end of the area."]
@@ -188,16 +188,16 @@ class Tail(TypedDict):
 class PartShares(TypedDict):
     """Each part, divided by the total."""
 
-    composition: Annotated[float, In("ratio"), "Part of the mix of complexities."]
-    within: Annotated[float, In("ratio"), "Part of the errors at equal complexity."]
-    unshared: Annotated[float, In("ratio"), "Part of the bins that one population alone has."]
+    composition: Annotated[float, In("ratio"), "Share of the difference that comes from the mix of complexities."]
+    within: Annotated[float, In("ratio"), "Share that comes from errors at equal complexity."]
+    unshared: Annotated[float, In("ratio"), "Share that comes from bins that one population alone has."]
 
 
 class Parts(TypedDict):
     """A signed difference, `a` minus `b`, and its parts, in the unit of the difference."""
 
     total: Annotated[float, In("that of the difference"), "The difference."]
-    composition: Annotated[float, In("that of the difference"), "Part due to another mix of the same bins."]
+    composition: Annotated[float, In("that of the difference"), "Part due to a different mix of the same bins."]
     within: Annotated[float, In("that of the difference"), "Part due to other errors in the same bins."]
     unshared: Annotated[float, In("that of the difference"), "Part due to bins that one population alone has."]
     shares: Annotated[PartShares | None, "Each part, divided by the total; null if the total is 0."]
@@ -297,7 +297,7 @@ class BootstrapInterval(TypedDict):
 class DescribedSpace(Space):
     """A population with its complexities and intervals."""
 
-    complexity: Annotated[Ranges, "Smallest and largest value of each complexity."]
+    complexity: Annotated[Ranges, "Smallest and largest complexity of all models of the population."]
     intervals: Annotated[
         dict[str, BootstrapInterval], "By statistic: mean, median, area, best of M; empty without --bootstrap."
     ]
@@ -316,8 +316,8 @@ class Describe(FromArchive, Description):
 # --- edfkit point
 
 
-class Law(TypedDict):
-    """Law of the best error of the small search minus that of the large one."""
+class Differences(TypedDict):
+    """Distribution of the best error of the small search minus that of the large one."""
 
     mean: Annotated[Points, "Mean."]
     quantiles: Annotated[dict[str, Points], 'By share of the searches, such as "0.05".']
@@ -340,9 +340,9 @@ class Resampled(TypedDict):
 
     trials: Annotated[Count, "Trials."]
     seed: Annotated[Seed, "Random seed of the trials."]
-    small_wins: Annotated[Share, "Trials that the small search wins."]
-    large_wins: Annotated[Share, "Trials that the large search wins."]
-    tie: Annotated[Share, "Trials that end in a tie."]
+    small_wins: Annotated[Share, "Share of the trials that the small search wins."]
+    large_wins: Annotated[Share, "Share of the trials that the large search wins."]
+    tie: Annotated[Share, "Share of the trials that end in a tie."]
     se: Annotated[Share, "Standard error of `large_wins`, if the exact probability holds."]
 
 
@@ -356,7 +356,9 @@ class PointStudy(Selected):
     p_small_wins: Annotated[Probability, "Probability that the small search finds the smaller error."]
     p_large_wins: Annotated[Probability, "Probability that the large search finds the smaller error."]
     p_tie: Annotated[Probability, "Probability of a tie."]
-    difference: Annotated[Law, "Law of the best error of the small search minus that of the large one."]
+    difference: Annotated[
+        Differences, "Distribution of the best error of the small search minus that of the large one."
+    ]
     gap: Annotated[Gap, "How far apart two best errors must be to mean anything."]
     resampled: Annotated[Resampled | None, "The same by resampling; null without --bootstrap."]
 
@@ -402,7 +404,8 @@ class SearchStudy(Held):
     confidence: Annotated[Probability, "Confidence of the bands."]
     cost: Annotated[Annotated[str, Among("seconds", "params", "macs", "flops")] | None, "Unit of the costs."]
     draws_for_top: Annotated[
-        dict[str, Models], "By share of the models: draws that find one of this best share with probability 0.95."
+        dict[str, Annotated[int, In("draws", 0)]],
+        "By share of the models: draws that find one of this best share with probability 0.95.",
     ]
 
 
@@ -750,7 +753,9 @@ class SpacesSample(TypedDict):
     dataset: Annotated[str, "Images that the networks are for."]
     seed: Annotated[Seed, "Random seed of the draw."]
     bounds: Annotated[Bounds, "Bounds of the complexities."]
-    bound: Annotated[str, Among("and", "or", "none"), "Whether networks lie below all bounds, below any, or none."]
+    bound: Annotated[
+        str, Among("and", "or", "none"), '"and": below all bounds; "or": below at least one; "none": no bounds.'
+    ]
     replacement: Annotated[bool, "Whether a configuration may be drawn twice."]
     models: Annotated[list[DrawnNetwork], "The configurations."]
 
@@ -798,7 +803,7 @@ class AuditedModel(TypedDict):
     stated_error: Annotated[Percent | None, "Error, as the archive says."]
     error: Annotated[Percent | None, "Error here, with the stated seed."]
     differences: Annotated[
-        dict[str, Annotated[float, In("percentage points, of the loss nats")] | None],
+        dict[str, Annotated[float, In("percentage points; for the loss, nats")] | None],
         "The largest difference of each curve; null if nothing can be compared.",
     ]
     noise: Annotated[
@@ -848,7 +853,7 @@ def schema(command: str, *documents: type) -> Schema:
     """
     shared: dict[str, Schema] = {}
     parts = [_object(document, shared) for document in documents]
-    about = {"description": f"{command.capitalize()}: one of several documents."} | {"oneOf": parts}
+    about = {"description": f"{command.capitalize()}: one of several documents.", "oneOf": parts}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"{command.replace(' ', '-')}.json",

@@ -1,35 +1,38 @@
 """Names that are looked up when they are used, so that every command starts fast."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 
 def found(where: str) -> Any:
-    """Give what is called "module:name", loading the module."""
+    """Import what is named as "module:name"."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)
 
 
-def contents(package: str, listed: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make the `__getattr__` of a package whose contents lie in its modules.
+def look_up(package: str, listed: Mapping[str, str], name: str) -> Any:
+    """Do the work of a package's `__getattr__`.
 
     Parameters
     ----------
     package : str
-        Its name, for the message of an attribute that it lacks.
+        The package, for the message.
     listed : mapping of str to str
-        Where each name lies, as "module:name".
+        Where each of its names lies, as "module:name".
+    name : str
+        The name that was asked for.
 
     Returns
     -------
-    callable
-        Gives what a name stands for, or raises an AttributeError.
+    Any
+        What it stands for.
+
+    Raises
+    ------
+    AttributeError
+        If it is not listed.
     """
-
-    def get(name: str) -> Any:
-        if name not in listed:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return found(listed[name])
-
-    return get
+    if name not in listed:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return found(listed[name])

@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-# How long an example takes says nothing of the code on a machine that does other things too.
+# No deadline: on a busy machine the time of one example says nothing about the code.
 for profile, examples in (("quick", 10), ("usual", 30), ("thorough", 1000)):  # quick: while one writes code
     settings.register_profile(profile, deadline=None, max_examples=examples)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
@@ -28,7 +28,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how much of the processor the tests took, that of the processes that they started and waited for included."""
+    """Report the CPU time of the tests, with that of the processes that they started and waited for."""
     own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
     terminalreporter.write_line(f"CPU seconds of the tests: {seconds:,.0f}")

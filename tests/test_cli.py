@@ -766,12 +766,15 @@ def test_refusals_about_spaces(
         (["point", "resnet", "resnet"], ["named twice in resnet, resnet"]),
         (["point", "resnet", "--large", "5", "--alpha", "0", "--small", "5"], ["alpha: 0 was given"]),
         (["search", "resnet", "-m", "0"], ["m: 0 was given"]),
-        (["search", "resnet", "--without-replacement"], ["--given: params was given", "use given none"]),
+        (
+            ["search", "resnet", "--without-replacement"],
+            ["--without-replacement: models that are weighted, given params", "given none"],
+        ),
         (["search", "resnet", "--confidence", "0.2"], ["confidence: 0.2 was given"]),
         (["samples", "resnest"], ["no population 'resnest'"]),
         (["plan", "--eps", "2"], ["eps"]),
         (["plan", "--eps", "0.1", "--confidence", "1"], ["confidence"]),
-        (["plan", "resnet"], ["1 populations were given without a shift, expected two, or one"]),
+        (["plan", "resnet"], ["1 populations were given without a shift, expected two, or one and a shift"]),
         (["plan", "resnet", "vanilla", "--shift", "1"], ["2 populations were given with a shift"]),
         (["plan", "resnet", "vanilla", "--power", "1"], ["power"]),
         (["plan", "resnet", "--shift", "0"], ["shift: 0 was given"]),
@@ -800,7 +803,7 @@ def test_refusals_of_studies(
     ("arguments", "part"),
     [
         (["point", "resnet"], "--large"),
-        (["search", "resnet", "--without-replacement"], "--given"),
+        (["search", "resnet", "--without-replacement"], "--without-replacement"),
         (["search", "resnet", "--without-replacement", "--given", "none", "-m", "501"], "-m"),
         (["compare", "resnet", "vanilla", "--best-share", "5"], "--best-share"),
     ],
@@ -1018,3 +1021,15 @@ def test_an_interrupt_is_answered_with_one_sentence(tmp_path: Path) -> None:
         out, err = running.communicate(timeout=60)
     check_refusal(Result(running.returncode, out, err), "Interrupted; nothing is left half-written.")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_called_as_an_option_is_no_option(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(BUNDLED["digits"], "seed")
+    with h5py.File("seed", "r+") as file:
+        del file.attrs["title"]
+    result = call("describe", "--archive", "seed")
+    check_refusal(result, "seed: ")
+    assert "--seed" not in result.err

@@ -64,6 +64,7 @@ def bundled(beginning: str) -> list[str]:
         ("describe VAN", bundled("van")),
         ("point res", bundled("res")),
         ("point resnet van", bundled("van")),
+        ("samples resnet van", []),
         ("audit digits van", bundled("van")),
         ("subset digits --space res", bundled("res")),
         ("generate --best-of digits van", ["file", *bundled("van")]),

@@ -91,8 +91,8 @@ def test_one_real_file_is_read_like_the_folder(published: Path) -> None:
     assert Published(published / "ResNet_reruns.json").names == ["resnet_reruns_top", "resnet_reruns_mid"]
 
 
-# Obtained from tests/reference.py, which has none of edfkit in it: for A and B the models that take part, n_eff, mean,
-# median and area; then D, p and P(A better).
+# Obtained from tests/support/reference.py, which has none of edfkit in it: for A and B the models that take part,
+# n_eff, mean, median and area; then D, p and P(A better).
 GOLDEN_PARAMS = [
     *(42, 13.76470588235294, 36.19171111111111, 34.64, 0.27662977777777775),
     *(113, 93.71326570595151, 34.29342129152149, 33.608, 0.31413157416957027),

@@ -105,7 +105,7 @@ def test_costs_that_are_not_known_are_refused(digits: Source, published: Path) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"replacement": False, "m": [1]}, "equal weights only; use given none"),
+        ({"replacement": False, "m": [1]}, "cannot be drawn without replacement; draw them with it"),
         ({"replacement": False, "given": "none", "m": [501]}, "without replacement none above 500"),
         ({"m": [0]}, "m: 0 was given"),
         ({"m": [2, -1]}, "m: -1 was given"),

@@ -1,4 +1,4 @@
-"""What pages have of the catalogue of studies: the JSON schemas, which come with the site too, and the index."""
+"""Text of pages that comes from the catalogue of studies: the tables of the JSON schemas, and the index."""
 
 import json
 import re
@@ -11,9 +11,6 @@ from sphinx.errors import ExtensionError
 
 from edfkit.documents import Schema
 from edfkit.study.catalogue import STUDIES, schemas
-
-# What is put in the place of a marker, by the page.
-MARKERS = {"json": "```{schemas}\n```\n", "index": "{studies}\n"}
 
 
 def anchor(name: str) -> str:
@@ -74,7 +71,7 @@ def _within(schema: Schema) -> Iterator[tuple[Schema, str]]:
 def table(schema: Schema, shared: dict[str, Schema]) -> str:
     """Write the properties as a table in Markdown."""
     lines = [f"| {' | '.join((f'`{key}`', *others))} |" for key, *others in rows(schema, shared)]
-    return "\n".join(["| key | type | unit | what |", "|---|---|---|---|", *lines]) + "\n"
+    return "\n".join(["| key | type | unit | meaning |", "|---|---|---|---|", *lines]) + "\n"
 
 
 def page() -> str:
@@ -88,7 +85,7 @@ def page() -> str:
         for one in schema.get("oneOf", [schema]):
             parts.append((one["description"] + "\n") if one is not schema else "")
             parts.append("\n" + table(one, shared) + "\n")
-    parts.append("## Objects in the documents\n\n`[]` stands for each member of a list, `*` for each key.\n")
+    parts.append("## Objects in the documents\n\n`[]` stands for each item of a list, `*` for each key.\n")
     for name, schema in sorted(shared.items()):
         parts.append(f"\n({anchor(name)})=\n\n### {name}\n\n{schema['description']}\n\n{table(schema, shared)}")
     return "".join(parts)
@@ -96,16 +93,20 @@ def page() -> str:
 
 def index() -> str:
     """List the pages of the studies, each once."""
-    return "".join(f"{page}\n" for page in dict.fromkeys(study.doc for study in STUDIES))
+    return "".join(f"{name}\n" for name in dict.fromkeys(study.doc for study in STUDIES))
+
+
+# What is put in the place of a marker, by the page.
+MARKERS = {"json": ("```{schemas}\n```\n", page), "index": ("{studies}\n", index)}
 
 
 def expand(app: Sphinx, name: str, source: list[str]) -> None:
     """Put what is made where a page has its marker."""
     if name in MARKERS:
-        made = page() if name == "json" else index()
-        if MARKERS[name] not in source[0]:
-            raise ExtensionError(f"the page {name} has no {MARKERS[name]!r}")
-        source[0] = source[0].replace(MARKERS[name], made)
+        marker, make = MARKERS[name]
+        if marker not in source[0]:
+            raise ExtensionError(f"the page {name} has no {marker!r}")
+        source[0] = source[0].replace(marker, make())
 
 
 def publish(app: Sphinx, failure: Exception | None) -> None:

@@ -9,9 +9,9 @@ The rules of the format are in `edfkit.archive.schema`. Nothing is loaded before
 schema alone, and no HDF5.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edfkit.lazy import contents
+from edfkit.lazy import look_up
 
 if TYPE_CHECKING:
     from edfkit.archive.packing import Field, Variable
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Archive", "Field", "Variable", "Writer", "validate", "write", "writing"]
 
-__getattr__ = contents(
-    __name__,
-    {
-        "Archive": "edfkit.archive.reader:Archive",
-        "Field": "edfkit.archive.packing:Field",
-        "Variable": "edfkit.archive.packing:Variable",
-        "Writer": "edfkit.archive.writer:Writer",
-        "validate": "edfkit.archive.reader:validate",
-        "write": "edfkit.archive.writer:write",
-        "writing": "edfkit.archive.writer:writing",
-    },
-)
+_LISTED = {
+    "Archive": "edfkit.archive.reader:Archive",
+    "Field": "edfkit.archive.packing:Field",
+    "Variable": "edfkit.archive.packing:Variable",
+    "Writer": "edfkit.archive.writer:Writer",
+    "validate": "edfkit.archive.reader:validate",
+    "write": "edfkit.archive.writer:write",
+    "writing": "edfkit.archive.writer:writing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    return look_up(__name__, _LISTED, name)

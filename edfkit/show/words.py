@@ -112,7 +112,7 @@ def reasons(left_out: Mapping[str, int]) -> str:
 
 def taking_part(name: str, left_out: Mapping[str, int], diverged: int, policy: str) -> str:
     """Say which models of a population took no part, and what was done with runs that diverged: a sentence."""
-    what = "kept" if policy == "keep" else DIVERGED[policy].replace("count", "counted")
+    what = "kept" if policy == "keep" else "counted as 100 %"
     kept = f"; {diverged:,} diverged, {what}" if diverged else ""
     return f"{name}: left out {reasons(left_out)}{kept}."
 
@@ -139,7 +139,7 @@ def medians(members: "Sequence[Population]") -> str:
 # --- Claims
 
 
-def lead(given: str) -> str:
+def opening(given: str) -> str:
     """Begin the claim of a comparison, by what is held equal."""
     return "Without normalising for complexity" if given == "none" else capital(held(given))
 
@@ -176,9 +176,9 @@ def verdict(pair: "Pair") -> str:
     if decides := _decides(pair):
         sizes += f"; {p_value(pair.p_holm)} {decides}"
     return (
-        f"{lead(pair.given)}, {claim}: KS D = {test.statistic:.2f}, {p_is(test.p_value)} ({kind}, {sizes}), a random "
-        f"{a} model beats a random {b} model with probability {prob:.2f} (ties count half), the median errors are "
-        f"{one.median:.2f} % and {other.median:.2f} %" + (f", and {curves}." if pair.better != "none" else ".")
+        f"{opening(pair.given)}, {claim}: KS D = {test.statistic:.2f}, {p_is(test.p_value)} ({kind}, {sizes}), a "
+        f"random {a} model beats a random {b} model with probability {prob:.2f} (ties count half), the median errors "
+        f"are {one.median:.2f} % and {other.median:.2f} %" + (f", and {curves}." if pair.better != "none" else ".")
     )
 
 

@@ -230,7 +230,7 @@ def correlation(errors: ArrayLike, complexity: ArrayLike) -> float:
     Parameters
     ----------
     errors : array_like, shape (models,)
-        Percent, 0 to 100; those equal to `edfkit.stats.noise.DECIMALS` decimals are tied.
+        Percent, 0 to 100; those equal to `edfkit.stats.epochs.DECIMALS` decimals are tied.
     complexity : array_like, shape (models,)
         Raw counts.
 

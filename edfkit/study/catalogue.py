@@ -12,7 +12,7 @@ from typing import Any, Literal
 from edfkit.study.settings import COMPLEXITIES, GIVEN, POLICIES
 
 VERDICT = "edfkit.show.words:verdict"
-"""What puts the comparison of a pair in a sentence."""
+"""The function that writes the verdict of a pair."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Option:
     type : type or tuple of str
         int, float, bool, str, "whole numbers" (a list, such as 1,10), or the words to choose from.
     default : Any
-        What the function has where nothing is said.
+        Default of the function.
     flag : str
         The option, if it is not the keyword with two dashes.
     unit : str
-        What a number is in, if the sentence does not say.
+        Unit, if the sentence does not say it.
     least : float or None
         The smallest value.
     above : bool
-        Whether the value lies above `least`.
+        Whether `least` itself is excluded.
     values : int
-        How many of them.
+        Number of values that the option takes.
     metavar : str
         What stands for the value in the help.
     usual : str
@@ -122,13 +122,9 @@ class Study:
     refuse: Callable[[Sequence[str], Mapping[str, Any]], str | None] | None = None
     page: str = ""
 
-    def option(self, name: str) -> Option:
-        """Give an option of its own by its name."""
-        return next(option for option in self.options if option.name == name)
-
     @property
-    def listed(self) -> bool:
-        """Whether the function has an argument for each population, and not one for the list of them."""
+    def unpacked(self) -> bool:
+        """Whether the function takes each population as an argument of its own, rather than a list."""
         return self.most is not None and self.least > 0
 
     @property
@@ -139,14 +135,16 @@ class Study:
 
 # --- Options that several studies have
 
-_AREA_TO = Option("area_to", "Right end of the area", float, 50.0, unit="percent", least=0, above=True)
+_AREA_TO = Option(
+    "area_to", "Largest error of the area under the EDF", float, 50.0, unit="percent", least=0, above=True
+)
 _BAND = Option("band", "Draw the bands of the EDFs into the plot.", bool, False)
 _BINS = Option("bins", "Complexity bins of equal width.", int, least=1,
                usual="at most 10, as many as leave 5 models of every space in each")  # fmt: skip
 _CONFIDENCE = Option("confidence", "Confidence of bands and intervals, 0.5 to 1.", float, 0.95)
-_RANGE = Option("range", "Complexity range, raw counts, ends included.", float, values=2, metavar="LO HI",
+RANGE = Option("range", "Complexity range, raw counts, ends included.", float, values=2, metavar="LO HI",
                 usual="the range that all spaces cover")  # fmt: skip
-_SEED = Option("seed", "Random seed.", int, 0, least=0)
+SEED = Option("seed", "Random seed.", int, 0, least=0)
 
 READING = (
     Option("error", "Smallest error over the epochs, that after the last, or that after an epoch.", str, "best",
@@ -159,7 +157,7 @@ READING = (
 def control(given: str | None) -> tuple[Option, ...]:
     """Give the fields of a `settings.Control`, with the complexity that a study holds equal by default."""
     first = "" if given else "params, or the first that is known"
-    return (Option("given", "Complexity to hold equal.", GIVEN, given or None, usual=first), _BINS, _RANGE)
+    return (Option("given", "Complexity to hold equal.", GIVEN, given or None, usual=first), _BINS, RANGE)
 
 
 # --- What is wrong with names and options together
@@ -189,7 +187,7 @@ _COMPARE = (
     _AREA_TO,
     _CONFIDENCE,
     Option("permutations", "Number of permutations of the exact test within the bins.", int, 0, least=0),
-    _SEED,
+    SEED,
     Option("best_share", "Fraction of each population that counts as its best models.", float, 0.05),
 )
 
@@ -217,7 +215,7 @@ STUDIES = (
     ),
     Study(
         "describe",
-        "Describe the populations of design SPACEs, one by one; all there are, if none is named.",
+        "Describe the populations of design SPACEs, one by one: all of the archive if none is named.",
         run="edfkit.study.describe:describe_study",
         result="edfkit.study.describe:Description",
         least=0,
@@ -228,7 +226,7 @@ STUDIES = (
             Option("trials", "Bootstrap samples; gives intervals too.", int, 0, flag="--bootstrap", least=0,
                    metavar="TRIALS"),
             _CONFIDENCE,
-            _SEED,
+            SEED,
         ),
         text="description",
         documents=("Describe",),
@@ -243,10 +241,10 @@ STUDIES = (
         options=(
             Option("small", "Models of the small search.", int, 100, least=1),
             Option("large", "Models of the large search.", int, 1000, least=1),
-            Option("alpha", "Probability that chance alone exceeds the gap that means something.", float, 0.05),
-            Option("trials", "Trials of the study by resampling as well.", int, 0, flag="--bootstrap", least=0,
+            Option("alpha", "Probability that one space alone exceeds the gap.", float, 0.05),
+            Option("trials", "Number of trials of the same study by resampling.", int, 0, flag="--bootstrap", least=0,
                    metavar="TRIALS"),
-            _SEED,
+            SEED,
         ),
         text="point",
         plot="point_figure",
@@ -262,7 +260,8 @@ STUDIES = (
         given="params",
         options=(
             Option("m", "Numbers of draws.", "whole numbers", flag="-m", metavar="M,M...", usual="1,2,4,... 4096"),
-            Option("replacement", "Draw no model twice; with --given none.", bool, True, flag="--without-replacement"),
+            Option("replacement", "Draw without replacement; requires --given none.", bool, True,
+                   flag="--without-replacement"),
             Option("cost", "Show what a search costs.", ("seconds", "params", "macs", "flops")),
             _CONFIDENCE,
         ),
@@ -280,7 +279,7 @@ STUDIES = (
         options=(
             Option("trials", "Simulated samples of each size as well.", int, flag="--simulate", least=2,
                    metavar="TRIALS"),
-            _SEED,
+            SEED,
         ),
         text="samples",
         plot="samples_figure",
@@ -288,20 +287,20 @@ STUDIES = (
     ),
     Study(
         "plan",
-        "Say how many models to train: for an EDF within --eps, or to tell two SPACEs, or SPACE and a --shift, apart.",
+        "Say how many models to train: for an EDF within --eps of the truth, or to detect a difference of SPACEs.",
         run="edfkit.study.samples:plan_study",
         result="edfkit.study.samples:DetectionPlan",
         least=0,
         most=2,
         given="none",
         options=(
-            Option("eps", "Without SPACE: how near the EDF shall be to the truth, as a share.", float),
+            Option("eps", "Without SPACE: largest distance of the EDF from the truth, as a fraction.", float),
             Option("shift", "With one SPACE: points by which another space would be worse.", float),
             Option("power", "Wanted probability to detect a difference.", float, 0.8),
             Option("alpha", "Level of the test.", float, 0.05),
             Option("trials", "Simulated pairs of samples.", int, 1000, least=1),
             Option("confidence", "Confidence of --eps.", float, 0.95),
-            _SEED,
+            SEED,
         ),
         refuse=_one_plan,
         text="plan",
@@ -319,7 +318,7 @@ STUDIES = (
             Option("by", "Which complexity.", COMPLEXITIES, "params"),
             Option("bins", "Bins to give advice on.", int, 10, least=1),
             Option("buckets", "Buckets of the means.", int, 20, least=1),
-            _RANGE,
+            RANGE,
         ),
         text="complexity",
         plot="complexity_figure",
@@ -335,8 +334,8 @@ STUDIES = (
         options=(
             Option("same_models", "The SPACEs are the same models with other seeds.", bool, False),
             Option("one_network", "Each of the SPACEs is one network with many seeds.", bool, False),
-            Option("default", "Rates of which the neighbourhood is looked at.", float, (0.1, 5e-4), values=2,
-                   metavar="LR WD"),
+            Option("default", "Learning rate and weight decay whose neighbourhood is summarised.", float, (0.1, 5e-4),
+                   values=2, metavar="LR WD"),
         ),
         refuse=_no_error,
         text="noise",

@@ -20,7 +20,7 @@ from edfkit.stats.permutation import Permutation, permutation_test
 from edfkit.stats.two_sample import KS, Summary, ks, lead, prob_better
 from edfkit.study.catalogue import VERDICT
 from edfkit.study.selection import Population, Selection, Source, alike, select, shared_range
-from edfkit.study.settings import Control, Read, ReadAndControlled, settle
+from edfkit.study.settings import Control, ReadingKeywords, SelectionKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -172,7 +172,7 @@ def compare_populations(
     best_share: float = 0.05,
     area_to: float = 50.0,
     sensitive: bool = False,
-    **settings: Unpack[ReadAndControlled],
+    **settings: Unpack[SelectionKeywords],
 ) -> Comparison:
     """Compare the error distributions of populations, every pair of them.
 
@@ -271,7 +271,7 @@ def compare_selected(
 
 
 def describe_populations(
-    source: Source, names: Sequence[str], *, area_to: float = 50.0, **settings: Unpack[Read]
+    source: Source, names: Sequence[str], *, area_to: float = 50.0, **settings: Unpack[ReadingKeywords]
 ) -> list[Population]:
     """Summarise the errors of populations one by one, without normalising for complexity.
 
@@ -407,7 +407,7 @@ def sensitivity(
     given: Sequence[str] = SENSITIVE_TO,
     bins: Sequence[int] = SENSITIVE_BINS,
     alpha: float = 0.05,
-    **settings: Unpack[Read],
+    **settings: Unpack[ReadingKeywords],
 ) -> list[Setting]:
     """Compare two populations in many ways: by several complexities, numbers of bins, and ranges.
 

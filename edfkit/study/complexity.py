@@ -11,7 +11,7 @@ from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
 from edfkit.stats.edf import Floats
 from edfkit.study.selection import Source, read_complexity, select
-from edfkit.study.settings import Read, settle
+from edfkit.study.settings import ReadingKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -111,7 +111,7 @@ def complexity_study(
     range: tuple[float, float] | None = None,
     bins: int = 10,
     buckets: int = 20,
-    **settings: Unpack[Read],
+    **settings: Unpack[ReadingKeywords],
 ) -> ComplexityStudy:
     """Describe the complexities of populations and how their errors depend on it (NDS, figures 4, 5, 8, 15).
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 from edfkit.stats.bootstrap import Interval
 from edfkit.study.compare import describe_populations, summary_intervals
 from edfkit.study.selection import Population, Source, complexity_ranges
-from edfkit.study.settings import Read, Reading, settle
+from edfkit.study.settings import Reading, ReadingKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Description:
-    """What describing populations gave.
+    """The result of `describe_study`.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ def describe_study(
     trials: int = 0,
     confidence: float = 0.95,
     seed: int = 0,
-    **settings: Unpack[Read],
+    **settings: Unpack[ReadingKeywords],
 ) -> Description:
     """Summarise the errors and the complexities of populations one by one, without weights.
 

@@ -13,7 +13,7 @@ from edfkit.stats.epochs import AtEpochs, Optimism, at_epochs, best_against_last
 from edfkit.stats.noise import NoiseShare, SeedNoise, noise_share, seed_noise
 from edfkit.stats.rates import DefaultRank, RateMap, default_rank, rate_map
 from edfkit.study.selection import Population, Source, select
-from edfkit.study.settings import Read, settle
+from edfkit.study.settings import ReadingKeywords, settle
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def noise_study(
     same_models: bool = False,
     one_network: bool = False,
     default: tuple[float, float] = (0.1, 5e-4),
-    **settings: Unpack[Read],
+    **settings: Unpack[ReadingKeywords],
 ) -> NoiseStudy:
     """Measure training noise, the optimism of the best epoch, and the effect of the rates (NDS, figures 12 to 14).
 

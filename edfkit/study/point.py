@@ -10,7 +10,7 @@ from edfkit.result import Result
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import Gap, Wins, difference, minimum_gap, resample_minima, who_wins
 from edfkit.study.selection import Selection, Source, select
-from edfkit.study.settings import Read, settle
+from edfkit.study.settings import ReadingKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -50,7 +50,7 @@ class PointStudy:
     values, probabilities : ndarray, shape (k,)
         The exact law of the small search's minimum minus the large one's, percentage points.
     gap : Gap
-        How far apart two minima must be to mean anything, if both searches drew from the first population.
+        How far split two minima must be to mean anything, if both searches drew from the first population.
     resampled : Resampled or None
         The study by resampling, if it was asked for.
     """
@@ -96,7 +96,7 @@ def point_study(
     alpha: float = 0.05,
     trials: int = 0,
     seed: int = 0,
-    **settings: Unpack[Read],
+    **settings: Unpack[ReadingKeywords],
 ) -> PointStudy:
     """Compare two searches by their best models: who wins, by how much, and what that means (NDS, figure 2).
 

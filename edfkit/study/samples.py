@@ -21,7 +21,7 @@ from edfkit.stats.sizes import (
 )
 from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.selection import Selection, Source, select
-from edfkit.study.settings import Control, Read, ReadAndControlled, settle
+from edfkit.study.settings import Control, ReadingKeywords, SelectionKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -86,7 +86,7 @@ def sample_study(
     models: Sequence[int] | None = None,
     trials: int = 0,
     seed: int = 0,
-    **settings: Unpack[Read],
+    **settings: Unpack[ReadingKeywords],
 ) -> SampleStudy:
     """Say how far the EDF of fewer models is from that of all (NDS, figure 7).
 
@@ -214,9 +214,9 @@ def plan_detection(
     alpha: float = 0.05,
     trials: int = 1000,
     seed: int = 0,
-    **settings: Unpack[ReadAndControlled],
+    **settings: Unpack[SelectionKeywords],
 ) -> DetectionPlan:
-    """Say how many models are needed to tell two populations apart, by simulation from pilot populations.
+    """Say how many models are needed to tell two populations split, by simulation from pilot populations.
 
     Parameters
     ----------
@@ -242,12 +242,12 @@ def plan_detection(
     Raises
     ------
     EdfkitError
-        If there are not two populations, or one with a shift; and see `samples.models_for_detection`.
+        If there are not two populations, or one with a shift; and see `edfkit.stats.sizes.models_for_detection`.
     """
     if len(names) != (2 if shift is None else 1):
         raise EdfkitError(
-            f"{len(names)} populations were given {'without' if shift is None else 'with'} a shift, expected two, or "
-            "one and the points by which another would be worse, shift; name these."
+            f"shift: {len(names)} populations were given {'without' if shift is None else 'with'} a shift, expected "
+            "two, or one and a shift, the points by which another would be worse; name these."
         )
     reading, control = settle("plan_detection", settings, Control("none"))
     selection = select(source, names, reading=reading, control=control)
@@ -261,7 +261,7 @@ def plan_detection(
     return DetectionPlan(selection, shift, detection, power, seed)
 
 
-class _Planned(ReadAndControlled, total=False):
+class _Planned(SelectionKeywords, total=False):
     shift: float | None
     power: float
     alpha: float
@@ -277,7 +277,7 @@ def plan_study(
     confidence: float = 0.95,
     **settings: Unpack[_Planned],
 ) -> Precision | DetectionPlan:
-    """Say how many models to train: for a precision, or to tell populations apart.
+    """Say how many models to train: for a precision, or to tell populations split.
 
     Parameters
     ----------
@@ -299,13 +299,15 @@ def plan_study(
     EdfkitError
         If there are neither `eps` nor populations, or both; and see `plan_precision` and `plan_detection`.
     """
-    if (eps is None) == (not names) or (eps is None and source is None):
+    if (eps is None) == (not names):
         raise EdfkitError(
-            f"eps = {eps} and {len(names)} populations were given, expected either a precision, eps, or one or two "
+            f"eps: {eps} was given with {len(names)} populations, expected either a precision, eps, or one or two "
             "populations; give one of them."
         )
-    if unknown := set(settings) - set(_Planned.__annotations__):  # of which a precision makes no use
-        raise TypeError(f"plan_study() takes no argument {unknown.pop()!r}")
-    if eps is not None or source is None:
-        return plan_precision(eps or 0.0, confidence)
+    if unknown := [name for name in settings if name not in _Planned.__annotations__]:
+        raise TypeError(f"plan_study() takes no argument {unknown[0]!r}")
+    if eps is not None:  # a precision makes no use of the settings
+        return plan_precision(eps, confidence)
+    if source is None:
+        raise EdfkitError("source: None was given, expected where the populations are; open an archive.")
     return plan_detection(source, names, **settings)

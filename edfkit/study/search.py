@@ -11,7 +11,7 @@ from edfkit.stats.bands import TABLE_SIZES, edf_band
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import BestOf, best_of, best_of_band, draws_for_top
 from edfkit.study.selection import Selection, Source, select
-from edfkit.study.settings import Control, ReadAndControlled, settle
+from edfkit.study.settings import Control, SelectionKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -108,7 +108,7 @@ def search_study(
     replacement: bool = True,
     cost: str | None = None,
     confidence: float = 0.95,
-    **settings: Unpack[ReadAndControlled],
+    **settings: Unpack[SelectionKeywords],
 ) -> SearchStudy:
     """Compute the error to expect of the best of m random models (NDS, figures 6 right and 10).
 
@@ -144,8 +144,8 @@ def search_study(
     selection, given = select(source, names, reading=reading, control=control), control.given
     if not replacement and given != "none":
         raise EdfkitError(
-            f"given: {given} was given, which weights the models, and without replacement they are drawn with equal "
-            "weights only; use given none, or draw with replacement."
+            f"replacement: models that are weighted, given {given}, cannot be drawn without replacement; draw them "
+            "with it, or hold nothing equal (given none)."
         )
     fewest = min(len(member.errors) for member in selection.populations)
     if m is None:

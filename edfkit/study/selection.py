@@ -17,7 +17,7 @@ from edfkit.archive.schema import Status
 from edfkit.stats.bins import bin_index, check_bins, common_range, complexity_weights, default_bins
 from edfkit.stats.edf import Floats
 from edfkit.stats.two_sample import Summary, summarize
-from edfkit.study.settings import COMPLEXITIES, Control, ReadAndControlled, settle
+from edfkit.study.settings import COMPLEXITIES, Control, Reading, SelectionKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -245,7 +245,7 @@ def select(
     names: Sequence[str],
     *,
     area_to: float = 50.0,
-    **settings: Unpack[ReadAndControlled],
+    **settings: Unpack[SelectionKeywords],
 ) -> Selection:
     """Find the models of populations that take part, and their weights.
 
@@ -341,7 +341,7 @@ def shared_range(source: Source, names: Sequence[str], given: str, diverged: str
     EdfkitError
         If there is no such range, and see `select`.
     """
-    names = check_names(names)
+    names, diverged = check_names(names), Reading(diverged=diverged).diverged
     rows = [np.flatnonzero(_usable(source, name, diverged)[1]) for name in names]
     complexities = [read_complexity(source, *one) for one in zip(names, [given] * len(names), rows, strict=True)]
     return common_range(*complexities, names=names)
@@ -397,6 +397,9 @@ def complexity_ranges(source: Source, name: str) -> dict[str, tuple[float, float
     """Smallest and largest of each complexity of a population, raw counts; None where it is not known."""
     ranges: dict[str, tuple[float, float] | None] = {}
     for complexity in COMPLEXITIES:
+        if complexity not in source.variables(name):
+            ranges[complexity] = None
+            continue
         values = source.read(name, complexity).astype(float)
         known = values[~np.isnan(values)]
         ranges[complexity] = (float(known.min()), float(known.max())) if known.size else None

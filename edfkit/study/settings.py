@@ -74,7 +74,7 @@ class Control:
             raise EdfkitError("Bins and range belong to a complexity, and given is none; leave them out, or name one.")
 
 
-class Read(TypedDict, total=False):
+class ReadingKeywords(TypedDict, total=False):
     """A `Reading`, or its fields as keywords."""
 
     reading: Reading
@@ -82,7 +82,7 @@ class Read(TypedDict, total=False):
     diverged: str
 
 
-class Controlled(TypedDict, total=False):
+class ControlKeywords(TypedDict, total=False):
     """A `Control`, or its fields as keywords."""
 
     control: Control
@@ -91,12 +91,12 @@ class Controlled(TypedDict, total=False):
     range: tuple[float, float] | None
 
 
-class ReadAndControlled(Read, Controlled, total=False):
+class SelectionKeywords(ReadingKeywords, ControlKeywords, total=False):
     """What a study that weights its models takes."""
 
 
 def settle(study: str, settings: Mapping[str, Any], control: Control | None = None) -> tuple[Reading, Control]:
-    """Put the settings that a study was called with together.
+    """Make the `Reading` and the `Control` from the keywords of a study.
 
     Parameters
     ----------
@@ -119,23 +119,26 @@ def settle(study: str, settings: Mapping[str, Any], control: Control | None = No
         If a setting has a value that it cannot have.
     """
     left = dict(settings)
-    reading = _taken(left, "reading", Reading())
+    reading = _taken(study, left, "reading", Reading())
     if control is not None:
-        control = _taken(left, "control", control)
+        control = _taken(study, left, "control", control)
     if left:
         name = next(iter(left))
-        why = ": it weights no models" if name in Controlled.__annotations__ and control is None else ""
+        why = ", as it takes no Control" if name in ControlKeywords.__annotations__ and control is None else ""
         raise TypeError(f"{study}() takes no argument {name!r}{why}")
     return reading, control or Control("none")
 
 
-def apart(settings: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+def split(settings: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give the keywords that a TypedDict names, and the others."""
     own = {name: value for name, value in settings.items() if name in kind.__annotations__}
     return own, {name: value for name, value in settings.items() if name not in own}
 
 
-def _taken(left: dict[str, Any], name: str, default: Any) -> Any:
+def _taken(study: str, left: dict[str, Any], name: str, default: Any) -> Any:
     """Take an object, or the fields that it has, out of keywords."""
-    chosen = left.pop(name, default)
+    chosen, kind = left.pop(name, default), type(default)
+    if not isinstance(chosen, kind):
+        names = ", ".join(one.name for one in fields(kind))
+        raise TypeError(f"{study}() takes a {kind.__name__} as {name!r}, not {chosen!r}; or give its fields: {names}")
     return replace(chosen, **{one.name: left.pop(one.name) for one in fields(chosen) if one.name in left})

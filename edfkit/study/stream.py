@@ -25,13 +25,13 @@ from edfkit.study.compare import (
 )
 from edfkit.study.counting import Table, Where, tabulate_ways
 from edfkit.study.selection import Population, Selection, Source, check_names
-from edfkit.study.settings import Control, ReadAndControlled, apart, settle
+from edfkit.study.settings import Control, SelectionKeywords, settle, split
 
 AT_MOST = 5_000_000
 """Models of a population that are compared in memory, where each takes some 200 bytes."""
 
 
-class _Settings(ReadAndControlled, Options, total=False):
+class _Keywords(SelectionKeywords, Options, total=False):
     sensitive: bool
 
 
@@ -41,7 +41,7 @@ def compare(
     *,
     stream: bool = False,
     scheduler: str | None = None,
-    **settings: Unpack[_Settings],
+    **settings: Unpack[_Keywords],
 ) -> Comparison:
     """Compare populations as `compare_populations` does, in bounded memory where they are large.
 
@@ -67,12 +67,18 @@ def compare(
     EdfkitError
         See `compare.compare_populations` and `stream_populations`.
     """
-    if not (stream or scheduler or max(map(source.models, names)) > AT_MOST):
-        return compare_populations(source, names, **settings)
-    # One that is open, as opening an archive at an address sends much of it.
+    names = list(names)
+    if len(names) < 2:
+        raise EdfkitError(f"names: {len(names)} populations were named, expected two or more; name them.")
+    # An archive that is open stays so, as opening one at an address transfers much of it.
     place = source if isinstance(source, Archive) else getattr(source, "path", None)
+    large = place is not None and max(map(source.models, names)) > AT_MOST
+    if not (stream or scheduler or large):
+        return compare_populations(source, names, **settings)
     if place is None:
-        raise EdfkitError("These populations are in memory, and a file is counted in chunks; compare them as they are.")
+        raise EdfkitError(
+            "stream: these populations are in memory, expected an archive; leave out stream and scheduler."
+        )
     return stream_populations(place, names, scheduler=scheduler, **settings)
 
 
@@ -81,7 +87,7 @@ def stream_populations(
     names: Sequence[str],
     *,
     scheduler: str | None = None,
-    **settings: Unpack[_Settings],
+    **settings: Unpack[_Keywords],
 ) -> Comparison:
     """Compare populations of any size in bounded memory, with the numbers that `compare_populations` gives.
 
@@ -94,8 +100,8 @@ def stream_populations(
     scheduler : str, optional
         Address of the scheduler of a Dask cluster that counts; all its workers have the archive at the same path.
     **settings
-        As in `compare.compare_populations`; the error is "best" or "final". Other settings (`sensitive`) take no more
-        reading.
+        As in `compare.compare_populations`; the error is "best" or "final". `sensitive` needs no second pass over the
+        archive.
 
     Returns
     -------
@@ -107,7 +113,7 @@ def stream_populations(
     EdfkitError
         See `counting.tabulate_ways`, `selection.select` and `compare.compare_selected`.
     """
-    inference, others = apart(settings, Inference)
+    inference, others = split(settings, Inference)
     area_to, sensitive = others.pop("area_to", 50.0), others.pop("sensitive", False)
     reading, control = settle("stream_populations", others, Control())
     names = check_names(names)
@@ -125,10 +131,12 @@ def stream_populations(
     members = [_population(name, table, area_to) for name, table in tables.items()]
     selection = Selection(control.given, reading.error, reading.diverged, terms.bins, terms.range, members)
     result = compare_selected(selection, **inference)
-    return replace(result, settings=[one for given, two in other_ways.items() for one in _settings(given, two)])
+    return replace(
+        result, settings=[one for given, counted in other_ways.items() for one in _other_settings(given, counted)]
+    )
 
 
-def _settings(given: str, tables: dict[str, Table]) -> Iterator[Setting]:
+def _other_settings(given: str, tables: dict[str, Table]) -> Iterator[Setting]:
     """Compare two populations in all the ways in which they were counted."""
     for number, range in next(iter(tables.values())).terms.ways:
         try:

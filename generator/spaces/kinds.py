@@ -55,9 +55,9 @@ class Architecture:
     Attributes
     ----------
     block : str
-        One of `complexity.BLOCKS`, or "cells".
+        One of `counting.BLOCKS`, or "cells".
     stem_stride : int
-        One of `complexity.STEMS`; for cells 1 or, with the ImageNet stem, 8.
+        One of `counting.STEMS`; for cells 1 or, with the ImageNet stem, 8.
     stem_width : int
         Channels of the stem, if there are no cells: theirs follow from `width`.
     unused_nodes : bool
@@ -127,7 +127,7 @@ class Architecture:
     def measure(
         self, columns: Mapping[str, NDArray[Any]], *, image_size: int = 32, channels: int = 3, classes: int = 10
     ) -> Complexity:
-        """Count the complexity of configurations, see `complexity.measure` and `cells.measure_cells`.
+        """Count the complexity of configurations, see `counting.measure` and `cells.measure_cells`.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check and time the whole CUDA path of edfkit on one NVIDIA GPU, in under 8 minutes.
 
-    python -P gpu_check.py [--mps] [--out gpu.json]        (with edfkit[generator] installed; --cpu-smoke runs it tiny on a CPU)
+    python -P tests/support/gpu_check.py [--mps] [--out gpu.json]        (with edfkit[generator] installed; --cpu-smoke runs it tiny on a CPU)
 
 1 correctness  one step on CUDA against one on the CPU from the same weights and the same batch (ResNet, ResNeXt, DARTS, auxiliary,
                drop path off); captured steps against eager ones bit for bit, in fp32, tf32, bf16; the same seed twice, bit for bit;

@@ -97,7 +97,7 @@ def _run_here(words: list[str], folder: Path) -> subprocess.CompletedProcess[str
 
 
 def _run_shell(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the lines of a shell, up to one that fails; those that need no shell one by one."""
+    """Run shell lines until one fails; without a shell if none of them needs one."""
     lines = code.strip().split("\n")
     if not all(map(_ALONE.fullmatch, lines)):
         return _run(["bash", "-euc", code], folder)

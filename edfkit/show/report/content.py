@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
-from edfkit.show.words import lead
+from edfkit.show.words import opening
 from edfkit.study import catalogue
 from edfkit.study.compare import SENSITIVE_TO, Comparison, Options, Pair, Setting, compare_populations, sensitivity
 from edfkit.study.complexity import ComplexityStudy, complexity_study
@@ -16,7 +16,7 @@ from edfkit.study.point import PointStudy, point_study
 from edfkit.study.samples import SampleStudy, sample_study
 from edfkit.study.search import SearchStudy, search_study
 from edfkit.study.selection import InMemory, check_names, select
-from edfkit.study.settings import COMPLEXITIES, Control, ReadAndControlled, Reading, apart, settle
+from edfkit.study.settings import COMPLEXITIES, Control, Reading, SelectionKeywords, settle, split
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -79,7 +79,7 @@ class Report:
         return self.main.to_dict()
 
 
-class ReportOptions(ReadAndControlled, Options, total=False):
+class ReportOptions(SelectionKeywords, Options, total=False):
     """Keywords of `study`."""
 
 
@@ -114,7 +114,7 @@ def study(source: Archive | Published | InMemory, names: Sequence[str], **settin
             f"A report holds every model, up to {AT_MOST:,}, and these spaces have {models:,}; take some of them with "
             "edfkit subset --models."
         )
-    own, others = apart(settings, Options)
+    own, others = split({name: value for name, value in settings.items() if value is not None}, Options)
     options = {one.name: one.default for one in catalogue.find("compare").options} | own
     reading, held = settle("report", others, Control())
     seed, confidence = options["seed"], options["confidence"]
@@ -222,9 +222,9 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
     names = [member.name for member in comparison.selection.populations]
     ahead = [name for name in names if all(better[pair] == name for pair in combinations(names, 2) if name in pair)]
     if ahead:
-        claim = f"{lead(given)}, {ahead[0]} models tend to have lower error than those of each other space."
+        claim = f"{opening(given)}, {ahead[0]} models tend to have lower error than those of each other space."
     else:
-        claim = f"{lead(given)}, no space is shown to be better than each of the others."
+        claim = f"{opening(given)}, no space is shown to be better than each of the others."
     shown = sum(one in names for one in better.values())
     return claim, f"In {shown} of the {len(pairs)} pairs of spaces one is shown to be better."
 

@@ -1,4 +1,4 @@
-// The models, unpacked: what edfkit/report/models.py packs.
+// The models, unpacked: what edfkit/show/report/models.py packs.
 
 const TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f8: Float64Array };
 

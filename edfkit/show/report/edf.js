@@ -1,4 +1,4 @@
-// EDFs given complexity, number by number what edfkit computes: see edfkit/complexity.py, edfkit/edf.py.
+// EDFs given complexity, number by number what edfkit computes: see edfkit/stats/bins.py, edfkit/stats/edf.py.
 
 const ROUND_OFF = 1e-10;
 

@@ -55,7 +55,7 @@ function ticks(lo, hi, most = 6) {
   return found;
 }
 
-// Grid and labels, as edfkit/report/draw.py draws them.
+// Grid and labels, as edfkit/show/report/draw.py draws them.
 function axes(into, x, y, write, most = 6) {
   const percent = (value) => `${(100 * value).toFixed(2)}%`;
   for (const value of ticks(y.lo, y.hi)) {

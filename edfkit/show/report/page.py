@@ -42,7 +42,7 @@ _NOT_STATED = "not stated"
 
 
 def write_report(
-    source: Archive | Published, names: Sequence[str], path: Path, **options: Unpack[ReportOptions]
+    source: Archive | Published, names: Sequence[str], path: Path | str, **settings: Unpack[ReportOptions]
 ) -> Report:
     """Write a report of some populations, whole or not at all; the same input gives the same bytes.
 
@@ -52,9 +52,9 @@ def write_report(
         Where the populations are.
     names : sequence of str
         At least two, each once.
-    path : Path
+    path : Path or str
         The HTML file.
-    **options
+    **settings
         See `edfkit.show.report.content.study`.
 
     Returns
@@ -67,9 +67,10 @@ def write_report(
     EdfkitError
         See `edfkit.show.report.content.study`, and if the file cannot be written.
     """
+    path = Path(path)
     if not path.parent.is_dir():
         raise EdfkitError(f"The folder of {path} does not exist; make it, or give another place.")
-    report = study(source, names, **options)
+    report = study(source, names, **settings)
     page = render(source, report)
     try:
         write_text(path, page)

@@ -26,12 +26,19 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 
+def cpu_seconds() -> float:
+    """Give the CPU time of this process, and of those that it started and waited for."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+BEFORE = cpu_seconds()  # that of a shell which became this process, having installed packages
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Report the CPU time of the tests, with that of the processes that they started and waited for."""
-    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
-    terminalreporter.write_line(f"CPU seconds of the tests: {seconds:,.0f}")
+    """Report the CPU time of the tests."""
+    terminalreporter.write_line(f"CPU seconds of the tests: {cpu_seconds() - BEFORE:,.0f}")
 
 
 _SHARED = Path(__file__).parents[2] / "shared"

@@ -103,9 +103,7 @@ def _run_shell(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
         return _run(["bash", "-euc", code], folder)
     said, done = "", subprocess.CompletedProcess(lines, 0, "", "")
     for line in lines:
-        words = shlex.split(line)
-        trains = words[1] == "generate" and "--dry-run" not in words  # in processes of its own
-        done = _run(words, folder) if trains else _run_here(words, folder)
+        done = _run_here(shlex.split(line), folder)
         said += done.stdout
         if done.returncode:
             break

@@ -136,12 +136,12 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def test_the_probe_sees_a_package_that_loads_torch(tmp_path: Path) -> None:
+def test_the_probe_sees_a_package_that_loads_a_heavy_module(tmp_path: Path) -> None:
     package = copied(tmp_path)
     assert loaded_after(["--version"], package=package) == {"--version": []}
     with open(package / "edfkit" / "__init__.py", "a", encoding="utf-8") as file:
-        file.write("\nimport torch\n")
-    assert "torch" in loaded_after(["--version"], package=package)["--version"]
+        file.write("\nimport xarray\n")
+    assert "xarray" in loaded_after(["--version"], package=package)["--version"]
 
 
 def test_the_probe_sees_what_is_loaded_before() -> None:

@@ -17,7 +17,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 # No deadline: on a busy machine the time of one example says nothing about the code.
-for profile, examples in (("quick", 10), ("usual", 20), ("thorough", 1000)):  # quick: while one writes code
+for profile, examples in (("quick", 10), ("usual", 15), ("thorough", 1000)):  # quick: while one writes code
     settings.register_profile(profile, deadline=None, max_examples=examples)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 

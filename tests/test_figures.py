@@ -618,7 +618,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 def test_the_published_files_give_figures_12_13_and_16(published: Path, tmp_path: Path) -> None:
     source = Published(published)
-    outcomes = {outcome.name: outcome for outcome in make_figures(source, ["all"], tmp_path, formats=["png"])}
+    outcomes = {outcome.name: outcome for outcome in make_figures(source, ["all"], tmp_path, formats=["svg"])}
     made = {name for name, outcome in outcomes.items() if outcome.files and name.startswith("figure")}
     assert made == {f"figure {number}" for number in ("12", "13", "16a", "16b", "16c", "16d")}
     assert outcomes["figure 12"].notes == ["resnet_lr-wd_in in place of resnet_lr-wd"]

@@ -9,6 +9,7 @@ import pytest
 
 import edfkit
 from edfkit import EdfkitError
+from edfkit.show.report import content
 from edfkit.show.report.page import write_report
 from edfkit.study.compare import compare_populations, describe_populations, sensitivity
 from edfkit.study.complexity import complexity_study
@@ -109,8 +110,7 @@ def test_a_report_takes_what_compare_takes(tmp_path: Path) -> None:
         assert report.options["permutations"] == report.main.pairs[0].permutation.trials == 20  # type: ignore[union-attr]
         assert report.main.selection.populations[0].summary.area_to == 30
         assert "--permutations 20" in (tmp_path / "a.html").read_text(encoding="utf-8")
-        again = write_report(digits, names, tmp_path / "b.html", control=Control("none"))
-        assert again.given == "none"
+        assert content.study(digits, names, control=Control("none")).given == "none"
         with pytest.raises(TypeError, match=r"report\(\) takes no argument 'permutation'"):
             write_report(digits, names, tmp_path / "c.html", permutation=3)  # type: ignore[call-arg]
     assert not (tmp_path / "c.html").exists()

@@ -592,9 +592,9 @@ def peak_of_streaming(path: Path) -> tuple[int, float]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from Linux's /proc")
-@pytest.mark.parametrize("models", [8 * 2**20, pytest.param(100 * 2**20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("models", [6 * 2**20, pytest.param(100 * 2**20, marks=pytest.mark.slow)])
 def test_memory_does_not_grow_with_the_models(tmp_path: Path, models: int) -> None:
-    few = 3 * 2**20  # some pieces, of which one is read ahead
+    few = 2 * 2**20  # some pieces, of which one is read ahead
     small = peak_of_streaming(many(tmp_path / "small.h5", few))
     large = peak_of_streaming(many(tmp_path / "large.h5", models))
     assert (small[0], large[0]) == (few, models)

@@ -334,7 +334,7 @@ class DifferenceBand(Result):
         return {**super().to_dict(), "ranges": [list(one) for one in self.ranges()]}
 
 
-def _difference(
+def edf_difference(
     errors_a: ArrayLike, errors_b: ArrayLike, weights_a: ArrayLike | None, weights_b: ArrayLike | None
 ) -> tuple[Floats, Floats]:
     """Return the distinct errors of both samples, increasing, and F_A - F_B there; round-off counts as 0."""
@@ -386,7 +386,7 @@ def difference_band(
         counted_sample(errors_a, weights_a, counts_a),
         counted_sample(errors_b, weights_b, counts_b),
     )
-    values, difference = _difference(sample_a, sample_b, each_a * number_a, each_b * number_b)
+    values, difference = edf_difference(sample_a, sample_b, each_a * number_a, each_b * number_b)
     size_a, size_b = effective_size(each_a, number_a), effective_size(each_b, number_b)
     half = min(1.0, kolmogorov_inverse(1 - _checked_confidence(confidence)) * math.sqrt(1 / size_a + 1 / size_b))
     lower, upper = np.maximum(-1.0, difference - half), np.minimum(1.0, difference + half)
@@ -441,7 +441,7 @@ def crossings(
     EdfkitError
         See `edfkit.stats.edf.checked_sample`.
     """
-    values, difference = _difference(errors_a, errors_b, weights_a, weights_b)
+    values, difference = edf_difference(errors_a, errors_b, weights_a, weights_b)
     apart = difference != 0
     values, leads_a = values[apart], difference[apart] > 0
     change = np.flatnonzero(leads_a[1:] != leads_a[:-1]) + 1
@@ -491,16 +491,57 @@ class Tail(Result):
     a: Best
     b: Best
 
+    def difference(self) -> tuple[float, float, float]:
+        """Give the quantile of A minus that of B, with an interval of the same confidence.
 
-def _best(sample: Floats, each: Floats, number: NDArray[np.int64], q: float, outside: float) -> Best:
+        The interval puts those of the two quantiles together as independent ones (the method of variance estimates
+        recovery, Zou and Donner 2008).
+
+        Returns
+        -------
+        estimate, low, high : float
+            Percentage points.
+        """
+        a, b = self.a, self.b
+        estimate = a.quantile - b.quantile
+        low = estimate - math.hypot(a.quantile - a.low, b.high - b.quantile)
+        return estimate, low, estimate + math.hypot(a.high - a.quantile, b.quantile - b.low)
+
+
+def _best(
+    sample: Floats,
+    each: Floats,
+    number: NDArray[np.int64],
+    q: float,
+    outside: float,
+    units: ArrayLike | None = None,
+    strata: ArrayLike | None = None,
+) -> Best:
     """Describe the best share q of one sample; the interval leaves out `outside` on either side."""
     values, heights = edf(sample, each * number)
     at = int(np.searchsorted(heights, q * (1 - ROUND_OFF), side="left"))
     # n_eff where the variance of F at the quantile is h (1 - h) / n_eff: exactly n for equal weights.
     h, size = heights[at], effective_size(each, number)
+    below = (sample <= values[at]).astype(np.float64)
+    shares = each / (each * number).sum()
+    if units is not None:  # one row a unit, with the mean of what its rows are
+        _, first, own = np.unique(np.asarray(units), return_index=True, return_inverse=True)
+        of_unit = np.bincount(own, shares)
+        below, shares, number = np.bincount(own, shares * below) / of_unit, of_unit, np.ones(of_unit.size, np.int64)
+        strata = None if strata is None else np.asarray(strata)[first]
+        size = effective_size(shares)
     if h < 1:
-        spread = (number * np.square(each / (each * number).sum() * ((sample <= values[at]) - h))).sum()
-        size = min(size, float(h * (1 - h) / spread))
+        usual = np.full(below.size, h)
+        factor = np.ones(below.size)
+        if strata is not None:  # what a stratum explains does not vary; of one model alone that is not known
+            group = np.unique(np.asarray(strata), return_inverse=True)[1]
+            models = np.bincount(group, number)[group]
+            several = models > 1
+            usual[several] = (np.bincount(group, number * below)[group] / models)[several]
+            factor[several] = models[several] / (models[several] - 1)
+        spread = float((number * factor * np.square(shares * (below - usual))).sum())
+        found = float(h * (1 - h) / spread) if spread > 0 else math.inf
+        size = min(size if strata is None else 4 * size, found)
     up_to = np.append(0.0, size * heights)
     allowed = outside * (1 + ROUND_OFF)
     # The r-th of n draws is below the true quantile with probability P(at least r of n are) = I_q(r, n + 1 - r), which
@@ -529,6 +570,10 @@ def tail(
     confidence: float = 0.95,
     counts_a: ArrayLike | None = None,
     counts_b: ArrayLike | None = None,
+    units_a: ArrayLike | None = None,
+    units_b: ArrayLike | None = None,
+    strata_a: ArrayLike | None = None,
+    strata_b: ArrayLike | None = None,
 ) -> Tail:
     """Compare the best share q of two populations: its largest and its mean error.
 
@@ -549,6 +594,10 @@ def tail(
         Of each interval, at least 0.5, below 1.
     counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
         How many models each error stands for, see `edfkit.stats.edf`; one if not given.
+    units_a, units_b : array_like of int, shapes (n_a,) and (n_b,), optional
+        The unit of each model, where several repeat one; not together with counts or weights of 0.
+    strata_a, strata_b : array_like of int, shapes (n_a,) and (n_b,), optional
+        The stratum of each model, see `edfkit.stats.strata`: what differs between strata does not widen the intervals.
 
     Returns
     -------
@@ -565,4 +614,5 @@ def tail(
         )
     outside = (1 - _checked_confidence(confidence)) / 2
     samples = counted_sample(errors_a, weights_a, counts_a), counted_sample(errors_b, weights_b, counts_b)
-    return Tail(float(q), confidence, *(_best(*sample, q, outside) for sample in samples))
+    of = zip(samples, (units_a, units_b), (strata_a, strata_b), strict=True)
+    return Tail(float(q), confidence, *(_best(*sample, q, outside, units, strata) for sample, units, strata in of))

@@ -127,6 +127,100 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
     return value
 
 
+def student_tail(t: float, df: float) -> float:
+    """Compute P(|T| >= t) of Student's law.
+
+    Parameters
+    ----------
+    t : float
+        At least 0.
+    df : float
+        Degrees of freedom, above 0; need not be whole.
+
+    Returns
+    -------
+    float
+    """
+    return betainc(df / 2, 0.5, df / (df + t * t))
+
+
+def student_quantile(p: float, df: float) -> float:
+    """Find the t with P(|T| >= t) = p of Student's law, to a relative 1e-12.
+
+    Parameters
+    ----------
+    p : float
+        Above 0, below 1.
+    df : float
+        Degrees of freedom, above 0; need not be whole.
+
+    Returns
+    -------
+    float
+    """
+    high = 1.0
+    while student_tail(high, df) > p:
+        high *= 2
+    low, t = 0.0, high / 2
+    log_scale = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    while high - low > 1e-13 * high:
+        excess = student_tail(t, df) - p
+        low, high = (t, high) if excess > 0 else (low, t)
+        # Newton's step, where it stays inside; else halve.
+        step = t + excess / (2 * math.exp(log_scale - (df + 1) / 2 * math.log1p(t * t / df)))
+        if abs(step - t) < 1e-13 * t:
+            return step
+        t = step if low < step < high else (low + high) / 2
+    return t
+
+
+def quadratic_tail(x: float, eigenvalues: Floats) -> float:
+    """Compute P(Q >= x) of Q = sum of l_k Z_k^2, the Z_k independent and standard normal, by a saddle point.
+
+    Lugannani and Rice's formula (Kuonen 1999): to some percent of P over the whole range, better in the tail.
+
+    Parameters
+    ----------
+    x : float
+        Above 0.
+    eigenvalues : ndarray, shape (k,)
+        The l_k, at least 0, one of them above.
+
+    Returns
+    -------
+    float
+    """
+    values = np.asarray(eigenvalues)
+    values = values[values > 1e-12 * values.max()] / x  # so that x is 1
+    mean = float(values.sum())
+    largest = float(values.max())
+
+    def slope(s: float) -> float:
+        return float((values / (1 - 2 * s * values)).sum())
+
+    low, high = -0.5 * values.size, 0.5 / largest * (1 - 1e-14)  # slope(low) is below 1
+    for _ in range(200):
+        middle = (low + high) / 2
+        if slope(middle) < 1:
+            low = middle
+        else:
+            high = middle
+        if high - low <= 1e-13 * max(abs(low), abs(high)):
+            break
+    s = (low + high) / 2
+
+    def tail(s: float) -> float:
+        rest = 1 - 2 * s * values
+        w = math.copysign(math.sqrt(max(0.0, 2 * (s + 0.5 * float(np.log(rest).sum())))), s)
+        v = s * math.sqrt(2 * float(np.square(values / rest).sum()))
+        z = w + math.log(v / w) / w
+        return 0.5 * math.erfc(z / math.sqrt(2))
+
+    if abs(mean - 1) < 1e-4:  # about the mean both w and v vanish: take the middle of what is next to it
+        return (quadratic_tail(1.0 - 2e-4, values / mean) + quadratic_tail(1.0 + 2e-4, values / mean)) / 2
+    return min(1.0, max(0.0, tail(s)))
+
+
 def log_factorials(n: int) -> Floats:
     """Compute log 0!, log 1!, ..., log n!, each to a relative 1e-15, by Stirling's series from 100 on.
 

@@ -1,0 +1,444 @@
+"""Two populations A and B compared within strata of complexity: who is better, by how much, and how equal they are.
+
+Convention: a difference is A minus B. With the shares w_s = h_s / H of `edfkit.stats.strata`, phi = [a < b] + [a = b] / 2
+for a model a of A and b of B, and P_s the mean of phi over the pairs of stratum s,
+
+* P = sum of w_s P_s: the probability that a random model of A beats one of B of about its complexity, ties count half,
+* Delta = sum of w_s (mean of A in s - mean of B in s): the mean difference.
+
+The variance of either is the two-way clustered one: with d_ij = phi_ij - P (or a_i - b_j - Delta) in stratum s,
+
+    V = H / (H - 1) * sum_s w_s^2 / (n_as n_bs)^2 { sum_i (sum_j d_ij)^2 + sum_j (sum_i d_ij)^2 - sum_ij d_ij^2 },
+
+as each model is in several pairs. It needs no two models of a kind in a stratum, and no equal spreads.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edfkit import EdfkitError
+from edfkit.result import Result
+from edfkit.stats.edf import Floats
+from edfkit.stats.special import student_quantile, student_tail
+from edfkit.stats.strata import Index, Strata, powers
+
+MOST_PAIRS = 20_000_000
+"""Pairs of rows up to which pairs of repeated units are counted one by one, 1 s; above, their term is left out."""
+
+TAME = 0.1
+"""P from here to 1 - here has a variance of its own that can be relied on."""
+
+
+@dataclass(frozen=True)
+class Better(Result):
+    """Whether a random model of A beats one of B of about its complexity.
+
+    Attributes
+    ----------
+    prob : float
+        P, 0 to 1; ties count half.
+    low, high : float
+        Its interval, 0 to 1; excludes 1/2 exactly where `p_value` is at most 1 - confidence.
+    p_value : float
+        Of P = 1/2, two-sided.
+    df : float
+        Degrees of freedom of the Student test.
+    standard_error : float
+        Of P where P = 1/2: the square root of kappa.
+    """
+
+    prob: float
+    low: float
+    high: float
+    p_value: float
+    df: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Difference(Result):
+    """The difference of the mean errors, A minus B, adjusted for what complexity does within strata.
+
+    Attributes
+    ----------
+    estimate, low, high : float
+        Percentage points.
+    standard_error : float
+        Percentage points.
+    df : float
+        Degrees of freedom.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    standard_error: float
+    df: float
+
+    def equivalent(self, delta: float) -> float:
+        """Give the p value of two one-sided tests that the difference lies within -delta and delta.
+
+        Parameters
+        ----------
+        delta : float
+            Percentage points, above 0.
+
+        Returns
+        -------
+        float
+        """
+        away = delta - abs(self.estimate)
+        if self.standard_error == 0:
+            return 0.0 if away > 0 else 1.0
+        half = student_tail(abs(away) / self.standard_error, self.df) / 2
+        return half if away >= 0 else 1 - half
+
+
+@dataclass(frozen=True)
+class Balance(Result):
+    """How equal the complexity of A and B is; of several complexities the least equal one.
+
+    Attributes
+    ----------
+    before : float
+        Geometric mean of A's complexity over that of B's, all models; a difference of means where `ratio` is not set.
+    after : float
+        The same within strata.
+    smd : float
+        Standardised mean difference of the logarithm of complexity after adjustment.
+    bias_in_se : float
+        Bias of P that is left, in its standard errors: the slope of the rank of the error within a stratum on the
+        logarithm of complexity, times the difference of the mean logarithms, divided by the standard error.
+    overlap : float
+        H, see `edfkit.stats.strata`.
+    ratio : bool
+        Whether `before` and `after` are ratios.
+    """
+
+    before: float
+    after: float
+    smd: float
+    bias_in_se: float
+    overlap: float
+    ratio: bool
+
+    @property
+    def equal(self) -> bool:
+        """Whether what is left is too little to matter: then tests hold their level."""
+        return abs(self.bias_in_se) <= MOST_BIAS and abs(self.smd) * math.sqrt(self.overlap) <= MOST_SMD
+
+
+MOST_BIAS, MOST_SMD = 0.75, 0.5
+"""What `Balance.equal` allows: |bias_in_se|, and |smd| times the square root of H."""
+
+
+def _wins(strata: Strata) -> tuple[Floats, Floats, Floats]:
+    """Count the pairs of each row with those of the other population in its stratum that A wins, ties as half.
+
+    Returns
+    -------
+    wins : ndarray, shape (n,)
+        Units of the other population.
+    won, tied : ndarray, shape (strata,)
+        Pairs of units that A wins, and that are tied.
+    """
+    order, block, starts = strata.blocks
+    size, first = strata.size[order], strata.first[order]
+    tied_a, tied_b = np.bincount(block, size * first), np.bincount(block, size * ~first)
+    of_block = strata.stratum[order][starts]
+    before_a, before_b = np.cumsum(tied_a) - tied_a, np.cumsum(tied_b) - tied_b
+    opens = np.flatnonzero(np.append(True, np.diff(of_block) != 0))
+    before_a -= before_a[opens][of_block]
+    before_b -= before_b[opens][of_block]
+    above_b = strata.units_b[of_block] - before_b - tied_b
+    wins = np.empty(order.size)
+    wins[order] = np.where(first, (above_b + tied_b / 2)[block], (before_a + tied_a / 2)[block])
+    won = np.bincount(of_block, tied_a * above_b, strata.number)
+    return wins, won, np.bincount(of_block, tied_a * tied_b, strata.number)
+
+
+def _squares(strata: Strata, sums: Floats) -> tuple[float, float]:
+    """Sum over the units of A, and of B, the squared sums of d over their pairs, by the weights of strata."""
+    scaled = sums * strata.of_pair[strata.stratum]
+    if strata.unit is None:
+        squares = strata.size * np.square(scaled)
+        return float(squares[strata.first].sum()), float(squares[~strata.first].sum())
+    of_unit = np.square(np.bincount(strata.unit, strata.size * scaled))
+    is_a = np.bincount(strata.unit, strata.first) > 0
+    return float(of_unit[is_a].sum()), float(of_unit[~is_a].sum())
+
+
+def _pairs_of_units(strata: Strata, prob: float) -> float:
+    """Sum the squares of d over the pairs of units, of which some have several rows; 0 where there are too many pairs.
+
+    Leaving a sum of squares out makes the variance larger, by about one part in the number of units.
+    """
+    rows = np.bincount(strata.stratum, minlength=strata.number)
+    of_a = np.bincount(strata.stratum[strata.first], minlength=strata.number)
+    if int((of_a * (rows - of_a)).sum()) > MOST_PAIRS:
+        return 0.0
+    assert strata.unit is not None
+    total = 0.0
+    order = np.lexsort((strata.unit, ~strata.first, strata.stratum))
+    for place, members in enumerate(np.split(order, np.cumsum(rows)[:-1])):
+        a, b = members[: of_a[place]], members[of_a[place] :]
+        phi = (strata.errors[a][:, None] < strata.errors[b]) + (strata.errors[a][:, None] == strata.errors[b]) / 2
+        phi *= strata.size[a][:, None] * strata.size[b]
+        of_unit = np.add.reduceat(np.add.reduceat(phi, _starts(strata.unit[a]), axis=0), _starts(strata.unit[b]), axis=1)
+        total += float(np.square(of_unit - prob).sum() * strata.of_pair[place] ** 2)
+    return total
+
+
+def _starts(values: Index) -> Index:
+    return np.flatnonzero(np.append(True, np.diff(values) != 0))
+
+
+def _freedom(strata: Strata, squares: tuple[float, float]) -> float:
+    """Compute the degrees of freedom of a variance from what A and what B contribute to it (Satterthwaite)."""
+    if strata.paired:  # each pair is one observation
+        return strata.number - 1.0
+    free = [max(k - 1, 1e-9) for k in strata.effective]
+    if not any(squares):
+        return float(sum(free))
+    return float(sum(squares) ** 2 / sum(s * s / k for s, k in zip(squares, free, strict=True)))
+
+
+def exchange_variance(strata: Strata) -> float:
+    """Compute the variance of P if labels are exchanged within strata.
+
+    Parameters
+    ----------
+    strata : Strata
+
+    Returns
+    -------
+    float
+        With ties (t equal errors in a stratum of N) and one row a unit it is the sum of w_s^2 (N + 1 - sum (t^3 - t) /
+        (N (N - 1))) / (12 n_as n_bs).
+    """
+    order, block, starts = strata.blocks
+    size = np.bincount(block, strata.size[order])
+    of_block = strata.stratum[order][starts]
+    before = np.cumsum(size) - size
+    before -= before[np.flatnonzero(np.append(True, np.diff(of_block) != 0))][of_block]
+    units = strata.units_a + strata.units_b
+    scores = np.empty(order.size)
+    scores[order] = (before + size / 2 - units[of_block] / 2)[block]
+    if strata.unit is None:
+        squares = strata.sums(strata.size * np.square(scores))
+    else:
+        of_unit = np.bincount(strata.unit, strata.size * scores)
+        # Rows of one unit do not count against each other; their scores sum to 0 within it.
+        rows = np.unique(strata.unit, return_index=True)[1]
+        squares = np.bincount(strata.stratum[rows], np.square(of_unit), strata.number)
+    a, b = strata.units_a, strata.units_b
+    return float((strata.shares**2 * squares / (units * np.maximum(units - 1, 1) * a * b)).sum())
+
+
+def better(strata: Strata, confidence: float = 0.95) -> Better:
+    """Test whether a random model of A beats one of B of about its complexity as often as not.
+
+    With kappa = V / (4 P (1 - P)), at least the variance by exchange where P is outside 0.1 to 0.9, t = (P - 1/2) /
+    sqrt(kappa) has Student's law, and the interval is Wilson's with n = 1 / (4 kappa) and Student's quantile: the P
+    that the test would not reject. Where P is 0 or 1, kappa is the variance by exchange. Where all errors are tied
+    within strata, p = 1 and the interval is 0 to 1.
+
+    Source: van Elteren (1960) for the stratified rank statistic; two-way clustering makes it hold under unequal
+    spreads, where the variance by exchange does not.
+
+    Parameters
+    ----------
+    strata : Strata
+        With H of at least 2.
+    confidence : float
+        Of the interval, above 0, below 1.
+
+    Returns
+    -------
+    Better
+
+    Raises
+    ------
+    EdfkitError
+        If H is below 2 or the confidence is out of range.
+    """
+    alpha = _checked(strata, confidence)
+    wins, won, tied = _wins(strata)
+    prob = float((strata.of_pair * (won + tied / 2)).sum())
+    prob = min(1.0, max(0.0, prob))
+    other = np.where(strata.first, strata.units_b[strata.stratum], strata.units_a[strata.stratum])
+    squares = _squares(strata, wins - other * prob)
+    if strata.unit is None:
+        of_pairs = won + tied / 4 - 2 * prob * (won + tied / 2) + strata.units_a * strata.units_b * prob**2
+        both = float((strata.of_pair**2 * of_pairs).sum())
+    else:
+        both = _pairs_of_units(strata, prob)
+    variance = max(0.0, strata.overlap / (strata.overlap - 1) * (squares[0] + squares[1] - both))
+    by_exchange = exchange_variance(strata)
+    if min(prob, 1 - prob) < 1e-12:
+        kappa, df = by_exchange, _freedom(strata, (0.0, 0.0))
+    else:
+        kappa, df = variance / (4 * prob * (1 - prob)), _freedom(strata, squares)
+        if not TAME <= prob <= 1 - TAME or kappa <= 1e-15:
+            kappa = max(kappa, by_exchange)
+    if kappa <= 1e-15:
+        return Better(prob, 0.0, 1.0, 1.0, df, 0.0)
+    return wilson(prob, kappa, df, alpha)
+
+
+def wilson(prob: float, kappa: float, df: float, alpha: float) -> Better:
+    """Test P = 1/2 by Student's law, and give the P that the test would not reject.
+
+    Parameters
+    ----------
+    prob, kappa, df : float
+        P, its variance where P = 1/2, and the degrees of freedom.
+    alpha : float
+        1 - confidence.
+
+    Returns
+    -------
+    Better
+    """
+    t, limit = abs(prob - 0.5) / math.sqrt(kappa), student_quantile(alpha, df)
+    reach = 4 * kappa * limit**2  # z^2 / n
+    middle = (prob + reach / 2) / (1 + reach)
+    half = math.sqrt(reach * prob * (1 - prob) + reach**2 / 4) / (1 + reach)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return Better(prob, low, high, student_tail(t, df), df, math.sqrt(kappa))
+
+
+def _checked(strata: Strata, confidence: float) -> float:
+    """Return 1 - confidence, or refuse what nothing can be said of."""
+    if strata.overlap < 2:
+        raise EdfkitError(
+            f"strata: H = {strata.overlap:.2g} was given, but at least 2 is needed: give more models of both."
+        )
+    if not 0 < confidence < 1:
+        raise EdfkitError(
+            f"confidence: {confidence:g} was given, but a number between 0 and 1 is needed, for example 0.95."
+        )
+    return 1 - confidence
+
+
+def _slopes(strata: Strata, logs: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Fit one common slope of a number on columns within the models of A, and of B, of each stratum.
+
+    Returns
+    -------
+    slopes : ndarray, shape (d,)
+        0 where a column does not vary within strata.
+    covariance : ndarray, shape (d, d)
+        Of the slopes, whatever the spreads.
+    """
+    cell = strata.stratum * 2 + strata.first
+    size = np.bincount(cell, strata.size, 2 * strata.number)
+
+    def centred(column: Floats) -> Floats:
+        mean = np.divide(np.bincount(cell, strata.size * column, size.size), size, where=size > 0, out=np.zeros(size.size))
+        return np.asarray(column - mean[cell])
+
+    x = np.column_stack([centred(column) for column in logs.T]) if logs.shape[1] else logs
+    y = centred(values)
+    scale = np.sqrt((strata.size[:, None] * np.square(x)).sum(axis=0))
+    varies = scale > 1e-9 * np.maximum(1.0, np.abs(logs).max(axis=0, initial=0.0)) * math.sqrt(len(y))
+    slopes, covariance = np.zeros(len(scale)), np.zeros((len(scale), len(scale)))
+    if varies.any():
+        x = x[:, varies] / scale[varies]
+        inverse = np.linalg.pinv(x.T @ (strata.size[:, None] * x))
+        found = inverse @ (x.T @ (strata.size * y))
+        pull = x * (y - x @ found)[:, None]
+        spread = inverse @ (pull.T @ (strata.size[:, None] * pull)) @ inverse
+        slopes[varies] = found / scale[varies]
+        covariance[np.ix_(varies, varies)] = spread / np.outer(scale[varies], scale[varies])
+    return slopes, covariance
+
+
+def _imbalance(strata: Strata, logs: Floats) -> Floats:
+    """Return the mean of each column of A minus that of B, within strata."""
+    sign = np.where(strata.first, strata.weights, -strata.weights)
+    return np.asarray(sign @ logs)
+
+
+def mean_difference(strata: Strata, confidence: float = 0.95) -> Difference:
+    """Estimate the difference of the mean errors within strata.
+
+    What is left of complexity within strata is taken off by one common slope of the error on the logarithm of
+    complexity, fitted within the models of A, and of B, of each stratum; of several complexities by one on each of
+    their products of up to three.
+
+    Parameters
+    ----------
+    strata : Strata
+        With H of at least 2.
+    confidence : float
+        Of the interval, above 0, below 1.
+
+    Returns
+    -------
+    Difference
+
+    Raises
+    ------
+    EdfkitError
+        As in `better`.
+    """
+    alpha = _checked(strata, confidence)
+    strata = strata.collapsed()
+    logs = strata.logs if strata.logs.shape[1] < 2 else powers(strata.logs, strata.size)[:, 1:]
+    left = _imbalance(strata, logs)
+    slopes, covariance = _slopes(strata, logs, strata.errors)
+    # About the mean: a constant drops out of differences, and large numbers would cost digits.
+    y = strata.errors - strata.errors.mean() - (logs - logs.mean(axis=0)) @ slopes
+    a, b = strata.units_a, strata.units_b
+    sum_a, sum_b = strata.sums(strata.size * y * strata.first), strata.sums(strata.size * y * ~strata.first)
+    delta = float((strata.shares * (sum_a / a - sum_b / b)).sum())
+    at = strata.stratum
+    sums = np.where(strata.first, b[at] * (y - delta) - sum_b[at], sum_a[at] - a[at] * (y + delta))
+    squares = _squares(strata, sums)
+    square_a = strata.sums(strata.size * np.square(y - delta) * strata.first)
+    square_b = strata.sums(strata.size * np.square(y) * ~strata.first)
+    of_pairs = b * square_a + a * square_b - 2 * (sum_a - a * delta) * sum_b
+    both = float((strata.of_pair**2 * of_pairs).sum())
+    variance = max(0.0, strata.overlap / (strata.overlap - 1) * (squares[0] + squares[1] - both))
+    error = math.sqrt(variance + float(left @ covariance @ left))
+    df = _freedom(strata, squares)
+    half = student_quantile(alpha, df) * error
+    return Difference(delta, delta - half, delta + half, error, df)
+
+
+def balance(strata: Strata, standard_error: float) -> Balance | None:
+    """Say how equal the complexity of A and B is within strata, and what is left of its effect.
+
+    Parameters
+    ----------
+    strata : Strata
+    standard_error : float
+        That of P, see `Better`.
+
+    Returns
+    -------
+    Balance or None
+        None if no complexity is held equal.
+    """
+    if not strata.logs.shape[1]:
+        return None
+    left = _imbalance(strata, strata.logs)
+    spread = np.zeros(left.size)
+    for one in (strata.first, ~strata.first):
+        weights = strata.weights * one
+        means = weights @ strata.logs
+        spread += weights @ np.square(strata.logs - means) / 2
+    smd = np.divide(left, np.sqrt(spread), where=spread > 1e-24, out=np.zeros(left.size))
+    order, block, starts = strata.blocks
+    size = np.bincount(block, strata.size[order])
+    rank = np.empty(order.size)
+    rank[order] = (np.cumsum(size) - size / 2)[block]
+    slopes, _ = _slopes(strata, strata.logs, rank / (strata.units_a + strata.units_b)[strata.stratum])
+    bias = float(-slopes @ left / standard_error) if standard_error else 0.0
+    worst = int(np.argmax(np.abs(smd)))
+    ratio = strata.logarithmic[worst]
+    before, after = (float(np.exp(one[worst]) if ratio else one[worst]) for one in (strata.before, left))
+    return Balance(before, after, float(smd[worst]), bias, strata.overlap, ratio)

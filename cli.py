@@ -206,7 +206,8 @@ def _option(option: Option) -> Callable[[Command], Command]:
         about += f"  [default: {option.usual}]"
     return click.option(
         option.shown, option.name, type=kind, nargs=option.values, default=option.default, help=about,
-        show_default=option.default is not None, metavar=option.metavar or None,
+        show_default=option.default is not None and not option.usual, metavar=option.metavar or None,
+        shell_complete=_completer(lambda _: list(option.among)) if option.among else None,
     )  # fmt: skip
 
 
@@ -302,7 +303,7 @@ def _study_command(study: Study) -> click.Command:
     params: list[Callable[[Command], Command]] = [
         click.argument("names", metavar=spaces, nargs=-1, required=study.least > 0,
                        shell_complete=_completer(_populations, most=study.most)),
-        *map(_option, catalogue.control(study.given) if study.given is not None else ()),
+        *map(_option, catalogue.control(study) if study.given is not None else ()),
         *map(_option, catalogue.READING),
         *map(_option, study.options),
         *map(_option, study.run_options),

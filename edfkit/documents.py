@@ -68,7 +68,7 @@ ByShare = Annotated[dict[str, Percent], 'By share of the models, such as "0.05".
 Range = Annotated[list[Complexity], Length(2)]
 Interval = Annotated[list[Points | None], Length(2)]
 ShareInterval = Annotated[list[Annotated[float, In("share")] | None], Length(2)]
-Given = Annotated[str, Among("params", "flops", "macs", "acts", "none")]
+Given = Annotated[str, 'A complexity, another numeric column, two with a comma between, or "none".']
 Counted = Annotated[str, Among("params", "flops", "macs", "acts")]
 ErrorRead = Annotated[str, 'Error that is read: "best" over the epochs, "final", or the epoch, as a number in quotes.']
 Diverged = Annotated[
@@ -127,10 +127,8 @@ class Held(TypedDict):
     given: Annotated[Given, "Complexity that is held equal."]
     error: ErrorRead
     diverged: Diverged
-    bins: Annotated[Annotated[int, In("bins", 1)] | None, "Number of bins; null if nothing is held equal."]
-    range: Annotated[
-        Range | None, "Lower and upper end of the complexity, both included; null if nothing is held equal."
-    ]
+    bins: Annotated[Annotated[int, In("bins", 1)] | None, "Number of bins; null if there are none."]
+    range: Annotated[Range | None, "Lower and upper end of the complexity, both included; null if there are no bins."]
 
 
 class Selected(Held):
@@ -211,27 +209,100 @@ class Mix(TypedDict):
     distance: Annotated[Parts, "Of the largest distance of the EDFs; these parts do not add up."]
 
 
+class Balance(TypedDict):
+    """How equal the complexities of the two populations are."""
+
+    before: Annotated[
+        float,
+        In("ratio"),
+        "Geometric mean of the complexity of `a` over that of `b`; a difference where values are below 0.",
+    ]
+    after: Annotated[float, In("ratio"), "The same within strata."]
+    smd: Annotated[float, In("standard deviations"), "Standardised mean difference of the logarithm, within strata."]
+    bias_in_se: Annotated[float, In("standard errors"), "Bias of `prob_a_better` that is left, in its standard errors."]
+    equal: Annotated[bool, "Whether what is left is too little to matter."]
+
+
+class Excluded(TypedDict):
+    """Models outside the overlap."""
+
+    a: Annotated[Models, "Models of `a`."]
+    b: Annotated[Models, "Models of `b`."]
+
+
 class Pair(TypedDict):
-    """Two compared populations."""
+    """Two compared populations; numbers are null where too few models of both are of equal complexity."""
 
     a: Annotated[str, "Name of the first population."]
     b: Annotated[str, "Name of the second population."]
-    ks: Annotated[Distance, "Kolmogorov-Smirnov distance D of the EDFs."]
-    p_value: Annotated[Probability, "p value of D, if both populations had the same distribution."]
-    p_method: Annotated[str, "How the p value was computed."]
-    p_holm: Annotated[Probability, "The p value that decides, adjusted for the number of pairs by Holm's method."]
-    permutation: Annotated[Permutation | None, "The exact permutation test; null without --permutations."]
-    prob_a_better: Annotated[Probability, "Probability that a random model of `a` beats one of `b`; ties count half."]
-    dominance: Annotated[str, 'Population whose EDF lies nowhere below the other; "neither" or "equal".']
+    better: Annotated[
+        str | None, 'Claim: the population that is better, "shape" if the distributions differ otherwise, or null.'
+    ]
+    ks: Annotated[Distance | None, "Kolmogorov-Smirnov distance D of the adjusted EDFs."]
+    p_value: Annotated[Probability | None, "p value of the test that decides, of this pair by itself."]
+    p_method: Annotated[str | None, "How the p value was computed."]
+    p_adjusted: Annotated[
+        Probability | None,
+        "The p value, adjusted for all pairs: there is a claim exactly where it is at most 1 - `confidence`.",
+    ]
+    p_holm: Annotated[Probability | None, "The same as `p_adjusted`."]
+    p_better: Annotated[Probability | None, "p value of `prob_a_better` = 1/2."]
+    p_shape: Annotated[
+        Probability | None, "p value of equal distributions; null also where it cannot change the claim."
+    ]
+    p_ks: Annotated[Probability | None, "Exact p value of D, with ties; null if something is held equal."]
+    prob_a_better: Annotated[
+        Probability | None,
+        "Probability that a random model of `a` beats one of `b` of its complexity; ties count half.",
+    ]
+    prob_a_better_interval: Annotated[
+        Annotated[list[Probability], Length(2)] | None, "Its confidence interval, of this pair by itself."
+    ]
+    mean_difference: Annotated[Points | None, "Mean error of `a` minus that of `b`, adjusted."]
+    mean_difference_interval: Annotated[
+        Annotated[list[Points], Length(2)] | None, "Its confidence interval, of this pair by itself."
+    ]
+    median_difference: Annotated[Points | None, "Median error of `a` minus that of `b`, adjusted."]
+    median_difference_interval: Annotated[
+        Annotated[list[Points], Length(2)] | None, "Its confidence interval, of this pair by itself."
+    ]
+    equivalent: Annotated[
+        bool | None, "Whether the mean errors are shown to differ by less than --equivalent; null without it."
+    ]
+    p_equivalent: Annotated[Probability | None, "Its p value, adjusted for the number of pairs by Holm's method."]
+    balance: Annotated[Balance | None, "How equal the complexities are; null if nothing is held equal."]
+    strata: Annotated[Annotated[int, In("strata", 1)] | None, "Strata that hold models of both; null with bins."]
+    overlap: Annotated[
+        Annotated[float, In("pairs of models", 0)], "Effective number of pairs of models of equal complexity, H."
+    ]
+    excluded: Annotated[Models, "Models outside the overlap, or outside the range of the bins."]
+    excluded_by: Annotated[Excluded, "The same, by population."]
+    paired: Annotated[bool, "Whether both populations are the same networks, so that each is compared with itself."]
+    shared: Annotated[Annotated[int, In("networks", 0)], "Networks that are in both populations."]
+    no_claim: Annotated[str | None, "Why the pair was not tested; null if it was."]
+    permutation: Annotated[
+        Permutation | None, "The exact permutation test of D within bins; null without --bins and --permutations."
+    ]
+    dominance: Annotated[str | None, 'Population whose EDF lies nowhere below the other; "neither" or "equal".']
     crossings: Annotated[list[Percent], "Errors at which the EDFs cross."]
-    confidence: Annotated[Probability, "Confidence of `ranges`, at all errors at once."]
-    ranges: Annotated[list[Stretch], "Ranges of error, in order, with the EDF that is above in each."]
-    tail: Annotated[Tail, "The best models of both populations."]
+    confidence: Annotated[
+        Probability, "Confidence of intervals, of `ranges` at all errors at once, and of all claims together."
+    ]
+    ranges: Annotated[
+        list[Stretch], "Ranges of error, in order, with the EDF that is above in each; undecided without a claim."
+    ]
+    tail: Annotated[Tail | None, "The best models of both populations."]
     mix: Annotated[
         Mix | None,
         "How much of the difference without adjustment is the mix of complexities; null if nothing is held equal.",
     ]
     verdict: Annotated[str, "The finding in one sentence."]
+
+
+class ComparedSpace(Space):
+    """A population that is compared."""
+
+    units: Annotated[Models, "Networks, each with its settings; fewer than `models` where rows repeat one."]
 
 
 class Setting(TypedDict):
@@ -241,16 +312,20 @@ class Setting(TypedDict):
     bins: Annotated[int, In("bins", 1), "Number of bins."]
     range: Annotated[Range, "Lower and upper end of the complexity, both included."]
     ks: Annotated[Distance | None, "Kolmogorov-Smirnov distance D of the EDFs."]
-    p_value: Annotated[Probability | None, "p value of D."]
+    p_value: Annotated[Probability | None, "p value of D, by Kolmogorov's law with effective sizes."]
     prob_a_better: Annotated[Probability | None, "Probability that a random model of `a` beats one of `b`."]
-    better: Annotated[str | None, "Population that tends to have the lower error; null if none does."]
+    better: Annotated[None, "Always null: a setting shows an estimate and makes no claim."]
 
 
-class Comparison(Selected):
+class Comparison(Held):
     """A comparison, without its archive."""
 
+    chosen_on_test: Annotated[
+        bool, "Whether errors are the smallest over the epochs on the test set, which makes them optimistic."
+    ]
+    spaces: Annotated[list[ComparedSpace], "The populations, in the order of the command; unweighted without bins."]
     pairs: Annotated[list[Pair], "Every pair of populations."]
-    seed: Annotated[Seed | None, "Random seed of the permutations; null without them."]
+    seed: Annotated[Seed, "Random seed of exchanges and bands."]
     sensitivity: Annotated[list[Setting], "The result under other settings; empty without --sensitivity."]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, Field, writing
-from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, TEXT, Status, hashed, listed, specs
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, TEXT, Status, listed, row_hashes, specs
 
 Block = dict[str, NDArray[Any]]
 
@@ -443,7 +443,7 @@ class _Joined:
         places = places[np.argsort(hashes[places], kind="stable")]
         again = np.concatenate([[False], hashes[places][1:] == hashes[places][:-1]])
         firsts = places[np.maximum.accumulate(np.where(again, 0, np.arange(len(places))))]
-        rows = np.concatenate([_row_hashes(self._fitted(piece)) for part in self._parts for piece in _pieces(part)])
+        rows = np.concatenate([row_hashes(self._fitted(piece)) for part in self._parts for piece in _pieces(part)])
         equal = rows[places] == rows[firsts]
         for place, first in zip(places[~equal].tolist(), firsts[~equal].tolist(), strict=True):
             (part, model), (other, earlier) = self._find(place), self._find(first)
@@ -478,21 +478,6 @@ def _as_real(variable: str, values: NDArray[Any]) -> NDArray[np.float64]:
 def _id(part: _Part, model: int) -> str:
     [piece] = part.archive.chunks(part.name, ["id"], model, model + 1)
     return str(piece["id"][0])
-
-
-def _row_hashes(block: Block) -> NDArray[np.uint64]:
-    """Give a hash of all values of each model."""
-    hashes = np.zeros(len(block["id"]), np.uint64)
-    for _, values in sorted(block.items()):
-        stored: NDArray[Any] = values
-        if values.dtype.kind == "U":
-            stored = np.char.encode(values, "utf-8")
-        elif values.dtype.kind == "f":
-            stored = values + 0.0  # the same bits for -0.0 as for 0.0, and then for every NaN
-            stored[np.isnan(stored)] = np.nan
-        characters = np.ascontiguousarray(stored.reshape(len(stored), -1)).view("S1")
-        hashes = hashed(np.stack([hashes, hashed(characters)], axis=1).view("S1"))
-    return hashes
 
 
 def _described(described: Field) -> str:

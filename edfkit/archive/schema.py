@@ -434,6 +434,21 @@ def hashed(characters: NDArray[np.bytes_]) -> NDArray[np.uint64]:
     return hashes
 
 
+def row_hashes(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
+    """Give a hash of all values of each model; there is at least one column."""
+    hashes = np.zeros(len(next(iter(columns.values()))), np.uint64)
+    for _, values in sorted(columns.items()):
+        stored: NDArray[Any] = values
+        if values.dtype.kind == "U":
+            stored = np.char.encode(values, "utf-8")
+        elif values.dtype.kind == "f":
+            stored = values + 0.0  # the same bits for -0.0 as for 0.0, and then for every NaN
+            stored[np.isnan(stored)] = np.nan
+        characters = np.ascontiguousarray(stored.reshape(len(stored), -1)).view("S1")
+        hashes = hashed(np.stack([hashes, hashed(characters)], axis=1).view("S1"))
+    return hashes
+
+
 def check_relations(where: str, columns: Mapping[str, NDArray[Any]], first: int = 0) -> None:
     """Check what holds between the variables of models, except that ids differ, for which there is `Ids`.
 

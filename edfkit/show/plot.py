@@ -60,7 +60,7 @@ def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
         One line a population, of steps at its errors (percent) to its EDF (share), from error 0 to 100.
     """
     figure, ((axes,),) = panels = draw.panels(1)
-    selection = comparison.selection
+    selection = comparison.drawn
     for member, look, region in zip(selection.populations, _looks(selection), comparison.bands, strict=True):
         if band:
             draw.fill_band(axes, region, look)

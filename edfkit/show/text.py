@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +23,7 @@ if TYPE_CHECKING:  # the modules of the other studies are not loaded to print on
     from edfkit.study.point import PointStudy
     from edfkit.study.samples import DetectionPlan, Precision, SampleStudy
     from edfkit.study.search import Curve, SearchStudy
-    from edfkit.study.selection import Population
-
-_RANGES = 3  # of errors, named in a sentence; large populations may differ in dozens
+    from edfkit.study.selection import Population, Selection
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -89,58 +88,137 @@ def intervals(found: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
             yield f"{name}, confidence {one.confidence:g}, {one.trials:,} trials, seed {one.seed}: {', '.join(parts)}"
 
 
+_IN_FULL = 3  # pairs up to which each is told in full; of more there is a table
+
+
 def comparison(result: Comparison) -> Iterator[str]:
-    """Say what comparing populations gave."""
-    yield words.control(result.selection)
-    yield from populations(result.selection.populations, result.selection.diverged)
-    for pair in result.pairs:
+    """Say what comparing populations gave: the populations, then the finding of each pair and how large it is."""
+    chosen = result.selection
+    if chosen.bins is not None:
+        yield words.control(chosen)
+        yield from populations(chosen.populations, chosen.diverged)
+    else:
+        yield from _compared(chosen)
+    if chosen.chosen_on_test:
+        yield "Errors are the smallest over the epochs, chosen on the test set: optimistic; --error final is not."
+    yield from _repeated(chosen)
+    pairs = result.pairs
+    for pair in pairs if len(pairs) <= _IN_FULL else []:
         yield ""
         yield pair.verdict
+        yield from details(pair)
         if (exact := pair.permutation) is not None:
             yield (
-                f"Exact test within the bins: {words.p_is(exact.p_value)} +- {exact.standard_error:.1g}, "
+                f"Exact test of D within the bins: {words.p_is(exact.p_value)} +- {exact.standard_error:.1g}, "
                 f"{exact.trials:,} permutations, seed {result.seed}."
             )
-        yield from details(pair)
+    if len(pairs) > _IN_FULL:
+        yield ""
+        yield from matrix(result)
     if result.settings:
         yield ""
         yield from sensitivity(result.settings)
 
 
+def _compared(chosen: Selection) -> Iterator[str]:
+    """Summarise populations as they are, with their typical complexity."""
+    given = [] if chosen.given == "none" else [one.strip() for one in chosen.given.split(",")]
+    rows = []
+    for member in chosen.populations:
+        numbers = words.summary(member.summary)
+        row = [member.name, numbers[0], *numbers[2:]]
+        if member.complexity is not None:
+            order = np.argsort(member.complexity, axis=0)
+            counts = np.ones(member.errors.size) if member.counts is None else member.counts
+            for column, at in zip(member.complexity.T, order.T, strict=True):
+                height = np.cumsum(counts[at])
+                row.append(words.short(float(column[at][np.searchsorted(height, height[-1] / 2)])))
+        rows.append(row)
+    headings = [one for one in words.SUMMARY if one != "n_eff"]
+    yield table(["space", *headings, *given], rows)
+    area_to = f"{chosen.populations[0].summary.area_to:g}"
+    also = f"; {', '.join(given)}: median" if given else ""
+    yield f"As they are. Errors in percent; area: under the EDF, from 0 to {area_to} %{also}."
+    yield from (line for line in taking_part(chosen.populations, chosen.diverged) if "left out none." not in line)
+
+
+def _repeated(chosen: Selection) -> Iterator[str]:
+    """Say where rows repeat a network."""
+    for member in chosen.populations:
+        if member.repeats and member.units is not None:
+            units = np.unique(member.units.unit).size
+            yield (
+                f"{member.name}: {member.summary.models:,} runs of {units:,} networks; tests and intervals count "
+                "networks."
+            )
+
+
 def details(pair: Pair) -> Iterator[str]:
-    """Say at which errors one EDF of a pair is ahead, what the best models reach, and what complexity mix makes."""
-    band, tail = pair.difference, pair.tail
-    decided = [one for one in band.ranges() if one[2] != "undecided"]
-    widest = sorted(sorted(decided, key=lambda one: one[0] - one[1])[:_RANGES])
-    if decided:
-        named = " and ".join(f"{kind} from {lo:.2f} to {hi:.2f} %" for lo, hi, kind in widest)
-        narrower = len(decided) - len(widest)
-        more = f", and one or the other in {narrower} narrower ranges, which --json lists" if narrower else ""
-        yield f"With confidence {band.confidence:g}, the EDF of {pair.a} is {named}{more}."
-    else:
-        yield f"At no error is either EDF above the other with confidence {band.confidence:g}."
-    tails = ((pair.a, tail.a), (pair.b, tail.b))
-    best = [f"{name} {one.quantile:.2f} % ({one.low:.2f} to {one.high:.2f})" for name, one in tails]
-    yield f"The best {100 * tail.q:g} % have up to: {', '.join(best)}."
-    if pair.mix is not None:
-        mean = pair.mix.mean
-        unshared = f", {mean.unshared:+.2f} of bins that one space alone has" if mean.unshared else ""
-        yield (
-            f"Not normalised, the mean error of {pair.a} differs by {mean.total:+.2f} points: {mean.composition:+.2f} "
-            f"of complexity mix, {mean.within:+.2f} within bins{unshared}."
-        )
+    """Say how large the difference of a pair is, how sure that is, where it holds, and how equal complexity is."""
+    found = words.findings(pair)
+    width = max((len(what) for what, _ in found), default=0)
+    for what, figure in found:
+        yield from wrap(f"{what:{width}}  {figure}", 80, initial_indent="  ", subsequent_indent=" " * (width + 4))
+    if note := words.pointwise(pair):
+        yield note
+
+
+def matrix(result: Comparison) -> Iterator[str]:
+    """Show every pair of many populations in a table of at most 80 columns."""
+    names = [member.name for member in result.selection.populations]
+    found = {(pair.a, pair.b): pair for pair in result.pairs}
+    yield f"{words.opening(result.selection.given)}, how often a model of the row beats one of the column, percent:"
+    width = max(map(len, names))
+    columns = max(1, (80 - width - 4) // 6)
+    for start in range(0, len(names), columns):
+        some = range(start, min(start + columns, len(names)))
+        yield " " * (width + 4) + "".join(f"{at + 1:>5} " for at in some)
+        for row, name in enumerate(names):
+            cells = "".join(_cell(found, names, row, at) for at in some)
+            yield f"{row + 1:>3} {name:{width}}{cells}".rstrip()
+    claimed = [pair for pair in result.pairs if pair.better in (pair.a, pair.b)]
+    shapes = sum(pair.better == "shape" for pair in result.pairs)
+    confidence = 100 * result.pairs[0].confidence
+    yield (
+        "+ the row is shown to be better, - the column is, ~ their shapes are shown to differ, ? size is only partly "
+        f"balanced, ! not tested. All claims hold together with confidence {confidence:g} %."
+    )
+    yield (
+        f"In {len(claimed)} of {len(result.pairs)} pairs one is shown to be better, in {shapes} the shape alone "
+        "differs. Intervals and p values: --json, or name two spaces."
+    )
+    for pair in result.pairs:
+        if pair.no_claim is not None:
+            yield pair.verdict
+
+
+def _cell(found: Mapping[tuple[str, str], Pair], names: Sequence[str], row: int, column: int) -> str:
+    """Write how often a row beats a column, and what is claimed."""
+    if row == column:
+        return "    . "
+    turned = row > column
+    pair = found[names[min(row, column)], names[max(row, column)]]
+    prob = pair.prob_a_better
+    if prob is None:
+        return "    ! "
+    mark = {"shape": "~", "none": " ", names[row]: "+", names[column]: "-"}[pair.better]
+    if pair.claim is None:
+        mark = "!"
+    balance = None if pair.estimates is None else pair.estimates.balance
+    partly = balance is not None and not (balance.equal and pair.adjusts)
+    return f"{words.percent(1 - prob if turned else prob):>4}{mark}{'?' if partly else ' '}"
 
 
 def sensitivity(settings: Sequence[Setting]) -> Iterator[str]:
     """Show how a comparison depends on the way to control for complexity."""
     rows = []
     for one in settings:
-        found = ["empty bins", "", "", ""]
-        if one.ks is not None and one.p_value is not None:
-            numbers = [f"{one.ks:.3f}", words.p_value(one.p_value), f"{one.prob_a_better:.3f}"]
-            found = [*numbers, words.better(one.better)]
+        found = ["empty bins", ""]
+        if one.ks is not None:
+            found = [f"{one.ks:.3f}", f"{one.prob_a_better:.3f}"]
         rows.append([one.given, words.span(one.range), str(one.bins), *found])
-    yield table(["given", "range", "bins", "D", "p", "P(A better)", "better"], rows, left=2)
+    yield "Estimates with bins of equal width, as in the paper; they make no claim:"
+    yield table(["given", "range", "bins", "D", "P(A better)"], rows, left=2)
 
 
 def point(study: PointStudy) -> Iterator[str]:

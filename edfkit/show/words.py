@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edfkit.stats.adjusted import Balance
+    from edfkit.stats.bands import Best
     from edfkit.stats.two_sample import Summary
-    from edfkit.study.compare import Pair
+    from edfkit.study.compare import Estimates, Pair
     from edfkit.study.selection import Population, Selection
 
-SMALLEST_P = 1e-16
-"""Smaller p values are not written out: neither the arithmetic nor the law behind them is as precise."""
+SMALLEST_P = 1e-4
+"""Smaller p values are not written out: the laws behind them are not as precise, and nothing depends on it."""
 
 DIVERGED = {"keep": "keep their error", "drop": "are left out", "censor": "count as 100 %"}
 """What is done with runs that diverged."""
@@ -44,7 +46,7 @@ def short(count: float) -> str:
 
 def p_value(value: float) -> str:
     """Write a p value for a table, such as 0.012."""
-    return f"< {SMALLEST_P:g}" if value < SMALLEST_P else f"{value:.2g}"
+    return f"< {SMALLEST_P:.4f}" if value < SMALLEST_P else f"{value:.2g}"
 
 
 def p_is(value: float) -> str:
@@ -55,6 +57,11 @@ def p_is(value: float) -> str:
 def plural(count: int, word: str) -> str:
     """Write a count of things whose plural ends in s, such as 1 bin."""
     return f"{count:,} {word}" + "s" * (count != 1)
+
+
+def strata(count: int) -> str:
+    """Write a number of strata."""
+    return f"{count:,} {'stratum' if count == 1 else 'strata'}"
 
 
 def span(ends: tuple[float, float]) -> str:
@@ -83,14 +90,16 @@ def capital(text: str) -> str:
 def within(selection: "Selection") -> str:
     """Say in what range and bins a complexity is held equal, such as 30 k to 300 k, 5 bins."""
     if selection.range is None or selection.bins is None:
-        return "all models"
+        return "all models" if selection.given == "none" else f"{strata(selection.strata or 0)} that all spaces have"
     return f"{span(selection.range)}, {plural(selection.bins, 'bin')}"
 
 
 def control(selection: "Selection") -> str:
     """Say what complexity is held equal, and how: a sentence."""
     if selection.range is None or selection.bins is None:
-        return "Not normalised for complexity."
+        return (
+            "Not adjusted for complexity." if selection.given == "none" else f"{opening(selection.given)}, in strata."
+        )
     bins = f"{selection.bins} bins of equal weight."
     if selection.bins == 1:
         bins = "1 bin, which normalises nothing within the range; a narrower --range may allow more bins."
@@ -136,12 +145,65 @@ def medians(members: "Sequence[Population]") -> str:
     return ", ".join(f"{member.name} {member.summary.median:.2f} %" for member in members)
 
 
-# --- Claims
+# --- Comparisons
+
+NAMES = {
+    "params": "parameter count",
+    "flops": "FLOP count",
+    "macs": "multiply-add count",
+    "acts": "activation count",
+}
+"""What complexities are called in a sentence; other columns go by their own name."""
+
+
+def called(given: str) -> str:
+    """Name what is held equal in a sentence, such as parameter count and FLOP count."""
+    return " and ".join(NAMES.get(one.strip(), one.strip()) for one in given.split(","))
 
 
 def opening(given: str) -> str:
-    """Begin the claim of a comparison, by what is held equal."""
-    return "Without normalising for complexity" if given == "none" else capital(held(given))
+    """Begin a claim that rests on equal complexity."""
+    return "Without adjustment for size" if given == "none" else f"At equal {called(given)}"
+
+
+def percent(share: float) -> str:
+    """Write a probability as a percentage that keeps its distance from 0 and 1."""
+    value = 100 * share
+    decimals = 0 if 1 <= value <= 99 or value in (0, 100) else 1
+    return f"{value:.{decimals}f}"
+
+
+def points(value: float) -> str:
+    """Write a difference of errors, with two digits that count."""
+    size = abs(value)
+    return f"{value:.{1 if size >= 10 else 2}f}"
+
+
+def confidently(confidence: float) -> str:
+    """Name an interval, such as 95 % CI."""
+    return f"{100 * confidence:g} % CI"
+
+
+def _adjusted(pair: "Pair") -> str:
+    """Write the p value that decides."""
+    if pair.p_adjusted is None:
+        return ""
+    several = f", adjusted for {pair.pairs} pairs" if pair.pairs > 1 else ""
+    return f" ({p_is(pair.p_adjusted)}{several})"
+
+
+def _opens(pair: "Pair") -> str:
+    """Begin the finding of a pair with how equal complexity really is."""
+    if pair.sharing.paired:
+        return "Network by network"
+    if pair.given == "none" or pair.estimates is None:
+        return opening(pair.given)
+    if not pair.adjusts:
+        one = "bin" if pair.bins else "stratum"
+        return f"With all models in one {one}, which does not adjust for {called(pair.given)}"
+    if pair.estimates.balance is not None and not pair.estimates.balance.equal:
+        return f"With {called(pair.given)} only partly balanced"
+    return opening(pair.given)
 
 
 def verdict(pair: "Pair") -> str:
@@ -156,34 +218,157 @@ def verdict(pair: "Pair") -> str:
     str
         A sentence. It calls a population better only where `pair.better` names it, and then names it first.
     """
-    a, b, test, prob = pair.a, pair.b, pair.test, pair.prob_a_better
-    one, other = pair.summaries
-    ahead, behind = test.a_ahead, test.b_ahead
-    if pair.better == b:
-        a, b, one, other, ahead, behind, prob = b, a, other, one, behind, ahead, 1 - prob
+    if pair.no_claim is not None:
+        if pair.sharing.refused:
+            return pair.sharing.refused
+        return f"{opening(pair.given)}, nothing is claimed of {pair.a} and {pair.b}: {uncapital(pair.no_claim)}"
+    first, second = (pair.b, pair.a) if pair.better == pair.b else (pair.a, pair.b)
     if pair.better == "none":
-        claim = f"no difference between the errors of {a} and {b} models could be shown"
+        claim = f"no difference between {first} and {second} is shown{_adjusted(pair)}; {excluded(pair)}"
     elif pair.better == "shape":
-        claim = f"the error distributions of {a} and {b} models differ in shape, but neither is clearly better"
+        claim = (
+            f"the error distributions of {first} and {second} differ in shape{_adjusted(pair)}, but neither is shown "
+            "to be better"
+        )
     else:
-        claim = f"{a} models tend to have lower error than {b} models"
-    if ahead > 0 and behind > 0:
-        curves = f"the EDFs cross ({a} ahead by up to {ahead:.2g}, {b} by up to {behind:.2g})"
-    else:
-        curves = f"the {a if behind == 0 else b} EDF lies nowhere below the other"
-    kind = test.method.partition(":")[0]
-    sizes = f"n_eff {one.n_eff:.0f} and {other.n_eff:.0f}"
-    if decides := _decides(pair):
-        sizes += f"; {p_value(pair.p_holm)} {decides}"
+        claim = f"{first} has lower error than {second}{_adjusted(pair)}"
+    if pair.is_equivalent:
+        near = "but their" if pair.better in (pair.a, pair.b) else "and their"
+        claim += f", {near} mean errors differ by less than {pair.equivalent:g} points"
+    return f"{_opens(pair)}, {claim}."
+
+
+def excluded(pair: "Pair") -> str:
+    """Say what differences of the mean errors a comparison excludes."""
+    if pair.estimates is None:
+        return ""
+    mean = pair.estimates.mean
     return (
-        f"{opening(pair.given)}, {claim}: KS D = {test.statistic:.2f}, {p_is(test.p_value)} ({kind}, {sizes}), a "
-        f"random {a} model beats a random {b} model with probability {prob:.2f} (ties count half), the median errors "
-        f"are {one.median:.2f} % and {other.median:.2f} %" + (f", and {curves}." if pair.better != "none" else ".")
+        f"the mean error of {pair.a} is {points(abs(mean.low))} points {_side(mean.low)} to {points(abs(mean.high))} "
+        f"points {_side(mean.high)} ({confidently(pair.confidence)})"
     )
 
 
-def _decides(pair: "Pair") -> str:
-    """Say what p value decides, if it is another one than that of the test."""
-    exact = ["exact"] if pair.permutation is not None else []
-    adjusted = [f"adjusted for {pair.pairs} pairs"] if pair.pairs > 1 else []
-    return ", ".join(exact + adjusted)
+def uncapital(text: str) -> str:
+    """Begin a text with a small letter."""
+    return text[:1].lower() + text[1:]
+
+
+def _side(difference: float) -> str:
+    return "lower" if difference < 0 else "higher"
+
+
+def findings(pair: "Pair") -> "list[tuple[str, str]]":
+    """Say how large the difference of a pair is, how sure that is, where it holds, and how equal complexity is.
+
+    Parameters
+    ----------
+    pair : Pair
+
+    Returns
+    -------
+    list of (str, str)
+        What is said, and the number with its interval. Nothing where nothing was computed.
+    """
+    its = pair.estimates
+    if its is None:
+        return []
+    a, b, prob, low, high = pair.a, pair.b, its.better.prob, its.better.low, its.better.high
+    mean, median, sign = its.mean, its.middle.difference(), 1.0
+    best = its.tail.a, its.tail.b
+    if prob < 0.5:
+        a, b, prob, low, high, sign, best = b, a, 1 - prob, 1 - high, 1 - low, -1.0, (its.tail.b, its.tail.a)
+    often = f"{percent(prob)} % of the time ({confidently(pair.confidence)} {percent(low)} to {percent(high)})"
+    found = [
+        ("better of two random models", f"{a}, {often}"),
+        ("mean error", _difference(a, sign, mean.estimate, mean.low, mean.high)),
+        ("median error", _difference(a, sign, *median)),
+        *((f"{100 * its.tail.q:g} % quantile, {name}", _quantile(one)) for name, one in zip((a, b), best, strict=True)),
+        *_where(pair),
+    ]
+    if pair.mix is not None:
+        found.append(("mean without adjustment", f"{a} {_signed(sign * pair.mix.mean.total)}"))
+    if (equal := its.balance) is not None:
+        found.append((called(pair.given) if "," not in pair.given else "size", _balanced(pair, equal)))
+    outside = [f"{count:,} {name}" for count, name in zip(pair.excluded, (pair.a, pair.b), strict=True) if count]
+    if outside and pair.bins is None:
+        found.append(("models outside the overlap", ", ".join(outside)))
+    if pair.sharing.units and not pair.sharing.paired:
+        found.append(("networks in both", f"{pair.sharing.units:,}, too few to matter"))
+    found.append(("tests", _tests(pair, its)))
+    return found
+
+
+def _tests(pair: "Pair", its: "Estimates") -> str:
+    """Write the p values of a pair by itself."""
+    if pair.claim is None:
+        return "none, with so few models"
+    rank = f"{'rank test' if pair.strata is None else 'stratified rank test'} {p_is(its.better.p_value)}"
+    if pair.shape is None:
+        return rank
+    how = "limit law" if pair.shape.method == "limit" else plural(pair.shape.permutations, "permutation")
+    return f"{rank}; shape {p_is(pair.shape.p_value)} ({how})"
+
+
+def _quantile(one: "Best") -> str:
+    """Write a quantile with its interval, of which an end may not be known."""
+    low, high = one.low > 0, one.high < 100
+    if low and high:
+        return f"{one.quantile:.2f} % ({one.low:.2f} to {one.high:.2f})"
+    known = f"at least {one.low:.2f}" if low else f"at most {one.high:.2f}" if high else "any"
+    return f"{one.quantile:.2f} % ({known})"
+
+
+def _signed(difference: float) -> str:
+    return f"{points(abs(difference))} points {_side(difference)}"
+
+
+def _difference(name: str, sign: float, estimate: float, low: float, high: float) -> str:
+    """Write a difference as the first population's, with its interval."""
+    estimate, low, high = (estimate, low, high) if sign > 0 else (-estimate, -high, -low)
+    if low <= 0 <= high:
+        ends = f"{points(abs(low))} lower to {points(abs(high))} higher"
+    else:
+        ends = " to ".join(points(one) for one in sorted((abs(low), abs(high))))
+    return f"{name} {_signed(estimate)} ({ends})"
+
+
+_RANGES = 3  # of errors, named in a sentence; large populations may differ in dozens
+
+
+def _where(pair: "Pair") -> "list[tuple[str, str]]":
+    """Say at which errors one EDF is above the other."""
+    decided = [one for one in pair.ranges() if one[2] != "undecided"]
+    found = []
+    for kind, name in (("better", pair.a), ("worse", pair.b)):
+        spans = [(lo, hi) for lo, hi, which in decided if which == kind]
+        widest = sorted(sorted(spans, key=lambda one: one[0] - one[1])[:_RANGES])
+        if spans:
+            more = f" and {len(spans) - len(widest)} narrower ranges" if len(spans) > len(widest) else ""
+            named = ", ".join(f"{lo:.2f} to {hi:.2f} %" for lo, hi in widest)
+            found.append(("better at every threshold", f"{name} from {named}{more}"))
+    return found
+
+
+def _balanced(pair: "Pair", equal: "Balance") -> str:
+    """Say how equal complexity is before and after."""
+    many = plural(pair.bins or 0, "bin") if pair.strata is None else strata(pair.strata)
+    if equal.ratio:
+        text = f"{pair.a} {equal.before:.2f} times {pair.b} before, {equal.after:.2f} after adjustment ({many})"
+    else:
+        text = f"{pair.a} minus {pair.b}: {equal.before:.3g} before, {equal.after:.3g} after adjustment ({many})"
+    if equal.equal or not pair.adjusts:
+        return text
+    cure = "use strata or more bins" if pair.bins else "take more models where both have some"
+    return f"{text}; what is left may bias P by {abs(equal.bias_in_se):.1f} standard errors: {cure}"
+
+
+def pointwise(pair: "Pair") -> str:
+    """Say why an interval may exclude what the finding does not deny: a sentence, or nothing."""
+    its = pair.estimates
+    if its is None or pair.better in (pair.a, pair.b) or its.better.low <= 0.5 <= its.better.high:
+        return ""
+    if pair.claim is None:
+        return "The interval of the probability excludes 50 %, but with so few models that is no claim."
+    why = "two tests" if pair.pairs == 1 else f"two tests and {pair.pairs} pairs"
+    return f"The interval of the probability excludes 50 % by itself, without allowance for {why}; the claim has it."

@@ -1,7 +1,7 @@
 """Two populations A and B compared within strata of complexity: who is better, by how much, and how equal they are.
 
-Convention: a difference is A minus B. With the shares w_s = h_s / H of `edfkit.stats.strata`, phi = [a < b] + [a = b] / 2
-for a model a of A and b of B, and P_s the mean of phi over the pairs of stratum s,
+Convention: a difference is A minus B. With the shares w_s = h_s / H of `edfkit.stats.strata`, phi = [a < b] + [a = b]
+/ 2 for a model a of A and b of B, and P_s the mean of phi over the pairs of stratum s,
 
 * P = sum of w_s P_s: the probability that a random model of A beats one of B of about its complexity, ties count half,
 * Delta = sum of w_s (mean of A in s - mean of B in s): the mean difference.
@@ -155,8 +155,8 @@ def _wins(strata: Strata) -> tuple[Floats, Floats, Floats]:
     above_b = strata.units_b[of_block] - before_b - tied_b
     wins = np.empty(order.size)
     wins[order] = np.where(first, (above_b + tied_b / 2)[block], (before_a + tied_a / 2)[block])
-    won = np.bincount(of_block, tied_a * above_b, strata.number)
-    return wins, won, np.bincount(of_block, tied_a * tied_b, strata.number)
+    won, tied = (np.bincount(of_block, pairs, strata.number) for pairs in (tied_a * above_b, tied_a * tied_b))
+    return wins, np.asarray(won, dtype=np.float64), np.asarray(tied, dtype=np.float64)
 
 
 def _squares(strata: Strata, sums: Floats) -> tuple[float, float]:
@@ -186,7 +186,8 @@ def _pairs_of_units(strata: Strata, prob: float) -> float:
         a, b = members[: of_a[place]], members[of_a[place] :]
         phi = (strata.errors[a][:, None] < strata.errors[b]) + (strata.errors[a][:, None] == strata.errors[b]) / 2
         phi *= strata.size[a][:, None] * strata.size[b]
-        of_unit = np.add.reduceat(np.add.reduceat(phi, _starts(strata.unit[a]), axis=0), _starts(strata.unit[b]), axis=1)
+        of_unit = np.add.reduceat(phi, _starts(strata.unit[a]), axis=0)
+        of_unit = np.add.reduceat(of_unit, _starts(strata.unit[b]), axis=1)
         total += float(np.square(of_unit - prob).sum() * strata.of_pair[place] ** 2)
     return total
 
@@ -205,8 +206,8 @@ def _freedom(strata: Strata, squares: tuple[float, float]) -> float:
     return float(sum(squares) ** 2 / sum(s * s / k for s, k in zip(squares, free, strict=True)))
 
 
-def exchange_variance(strata: Strata) -> float:
-    """Compute the variance of P if labels are exchanged within strata.
+def permutation_variance(strata: Strata) -> float:
+    """Compute the variance of P if labels are permuted within strata.
 
     Parameters
     ----------
@@ -232,7 +233,7 @@ def exchange_variance(strata: Strata) -> float:
         of_unit = np.bincount(strata.unit, strata.size * scores)
         # Rows of one unit do not count against each other; their scores sum to 0 within it.
         rows = np.unique(strata.unit, return_index=True)[1]
-        squares = np.bincount(strata.stratum[rows], np.square(of_unit), strata.number)
+        squares = np.bincount(strata.stratum[rows], np.square(of_unit), strata.number).astype(np.float64)
     a, b = strata.units_a, strata.units_b
     return float((strata.shares**2 * squares / (units * np.maximum(units - 1, 1) * a * b)).sum())
 
@@ -240,13 +241,13 @@ def exchange_variance(strata: Strata) -> float:
 def better(strata: Strata, confidence: float = 0.95) -> Better:
     """Test whether a random model of A beats one of B of about its complexity as often as not.
 
-    With kappa = V / (4 P (1 - P)), at least the variance by exchange where P is outside 0.1 to 0.9, t = (P - 1/2) /
+    With kappa = V / (4 P (1 - P)), at least the variance by permutation where P is outside 0.1 to 0.9, t = (P - 1/2) /
     sqrt(kappa) has Student's law, and the interval is Wilson's with n = 1 / (4 kappa) and Student's quantile: the P
-    that the test would not reject. Where P is 0 or 1, kappa is the variance by exchange. Where all errors are tied
+    that the test would not reject. Where P is 0 or 1, kappa is the variance by permutation. Where all errors are tied
     within strata, p = 1 and the interval is 0 to 1.
 
     Source: van Elteren (1960) for the stratified rank statistic; two-way clustering makes it hold under unequal
-    spreads, where the variance by exchange does not.
+    spreads, where the variance by permutation does not.
 
     Parameters
     ----------
@@ -276,13 +277,13 @@ def better(strata: Strata, confidence: float = 0.95) -> Better:
     else:
         both = _pairs_of_units(strata, prob)
     variance = max(0.0, strata.overlap / (strata.overlap - 1) * (squares[0] + squares[1] - both))
-    by_exchange = exchange_variance(strata)
+    by_permutation = permutation_variance(strata)
     if min(prob, 1 - prob) < 1e-12:
-        kappa, df = by_exchange, _freedom(strata, (0.0, 0.0))
+        kappa, df = by_permutation, _freedom(strata, (0.0, 0.0))
     else:
         kappa, df = variance / (4 * prob * (1 - prob)), _freedom(strata, squares)
         if not TAME <= prob <= 1 - TAME or kappa <= 1e-15:
-            kappa = max(kappa, by_exchange)
+            kappa = max(kappa, by_permutation)
     if kappa <= 1e-15:
         return Better(prob, 0.0, 1.0, 1.0, df, 0.0)
     return wilson(prob, kappa, df, alpha)
@@ -310,6 +311,46 @@ def wilson(prob: float, kappa: float, df: float, alpha: float) -> Better:
     return Better(prob, low, high, student_tail(t, df), df, math.sqrt(kappa))
 
 
+def better_by_permutation(strata: Strata, prob: float, confidence: float = 0.95) -> Better:
+    """Test P = 1/2 of two weighted populations by permuting labels within bins.
+
+    P - 1/2 is the integral of F_A - F_B over the mean of F_A and F_B, where ties count half; with the F of all models
+    for that mean it is a sum of scores, whose variance under permutations within bins is known. With one bin that is
+    the rank sum test.
+
+    Parameters
+    ----------
+    strata : Strata
+        Of bins; with H of at least 2.
+    prob : float
+        `edfkit.stats.two_sample.prob_better` of the weighted populations.
+    confidence : float
+        Of the interval, above 0, below 1.
+
+    Returns
+    -------
+    Better
+
+    Raises
+    ------
+    EdfkitError
+        As in `better`.
+    """
+    alpha = _checked(strata, confidence)
+    a, b = strata.units_a, strata.units_b
+    units = a + b
+    values, place = np.unique(strata.errors, return_inverse=True)
+    steps = np.bincount(place, strata.size * (strata.shares / units)[strata.stratum], values.size)
+    score = (np.cumsum(steps) - steps / 2)[place]
+    away = score - (strata.sums(strata.size * score) / units)[strata.stratum]
+    each = np.square(strata.shares * (1 / a + 1 / b)) * a * b / (units * np.maximum(units - 1, 1))
+    kappa = float((each * strata.sums(strata.size * np.square(away))).sum())
+    df = _freedom(strata, (0.0, 0.0))
+    if kappa <= 1e-15:
+        return Better(prob, 0.0, 1.0, 1.0, df, 0.0)
+    return wilson(prob, kappa, df, alpha)
+
+
 def _checked(strata: Strata, confidence: float) -> float:
     """Return 1 - confidence, or refuse what nothing can be said of."""
     if strata.overlap < 2:
@@ -334,11 +375,10 @@ def _slopes(strata: Strata, logs: Floats, values: Floats) -> tuple[Floats, Float
         Of the slopes, whatever the spreads.
     """
     cell = strata.stratum * 2 + strata.first
-    size = np.bincount(cell, strata.size, 2 * strata.number)
+    size = np.bincount(cell, strata.size)
 
     def centred(column: Floats) -> Floats:
-        mean = np.divide(np.bincount(cell, strata.size * column, size.size), size, where=size > 0, out=np.zeros(size.size))
-        return np.asarray(column - mean[cell])
+        return np.asarray(column - (np.bincount(cell, strata.size * column) / np.maximum(size, 1e-300))[cell])
 
     x = np.column_stack([centred(column) for column in logs.T]) if logs.shape[1] else logs
     y = centred(values)
@@ -362,7 +402,7 @@ def _imbalance(strata: Strata, logs: Floats) -> Floats:
     return np.asarray(sign @ logs)
 
 
-def mean_difference(strata: Strata, confidence: float = 0.95) -> Difference:
+def mean_difference(strata: Strata, confidence: float = 0.95, *, slope: bool = True) -> Difference:
     """Estimate the difference of the mean errors within strata.
 
     What is left of complexity within strata is taken off by one common slope of the error on the logarithm of
@@ -375,6 +415,8 @@ def mean_difference(strata: Strata, confidence: float = 0.95) -> Difference:
         With H of at least 2.
     confidence : float
         Of the interval, above 0, below 1.
+    slope : bool
+        Whether to take off what is left of complexity; else it is the difference of the weighted means.
 
     Returns
     -------
@@ -387,7 +429,9 @@ def mean_difference(strata: Strata, confidence: float = 0.95) -> Difference:
     """
     alpha = _checked(strata, confidence)
     strata = strata.collapsed()
-    logs = strata.logs if strata.logs.shape[1] < 2 else powers(strata.logs, strata.size)[:, 1:]
+    logs = strata.logs[:, : None if slope else 0]
+    if logs.shape[1] > 1:
+        logs = powers(logs, strata.size)[:, 1:]
     left = _imbalance(strata, logs)
     slopes, covariance = _slopes(strata, logs, strata.errors)
     # About the mean: a constant drops out of differences, and large numbers would cost digits.
@@ -432,7 +476,7 @@ def balance(strata: Strata, standard_error: float) -> Balance | None:
         means = weights @ strata.logs
         spread += weights @ np.square(strata.logs - means) / 2
     smd = np.divide(left, np.sqrt(spread), where=spread > 1e-24, out=np.zeros(left.size))
-    order, block, starts = strata.blocks
+    order, block, _ = strata.blocks
     size = np.bincount(block, strata.size[order])
     rank = np.empty(order.size)
     rank[order] = (np.cumsum(size) - size / 2)[block]

@@ -219,6 +219,7 @@ def edf_band(
     confidence: float = 0.95,
     method: str = "ks",
     counts: ArrayLike | None = None,
+    n_eff: float | None = None,
 ) -> Band:
     """Compute a simultaneous band for the true F of a sample.
 
@@ -244,6 +245,8 @@ def edf_band(
         One of `METHODS`.
     counts : array_like of int, shape (n,), optional
         How many models each error stands for, see `edfkit.stats.edf`; one if not given.
+    n_eff : float, optional
+        Effective number of models, where some are not independent, for "ks"; by default that of the weights.
 
     Returns
     -------
@@ -261,6 +264,7 @@ def edf_band(
     values, heights = edf(sample, each * number)
     size = effective_size(each, number)
     if method == "ks":
+        size = size if n_eff is None else n_eff
         half = ks_half_width(size, confidence)
         lower, upper, upper_before = np.maximum(0.0, heights - half), np.minimum(1.0, heights + half), half
     elif each.min() < 1 - ROUND_OFF:

@@ -40,8 +40,8 @@ class Claim:
     p_adjusted: float
 
 
-def exchanges_needed(pairs: int, alpha: float) -> int:
-    """Say how many exchanges the p value of shape takes, so that a claim of any of the pairs is possible.
+def permutations_needed(pairs: int, alpha: float) -> int:
+    """Say how many permutations the p value of shape takes, so that a claim of any of the pairs is possible.
 
     Parameters
     ----------

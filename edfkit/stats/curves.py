@@ -1,7 +1,7 @@
-"""The whole error distributions of two populations A and B within strata: do they differ anywhere, and where?
+"""The whole error distributions of two populations A and B within strata: whether they differ anywhere, and where.
 
-Convention: F_A = sum of w_s F_A|s with the shares w_s of `edfkit.stats.strata`, F_B likewise, and F is the same with all
-models of a stratum, A and B together. Lower error is better, so the better population's F lies above.
+Convention: F_A = sum of w_s F_A|s with the shares w_s of `edfkit.stats.strata`, F_B likewise, and F is the same with
+all models of a stratum, A and B together. Lower error is better, so the better population's F lies above.
 """
 
 import math
@@ -23,9 +23,9 @@ LARGE = 10_000
 ERRORS = 512
 
 ENOUGH = 20
-"""Exchanges that reach the statistic after which the p value is settled."""
+"""Permutations that reach the statistic after which the p value is settled."""
 
-LEAST_EXCHANGES = 1_999
+LEAST_PERMUTATIONS = 1_999
 
 _AT_ONCE = 2_000_000  # numbers that are drawn at a time: 16 MB
 
@@ -40,34 +40,34 @@ class Shape(Result):
         A^2, see `shape_test`.
     p_value : float
         Never 0.
-    exchanges : int
-        Exchanges that were drawn; 0 where the limit law was used.
-    method : {"exchange", "limit"}
+    permutations : int
+        Permutations that were drawn; 0 where the limit law was used.
+    method : {"permutation", "limit"}
     """
 
     statistic: float
     p_value: float
-    exchanges: int
-    method: Literal["exchange", "limit"]
+    permutations: int
+    method: Literal["permutation", "limit"]
 
 
-def shape_test(strata: Strata, *, rng: np.random.Generator | int, exchanges: int = LEAST_EXCHANGES) -> Shape:
+def shape_test(strata: Strata, *, rng: np.random.Generator | int, permutations: int = LEAST_PERMUTATIONS) -> Shape:
     """Test whether the errors of A and B differ within strata, by the Anderson and Darling distance of F_A and F_B.
 
     A^2 is the sum over the distinct errors with F < 1 of (F_A - F_B)^2 dF / (F (1 - F)): it weighs both ends of the
-    distributions as much as the middle. Labels are exchanged within strata. Drawing stops after 20 exchanges that reach
-    the statistic, p = 20 / exchanges drawn (Besag and Clifford 1991), else after `exchanges`, p = (1 + those that
-    reached it) / (1 + exchanges).
+    distributions as much as the middle. Labels are permuted within strata. Drawing stops after 20 permutations that
+    reach the statistic, p = 20 / permutations drawn (Besag and Clifford 1991), else after `permutations`, p = (1 + those
+    that reached it) / (1 + permutations).
 
-    With more than 10,000 units the law of A^2 under exchanges is that of a quadratic form of normal variables, of the
-    covariance that exchanges have, and errors are taken at no more than 512 quantiles of F.
+    With more than 10,000 units the law of A^2 under permutations is that of a quadratic form of normal variables, with
+    the covariance that permutations have, and errors are taken at no more than 512 quantiles of F.
 
     Parameters
     ----------
     strata : Strata
     rng : numpy.random.Generator or int
-        Source of the exchanges, or its seed. A and B, and the order of rows, may be swapped: the result is the same.
-    exchanges : int
+        Source of the permutations, or its seed. A and B, and the order of rows, may be swapped: the result is the same.
+    permutations : int
         At most, at least 1.
 
     Returns
@@ -80,7 +80,8 @@ def shape_test(strata: Strata, *, rng: np.random.Generator | int, exchanges: int
     at = _canonical(strata)
     order, ends, scale = _weighing(strata)
     # What the label of a unit of A, instead of one of B, changes in F_A - F_B.
-    step = (strata.size * strata.shares[strata.stratum] * (1 / strata.units_a + 1 / strata.units_b)[strata.stratum])[order]
+    of_stratum = strata.shares * (1 / strata.units_a + 1 / strata.units_b)
+    step = (strata.size * of_stratum[strata.stratum])[order]
     unit = np.arange(order.size) if strata.unit is None else strata.unit
     slot = at.slot[unit][order]
     expected = (at.firsts / at.sizes)[strata.stratum][order]
@@ -96,17 +97,17 @@ def shape_test(strata: Strata, *, rng: np.random.Generator | int, exchanges: int
     own[0, at.slot] = at.first
     statistic = float(statistics(own)[0])
     if statistic <= 1e-20:
-        return Shape(0.0, 1.0, 0, "exchange")
+        return Shape(0.0, 1.0, 0, "permutation")
     source = np.random.default_rng(rng)
     reach, drawn, rows = 0, 0, 64
-    while drawn < exchanges:
-        some = min(rows, exchanges - drawn, max(1, _AT_ONCE // order.size))
-        exceeds = statistics(at.exchanged(source, some)) >= statistic * (1 - 1e-9)
+    while drawn < permutations:
+        some = min(rows, permutations - drawn, max(1, _AT_ONCE // order.size))
+        exceeds = statistics(at.permuted(source, some)) >= statistic * (1 - 1e-9)
         if reach + exceeds.sum() >= ENOUGH:
             drawn += int(np.flatnonzero(exceeds)[ENOUGH - reach - 1]) + 1
-            return Shape(statistic, ENOUGH / drawn, drawn, "exchange")
+            return Shape(statistic, ENOUGH / drawn, drawn, "permutation")
         reach, drawn, rows = reach + int(exceeds.sum()), drawn + some, rows * 2
-    return Shape(statistic, (1 + reach) / (1 + exchanges), exchanges, "exchange")
+    return Shape(statistic, (1 + reach) / (1 + permutations), permutations, "permutation")
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class _Canonical:
     sizes: Index
     firsts: Index
 
-    def exchanged(self, rng: np.random.Generator, rows: int) -> Floats:
+    def permuted(self, rng: np.random.Generator, rows: int) -> Floats:
         """Draw labels, 1 for the first population, of all units in their places."""
         labels = np.empty((rows, self.slot.size))
         starts = np.cumsum(self.sizes) - self.sizes
@@ -142,7 +143,7 @@ def _canonical(strata: Strata) -> _Canonical:
         low, high = np.full(rows.size, np.inf), np.full(rows.size, -np.inf)
         np.minimum.at(low, strata.unit, strata.errors)
         np.maximum.at(high, strata.unit, strata.errors)
-        keys = [high, low, np.bincount(strata.unit, strata.size * strata.errors)]
+        keys = [high, low, np.bincount(strata.unit, strata.size * strata.errors).astype(np.float64)]
     keys += [*strata.logs[rows].T[::-1], stratum[rows].astype(np.float64)]
     order = np.lexsort(keys)
     # Which is the first: the one that has more of the first units, of all that are alike, that do not cancel.
@@ -165,7 +166,7 @@ def _weighing(strata: Strata) -> tuple[Index, Index, Floats]:
     heights = np.cumsum((strata.size * (strata.shares / units)[strata.stratum])[order])
     ends = np.flatnonzero(np.append(np.diff(strata.errors[order]) != 0, True))[:-1]
     f = heights[ends] / heights[-1]
-    return order, ends, np.diff(f, prepend=0.0) / (f * (1 - f))
+    return order, ends, np.asarray(np.diff(f, prepend=0.0) / (f * (1 - f)))
 
 
 def _grid(strata: Strata) -> Floats:
@@ -213,7 +214,7 @@ def _limit(strata: Strata) -> Shape:
 
 def _covariance(strata: Strata, grid: Floats, counted: Floats, each: Floats, of: NDArray[np.bool_]) -> Floats:
     """Sum over strata, with these factors, the products of the centred indicators of error <= e and <= e' of units."""
-    units = counted[:, -1] * 0 + strata.sums(strata.size * of)
+    units = strata.sums(strata.size * of)
     lower = np.minimum.outer(np.arange(grid.size), np.arange(grid.size))
     between = counted.T @ ((each / np.maximum(units, 1))[:, None] * counted)
     if strata.unit is None:

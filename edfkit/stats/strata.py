@@ -7,21 +7,14 @@ the h_s. So a stratum that holds models of one population only has the weight 0,
 what is estimated holds for the complexities at which both populations have models.
 
 A unit is what was drawn: a network with its training settings. Rows that repeat a unit, with other seeds, share its
-weight, 1 / k each of k, and stay together wherever models are counted, exchanged or resampled.
+weight, 1 / k each of k, and stay together wherever models are counted, permuted or resampled.
 """
 
-import os
-EXP=float(os.environ.get('EXP','.5'))
-import os
-EXP=float(os.environ.get('EXP','.5'))
-import os
-EXP=float(os.environ.get('EXP','.5'))
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -92,7 +85,7 @@ def score(logs: Floats, first: NDArray[np.bool_], sizes: Floats) -> Floats:
     """
     points, place = np.unique(logs, axis=0, return_inverse=True)
     place = place.ravel()
-    of_a, total = np.bincount(place, sizes * first), np.bincount(place, sizes)
+    of_a, total = (np.bincount(place, one).astype(np.float64) for one in (sizes * first, sizes))
     x = powers(points, total)
     penalty = np.eye(x.shape[1])
     penalty[0, 0] = 0.0
@@ -105,7 +98,8 @@ def score(logs: Floats, first: NDArray[np.bool_], sizes: Floats) -> Floats:
         if np.abs(step).max() < 1e-10:
             break
     odds = np.round(x @ found, 9)
-    return np.asarray((odds if points[:, 0] @ (total * (odds - np.average(odds, weights=total))) >= 0 else -odds)[place])
+    along = points[:, 0] @ (total * (odds - np.average(odds, weights=total)))
+    return np.asarray((odds if along >= 0 else -odds)[place])
 
 
 def powers(logs: Floats, sizes: Floats) -> Floats:
@@ -149,6 +143,8 @@ class Strata:
         Models (rows) of each outside the overlap.
     logarithmic : tuple of bool
         Which of the complexities are logarithms.
+    placed : ndarray of int, shape (rows,)
+        The stratum, or bin, of every row that was given, A's first: as it was cut, those outside the overlap included.
     """
 
     errors: Floats
@@ -163,6 +159,7 @@ class Strata:
     outside_a: int
     outside_b: int
     logarithmic: tuple[bool, ...]
+    placed: Index
 
     @property
     def number(self) -> int:
@@ -202,11 +199,11 @@ class Strata:
 
     def sums(self, values: Floats) -> Floats:
         """Sum a number of each row by stratum, shape (strata,)."""
-        return np.bincount(self.stratum, values, self.number)
+        return np.asarray(np.bincount(self.stratum, values, self.number), dtype=np.float64)
 
     @cached_property
     def blocks(self) -> tuple[Index, Index, Index]:
-        """The blocks of equal errors within a stratum: order of the rows by stratum and error, block of each, starts."""
+        """Blocks of equal errors within a stratum: order of rows by stratum and error, the block of each, starts."""
         order = np.lexsort((self.errors, self.stratum))
         fresh = np.append(True, (np.diff(self.stratum[order]) != 0) | (np.diff(self.errors[order]) != 0))
         return order, np.cumsum(fresh) - 1, np.flatnonzero(fresh)
@@ -216,19 +213,14 @@ class Strata:
         if self.unit is None:
             return self
         rows = np.unique(self.unit, return_index=True)[1]
-        return Strata(
-            np.bincount(self.unit, self.size * self.errors) / np.bincount(self.unit, self.size),
-            self.first[rows],
-            self.stratum[rows],
-            np.ones(rows.size),
-            None,
-            self.logs[rows],
-            self.shares,
-            self.paired,
-            self.before,
-            self.outside_a,
-            self.outside_b,
-            self.logarithmic,
+        return replace(
+            self,
+            errors=np.asarray(np.bincount(self.unit, self.size * self.errors), dtype=np.float64),
+            first=self.first[rows],
+            stratum=self.stratum[rows],
+            size=np.ones(rows.size),
+            unit=None,
+            logs=self.logs[rows],
         )
 
     def expanded(self) -> "Strata":
@@ -236,19 +228,13 @@ class Strata:
         if self.unit is not None or self.size.max() == 1:
             return self
         rows = np.repeat(np.arange(self.size.size), self.size.astype(np.int64))
-        return Strata(
-            self.errors[rows],
-            self.first[rows],
-            self.stratum[rows],
-            np.ones(rows.size),
-            None,
-            self.logs[rows],
-            self.shares,
-            self.paired,
-            self.before,
-            self.outside_a,
-            self.outside_b,
-            self.logarithmic,
+        return replace(
+            self,
+            errors=self.errors[rows],
+            first=self.first[rows],
+            stratum=self.stratum[rows],
+            size=np.ones(rows.size),
+            logs=self.logs[rows],
         )
 
 
@@ -300,57 +286,83 @@ def in_strata(
     number_a = parts[0].size
     errors, first = np.concatenate(parts), np.arange(sum(one.size for one in parts)) < number_a
     unit, size = _units(parts, (units_a, units_b), (counts_a, counts_b), paired)
-    logs, logarithmic = _logarithms(parts, complexity_a, complexity_b)
+    logs, logarithmic = np.zeros((errors.size, 0)), tuple[bool, ...]()
+    if complexity_a is not None and complexity_b is not None:
+        raw = np.concatenate([_columns(*one) for one in zip((complexity_a, complexity_b), parts, strict=True)])
+        if unit is not None:  # it is the unit that has a complexity
+            low = raw[np.unique(unit, return_index=True)[1][unit]]  # so that the mean of equal numbers is exact
+            raw = low + np.column_stack([np.bincount(unit, size * column)[unit] for column in (raw - low).T])
+        logs, logarithmic = _logarithms(raw)
     if paired:
-        assert units_a is not None
-        assert units_b is not None
         stratum = np.unique(np.concatenate([np.asarray(units_a), np.asarray(units_b)]), return_inverse=True)[1]
     elif bins_a is not None and bins_b is not None:
-        stratum = np.concatenate([np.asarray(bins_a), np.asarray(bins_b)]).astype(np.intp)
-    elif complexity_a is None:
-        stratum = np.zeros(errors.size, np.intp)
+        stratum = np.concatenate([np.asarray(bins_a), np.asarray(bins_b)])
+    elif logs.shape[1]:
+        # One complexity is cut as it is: logarithms may tie what is not equal.
+        stratum = cut(raw[:, 0] if raw.shape[1] == 1 else score(logs, first, size), size, strata)
     else:
-        # The order of the values themselves: logarithms may tie what is not equal.
-        raw = np.concatenate([np.asarray(one, dtype=np.float64) for one in (complexity_a, complexity_b)])
-        one_only = logs.shape[1] == 1
-        stratum = cut(raw.ravel() if one_only else score(logs, first, size), size, strata)
-    inside = stratum >= 0
+        stratum = np.zeros(errors.size, np.intp)
     highest = int(stratum.max()) + 1
-    both = np.ones(highest, bool)
+    both = np.ones(highest + 1, bool)
     for one in (first, ~first):
-        both &= np.bincount(stratum[one & inside], minlength=highest) > 0
-    taken = inside & np.append(both, False)[stratum]
+        both &= np.bincount(stratum[one & (stratum >= 0)], minlength=highest + 1) > 0
+    taken = both[stratum]  # a bin of -1 reads the last place, which nobody has
     if not taken.any():
         return None
-    kept = np.unique(stratum[taken], return_inverse=True)[1]
-    if unit is not None:
-        unit = np.unique(unit[taken], return_inverse=True)[1]
+    kept = np.unique(stratum[taken], return_inverse=True)[1].astype(np.intp)
     a, b = (np.bincount(kept, size[taken] * one[taken]) for one in (first, ~first))
-    shares = np.full(a.size, 1 / a.size) if bins_a is not None else a * b / (a + b)
+    shares = np.ones(a.size) if bins_a is not None else a * b / (a + b)
+    rows = np.ones(errors.size) if unit is not None else size  # a row of a unit is a model, a count so many
     return Strata(
-        errors[taken],
-        first[taken],
-        kept.astype(np.intp),
-        size[taken],
-        unit,
-        logs[taken],
-        shares / shares.sum(),
-        paired,
-        np.average(logs[first], axis=0, weights=size[first]) - np.average(logs[~first], axis=0, weights=size[~first]),
-        *(int(np.bincount(one[~taken], _rows(counts, one)[~taken], 2)[1]) for counts, one in _by(first, counts_a, counts_b)),
-        logarithmic,
+        errors=errors[taken],
+        first=first[taken],
+        stratum=kept,
+        size=size[taken],
+        unit=None if unit is None else np.unique(unit[taken], return_inverse=True)[1].astype(np.intp),
+        logs=logs[taken],
+        shares=np.asarray(shares / shares.sum()),
+        paired=paired,
+        before=np.average(logs[first], axis=0, weights=size[first])
+        - np.average(logs[~first], axis=0, weights=size[~first]),
+        outside_a=round(rows[~taken & first].sum()),
+        outside_b=round(rows[~taken & ~first].sum()),
+        logarithmic=logarithmic,
+        placed=stratum.astype(np.intp),
     )
 
 
-def _by(first: NDArray[np.bool_], counts_a: Any, counts_b: Any) -> Any:
-    return (counts_a, first), (counts_b, ~first)
+def common_weights(strata: Sequence[Index], sizes: Sequence[Floats]) -> tuple[list[Floats], int] | None:
+    """Weigh several populations alike, by strata that they have in common.
 
+    A stratum weighs h_s, proportional to 1 / sum over the populations of 1 / n_s; 0 where one of them has no model. Of
+    two populations these are their overlap weights; of more, the strata are others than those of each pair.
 
-def _rows(counts: ArrayLike | None, of: NDArray[np.bool_]) -> Floats:
-    """Give how many models each row of a population is, 0 for rows of the other one."""
-    number = np.zeros(of.size)
-    number[of] = 1 if counts is None else np.asarray(counts)
-    return number
+    Parameters
+    ----------
+    strata : sequence of ndarray of int, shapes (n_k,)
+        The stratum of each row of every population.
+    sizes : sequence of ndarray, shapes (n_k,)
+        Units that each row stands for.
+
+    Returns
+    -------
+    weights : list of ndarray, shapes (n_k,)
+        Of each row; they sum to 1 in each population.
+    number : int
+        Strata that hold models of all populations.
+    None
+        If there is no such stratum.
+    """
+    highest = 1 + max(int(at.max()) for at in strata)
+    counts = np.array([np.bincount(at, size, highest) for at, size in zip(strata, sizes, strict=True)])
+    shared = (counts > 0).all(axis=0)
+    if not shared.any():
+        return None
+    counts[:, ~shared] = 1.0
+    shares = np.where(shared, 1 / (1 / counts).sum(axis=0), 0.0)
+    each = shares / shares.sum() / counts
+    weights = [np.asarray(size * one[at]) for at, size, one in zip(strata, sizes, each, strict=True)]
+    return weights, int(np.count_nonzero(shared))
 
 
 def _units(
@@ -359,7 +371,7 @@ def _units(
     counts: tuple[ArrayLike | None, ArrayLike | None],
     paired: bool,
 ) -> tuple[Index | None, Floats]:
-    """Number the units of both populations, those of B after those of A, and say how many each row stands for."""
+    """Count off the units of both populations, B's after A's, and say how many each row stands for."""
     sizes = [
         np.ones(one.size) if many is None else checked_counts(many, one.size).astype(np.float64)
         for one, many in zip(parts, counts, strict=True)
@@ -371,7 +383,7 @@ def _units(
         inverse = np.arange(part.size) if ids is None else np.unique(np.asarray(ids), return_inverse=True)[1]
         if inverse.shape != part.shape:
             raise EdfkitError(
-                f"units: shape {np.shape(ids)} was given for {part.size} errors, but every model needs one unit: select "
+                f"units: {inverse.size} were given for {part.size} errors, but every model needs one of each: select "
                 "both in the same way."
             )
         sizes[place] = 1 / np.bincount(inverse)[inverse]
@@ -382,21 +394,18 @@ def _units(
     return np.concatenate(found).astype(np.intp), np.concatenate(sizes)
 
 
-def _logarithms(
-    parts: Sequence[Floats], complexity_a: ArrayLike | None, complexity_b: ArrayLike | None
-) -> tuple[Floats, tuple[bool, ...]]:
-    """Give the complexities of both populations in columns, as logarithms where all are above 0."""
-    if complexity_a is None or complexity_b is None:
-        return np.zeros((sum(one.size for one in parts), 0)), ()
-    columns = []
-    for one, part in ((complexity_a, parts[0]), (complexity_b, parts[1])):
-        values = np.asarray(one, dtype=np.float64).reshape(len(np.asarray(one)), -1)
-        if len(values) != part.size or not np.isfinite(values).all():
-            raise EdfkitError(
-                f"complexity: {values.shape} numbers, of which {np.count_nonzero(~np.isfinite(values))} are not "
-                f"finite, were given for {part.size} errors, but every model needs a finite one: leave the others out."
-            )
-        columns.append(values)
-    together = np.concatenate(columns)
-    positive = together.min(axis=0) > 0
-    return np.where(positive, np.log(np.where(positive, together, 1.0)), together), tuple(positive.tolist())
+def _columns(complexity: ArrayLike, part: Floats) -> Floats:
+    """Return complexities in columns, or refuse them."""
+    values = np.asarray(complexity, dtype=np.float64)
+    if values.ndim not in (1, 2) or len(values) != part.size or not np.isfinite(values).all():
+        raise EdfkitError(
+            f"complexity: shape {values.shape}, with {np.count_nonzero(~np.isfinite(values))} numbers that are not "
+            f"finite, was given for {part.size} errors, but every model needs a finite one: leave the others out."
+        )
+    return values.reshape(part.size, -1)
+
+
+def _logarithms(values: Floats) -> tuple[Floats, tuple[bool, ...]]:
+    """Give columns as logarithms where all their numbers are above 0, and say which these are."""
+    positive = values.min(axis=0) > 0
+    return np.where(positive, np.log(np.where(positive, values, 1.0)), values), tuple(positive.tolist())

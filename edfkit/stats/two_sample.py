@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edfkit import EdfkitError
 from edfkit.stats.edf import (
     ROUND_OFF,
     Floats,
@@ -313,42 +312,3 @@ def summarize(
         area_to=area_to,
         quantiles=by_share,
     )
-
-
-def lead(p_value: float, prob: float, n_eff: float, alpha: float = 0.05) -> str:
-    """Say which population is better, as far as a comparison of A and B shows.
-
-    A difference is claimed only where the test rejects (p < alpha). One population is called better only where besides
-    P(A < B) + P(A = B) / 2 is away from 0.5 by more than its sampling error; else the distributions are said to differ
-    in shape. The sampling error is that of level alpha with the standard deviation 0.5 / sqrt(smaller effective size),
-    which no pair of distributions exceeds (van Dantzig's bound), but at least 0.005, which would be printed as 0.50.
-
-    Parameters
-    ----------
-    p_value : float
-        Of the test of A against B, adjusted if it is one of several.
-    prob : float
-        `prob_better` of A against B, 0 to 1.
-    n_eff : float
-        The smaller effective size.
-    alpha : float
-        Level of the test, above 0 and below 1.
-
-    Returns
-    -------
-    {"a", "b", "shape", "none"}
-        The better one; "shape" if the distributions differ but neither is better; "none" if no difference is shown.
-
-    Raises
-    ------
-    EdfkitError
-        If `alpha` is not between 0 and 1.
-    """
-    if not 0 < alpha < 1:
-        raise EdfkitError(f"alpha: {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05.")
-    if p_value >= alpha:
-        return "none"
-    away = abs(prob - 0.5)  # with a standard deviation of 0.5 / sqrt(n), by chance as far with probability erfc(...)
-    if away <= 0.005 or math.erfc(away * math.sqrt(2 * n_eff)) >= alpha:
-        return "shape"
-    return "a" if prob > 0.5 else "b"

@@ -6,7 +6,7 @@ they lie, as "module:name".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from edfkit.study.settings import COMPLEXITIES, GIVEN, POLICIES
@@ -43,6 +43,8 @@ class Option:
         What stands for the value in the help.
     usual : str
         What stands for the default in the help, where that is computed.
+    among : tuple of str
+        Words that are offered to complete a text.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Option:
     values: int = 1
     metavar: str = ""
     usual: str = ""
+    among: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -88,6 +91,8 @@ class Study:
     given : str or None
         The complexity that is held equal where nothing else is said, "" for the first that is known; None: it weights
         no models and takes no `Control`.
+    strata : bool
+        Whether it holds complexity equal by strata of each pair, unless it is told to take bins.
     options : tuple of Option
         Those of its own.
     run_options : tuple of Option
@@ -114,6 +119,7 @@ class Study:
     documents: tuple[str, ...]
     everything: bool = False
     given: str | None = None
+    strata: bool = False
     options: tuple[Option, ...] = ()
     run_options: tuple[Option, ...] = ()
     plot: str = ""
@@ -139,6 +145,8 @@ _AREA_TO = Option(
     "area_to", "Largest error of the area under the EDF", float, 50.0, unit="percent", least=0, above=True
 )
 _BAND = Option("band", "Draw the bands of the EDFs into the plot.", bool, False)
+_STRATA = Option("strata", "Number of strata of equal complexity of a pair.", int, least=1, metavar="N",
+                 usual="the square root of the number of models")  # fmt: skip
 _BINS = Option("bins", "Complexity bins of equal width.", int, least=1,
                usual="at most 10, as many as leave 5 models of every space in each")  # fmt: skip
 _CONFIDENCE = Option("confidence", "Confidence of bands and intervals, 0.5 to 1.", float, 0.95)
@@ -154,10 +162,17 @@ READING = (
 """The fields of a `settings.Reading`."""
 
 
-def control(given: str | None) -> tuple[Option, ...]:
-    """Give the fields of a `settings.Control`, with the complexity that a study holds equal by default."""
-    first = "" if given else "params, or the first that is known"
-    return (Option("given", "Complexity to hold equal.", GIVEN, given or None, usual=first), _BINS, RANGE)
+def control(study: Study) -> tuple[Option, ...]:
+    """Give the fields of a `settings.Control` that a study takes, with the default of what is held equal."""
+    first = "" if study.given else "params, or the first that is known"
+    about = "Complexity to hold equal, or none: params, flops, macs, acts, or any numeric column"
+    about += "; two with a comma between." if study.strata else "."
+    given = Option("given", about, str, study.given or None, usual=first, metavar="COLUMN", among=GIVEN)
+    if not study.strata:
+        return (given, _BINS, RANGE)
+    bins = replace(_BINS, help="Complexity bins of equal width instead of strata, as in the paper.",
+                   usual="none; with --range at most 10")  # fmt: skip
+    return (given, _STRATA, bins, replace(RANGE, help="Complexity range of the bins, raw counts, ends included."))
 
 
 # --- What is wrong with names and options together
@@ -186,7 +201,23 @@ def _no_error(_: Sequence[str], options: Mapping[str, Any]) -> str | None:
 _COMPARE = (
     _AREA_TO,
     _CONFIDENCE,
-    Option("permutations", "Number of permutations of the exact test within the bins.", int, 0, least=0),
+    Option(
+        "equivalent",
+        "Also test whether mean errors differ by less than this.",
+        float,
+        unit="percentage points",
+        least=0,
+        above=True,
+        metavar="DELTA",
+    ),
+    Option(
+        "permutations",
+        "Largest number of permutations within strata; with bins also of an exact test of D.",
+        int,
+        0,
+        least=0,
+        usual="as many as a claim takes",
+    ),
     SEED,
     Option("best_share", "Fraction of each population that counts as its best models.", float, 0.05),
 )
@@ -194,12 +225,13 @@ _COMPARE = (
 STUDIES = (
     Study(
         "compare",
-        "Compare design SPACEs by their error distributions, given complexity.",
+        "Compare design SPACEs by their error distributions, at equal complexity.",
         run="edfkit.study.stream:compare",
         result="edfkit.study.compare:Comparison",
         least=2,
         most=None,
         given="params",
+        strata=True,
         options=_COMPARE,
         run_options=(
             Option("sensitive", "Show how the result of two SPACEs depends on bins, range, complexity.", bool, False,
@@ -350,6 +382,7 @@ STUDIES = (
         least=2,
         most=None,
         given="",
+        strata=True,
         options=_COMPARE,
         text="report",
         documents=("Report",),

@@ -11,16 +11,39 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.lazy import found
 from edfkit.result import Result
+from edfkit.stats.adjusted import (
+    Balance,
+    Better,
+    Difference,
+    balance,
+    better,
+    better_by_permutation,
+    mean_difference,
+)
 from edfkit.stats.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
-from edfkit.stats.bins import EmptyBinsError
+from edfkit.stats.bins import EmptyBinsError, bin_index
 from edfkit.stats.bootstrap import MODELS_PER_DRAW, Interval, bootstrap
-from edfkit.stats.edf import ROUND_OFF, Floats
+from edfkit.stats.claims import OF_BETTER, OF_SHAPE, Claim, claims, permutations_needed
+from edfkit.stats.curves import LARGE, Shape, shape_test, strata_band
+from edfkit.stats.edf import Floats, effective_size
 from edfkit.stats.mix import Mix, decompose, holm
 from edfkit.stats.permutation import Permutation, permutation_test
-from edfkit.stats.two_sample import KS, Summary, ks, lead, prob_better
+from edfkit.stats.strata import Strata, common_weights, cut, in_strata
+from edfkit.stats.two_sample import ks, prob_better, summarize
 from edfkit.study.catalogue import VERDICT
-from edfkit.study.selection import Population, Selection, Source, alike, select, shared_range
+from edfkit.study.selection import (
+    Population,
+    Selection,
+    Source,
+    alike,
+    chosen_on_test,
+    gather,
+    select,
+    shared_range,
+    units_of,
+)
 from edfkit.study.settings import Control, ReadingKeywords, SelectionKeywords, settle
+from edfkit.study.units import Sharing, sharing
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -28,6 +51,9 @@ if TYPE_CHECKING:
 SENSITIVE_TO = ("params", "flops")
 SENSITIVE_BINS = (5, 10, 20, 40)
 """Complexities and numbers of bins of a sensitivity study."""
+
+LEAST_OVERLAP, LEAST_CLAIM = 2.0, 4.0
+"""H below which nothing is computed of a pair, and below which nothing is claimed."""
 
 Sample = tuple[str, Floats, Floats | None, NDArray[np.int64] | None]
 """A population's name, its errors, their weights, and how many models each stands for; None: one."""
@@ -40,12 +66,50 @@ class Inference(TypedDict, total=False):
     seed: int
     confidence: float
     best_share: float
+    equivalent: float | None
 
 
 class Options(Inference, total=False):
     """Keywords of `compare_populations` besides `reading` and `control`."""
 
     area_to: float
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What is estimated of two populations at equal complexity.
+
+    Attributes
+    ----------
+    distance : float
+        D, the largest distance of the adjusted EDFs.
+    better : Better
+        Whether a random model of A beats one of B.
+    mean : Difference
+        Of the mean errors.
+    balance : Balance or None
+        How equal their complexities are; None if none is held equal.
+    crossings : Crossings
+        Where the EDFs cross, and whether one dominates.
+    difference : DifferenceBand
+        Simultaneous band of F_A - F_B: where A is better, worse, undecided.
+    tail : Tail
+        The best share of each.
+    middle : Tail
+        The medians.
+    p_ks : float or None
+        Exact p value of D; None if something is held equal.
+    """
+
+    distance: float
+    better: Better
+    mean: Difference
+    balance: Balance | None
+    crossings: Crossings
+    difference: DifferenceBand
+    tail: Tail
+    middle: Tail
+    p_ks: float | None
 
 
 @dataclass(frozen=True)
@@ -56,68 +120,183 @@ class Pair:
     ----------
     a, b : str
         Names.
-    test : KS
-    p_holm : float
-        The p value, adjusted by Holm's method for the number of pairs.
-    prob_a_better : float
-        Probability that a random model of A beats one of B; ties count half.
-    better : str
-        Name of the better one, "shape" or "none", see `edfkit.stats.two_sample.lead`; by `p_holm`.
-    summaries : (Summary, Summary)
-        Of A and B.
     given : str
-        The complexity that is held equal, or "none".
+        What is held equal, or "none".
     pairs : int
-        How many pairs `p_holm` is adjusted for.
-    crossings : Crossings
-        Where the EDFs cross, and whether one dominates.
-    difference : DifferenceBand
-        Simultaneous band of F_A - F_B: where A is better, worse, undecided.
-    tail : Tail
-        The best share of each.
+        How many pairs are tested together.
+    confidence : float
+        Of intervals, band, and of all claims together.
+    estimates : Estimates or None
+        None if there are too few models of both at equal complexity, or the two cannot be compared.
+    shape : Shape or None
+        The test whether the distributions differ at all; None where it could not change the claim.
+    claim : Claim or None
+        What may be said; None if the pair was not tested.
+    strata : int or None
+        Strata that hold models of both; None with bins.
+    bins : int or None
+    overlap : float
+        H, see `edfkit.stats.strata`.
+    excluded : (int, int)
+        Models of A and of B outside the overlap, or outside the range of the bins.
+    sharing : Sharing
+        What the two have in common.
+    adjusts : bool
+        Whether what is held equal has an effect: False if one stratum or bin holds all complexities.
+    equivalent : float or None
+        Percentage points within which the means were to be equivalent.
+    p_equivalent : float or None
+        The p value of that, adjusted for the number of pairs.
     permutation : Permutation or None
-        The exact test given complexity, if it was asked for.
+        The exact test of D within bins, if it was asked for.
     mix : Mix or None
-        How much of the unnormalised difference, within the range, is complexity mix; None if no complexity is given.
+        How much of the difference without adjustment is complexity mix; None if no complexity is held equal.
     """
 
     a: str
     b: str
-    test: KS
-    p_holm: float
-    prob_a_better: float
-    better: str
-    summaries: tuple[Summary, Summary]
     given: str
     pairs: int
-    crossings: Crossings
-    difference: DifferenceBand
-    tail: Tail
+    confidence: float
+    estimates: Estimates | None
+    shape: Shape | None
+    claim: Claim | None
+    strata: int | None
+    bins: int | None
+    overlap: float
+    excluded: tuple[int, int]
+    sharing: Sharing
+    adjusts: bool
+    equivalent: float | None
+    p_equivalent: float | None
     permutation: Permutation | None
     mix: Mix | None
+
+    @property
+    def better(self) -> str:
+        """Name of the better one, "shape" if the distributions differ otherwise, or "none" if nothing is claimed."""
+        if self.claim is None or self.estimates is None or self.claim.kind != "better":
+            return "none" if self.claim is None else self.claim.kind
+        return self.a if self.estimates.better.prob > 0.5 else self.b
+
+    @property
+    def prob_a_better(self) -> float | None:
+        """Probability that a random model of A beats one of B of about its complexity; ties count half."""
+        return None if self.estimates is None else self.estimates.better.prob
+
+    @property
+    def p_value(self) -> float | None:
+        """The p value that decides, of this pair by itself."""
+        return None if self.claim is None else self.claim.p_value
+
+    @property
+    def p_adjusted(self) -> float | None:
+        """The p value, adjusted for all pairs."""
+        return None if self.claim is None else self.claim.p_adjusted
+
+    @property
+    def alpha(self) -> float:
+        """Probability of any false claim."""
+        return 1 - self.confidence
+
+    @property
+    def is_equivalent(self) -> bool | None:
+        """Whether the means are shown to be equivalent; None if that was not asked."""
+        return None if self.p_equivalent is None else self.p_equivalent <= self.alpha
+
+    @property
+    def no_claim(self) -> str | None:
+        """Why the pair was not tested; None if it was."""
+        if self.sharing.refused:
+            return self.sharing.refused
+        if self.claim is None:
+            return (
+                f"Too few models of {self.a} and {self.b} are of equal complexity: they are worth {self.overlap:.1f} "
+                f"pairs, and a claim takes {LEAST_CLAIM:g}."
+            )
+        return None
+
+    def ranges(self) -> list[tuple[float, float, str]]:
+        """Say where A is better, worse or undecided: all of it is undecided where nothing is claimed.
+
+        Returns
+        -------
+        list of (float, float, str)
+            See `edfkit.stats.bands.DifferenceBand.ranges`.
+        """
+        if self.estimates is None or self.better == "none":
+            return [(0.0, 100.0, "undecided")]
+        return self.estimates.difference.ranges()
 
     @property
     def verdict(self) -> str:
         """What the comparison shows, in one sentence; `edfkit.show` has the words."""
         return str(found(VERDICT)(self))
 
+    @property
+    def p_method(self) -> str | None:
+        """How the p value was computed."""
+        if self.claim is None:
+            return None
+        if self.bins is not None:
+            rank = "rank test by permutation within bins"
+        else:
+            rank = "paired rank test" if self.sharing.paired else "stratified rank test" if self.strata else "rank test"
+        if self.shape is None:
+            return rank
+        if self.shape.method == "limit":
+            return f"{rank}, shape by the limit law of permutations"
+        return f"{rank}, shape by {self.shape.permutations:,} permutations"
+
     def to_dict(self) -> "documents.Pair":
         """Give the comparison of the pair as plain data; of curves the ranges alone."""
-        mix, band = self.mix, self.difference
+        its, mix = self.estimates, self.mix
+        median = None if its is None else its.middle.difference()
+        equal = None if its is None else its.balance
         return {
             "a": self.a,
             "b": self.b,
-            "ks": self.test.statistic,
-            "p_value": self.test.p_value,
-            "p_method": self.test.method,
-            "p_holm": self.p_holm,
-            "permutation": None if self.permutation is None else self.permutation.to_dict(),
+            "better": None if self.better == "none" else self.better,
+            "ks": None if its is None else its.distance,
+            "p_value": self.p_value,
+            "p_method": self.p_method,
+            "p_adjusted": self.p_adjusted,
+            "p_holm": self.p_adjusted,
+            "p_better": None if its is None else its.better.p_value,
+            "p_shape": None if self.shape is None else self.shape.p_value,
+            "p_ks": None if its is None else its.p_ks,
             "prob_a_better": self.prob_a_better,
-            "dominance": {"a": self.a, "b": self.b}.get(self.crossings.dominance, self.crossings.dominance),
-            "crossings": list(self.crossings.errors),
-            "confidence": band.confidence,
-            "ranges": [{"from": lo, "to": hi, "a_is": kind} for lo, hi, kind in band.ranges()],
-            "tail": self.tail.to_dict(),
+            "prob_a_better_interval": None if its is None else [its.better.low, its.better.high],
+            "mean_difference": None if its is None else its.mean.estimate,
+            "mean_difference_interval": None if its is None else [its.mean.low, its.mean.high],
+            "median_difference": None if median is None else median[0],
+            "median_difference_interval": None if median is None else [*median[1:]],
+            "equivalent": self.is_equivalent,
+            "p_equivalent": self.p_equivalent,
+            "balance": None
+            if equal is None
+            else {
+                "before": equal.before,
+                "after": equal.after,
+                "smd": equal.smd,
+                "bias_in_se": equal.bias_in_se,
+                "equal": equal.equal,
+            },
+            "strata": self.strata,
+            "overlap": self.overlap,
+            "excluded": sum(self.excluded),
+            "excluded_by": {"a": self.excluded[0], "b": self.excluded[1]},
+            "paired": self.sharing.paired,
+            "shared": self.sharing.units,
+            "no_claim": self.no_claim,
+            "permutation": None if self.permutation is None else self.permutation.to_dict(),
+            "dominance": None
+            if its is None
+            else {"a": self.a, "b": self.b}.get(its.crossings.dominance, its.crossings.dominance),
+            "crossings": [] if its is None else list(its.crossings.errors),
+            "confidence": self.confidence,
+            "ranges": [{"from": lo, "to": hi, "a_is": kind} for lo, hi, kind in self.ranges()],
+            "tail": None if its is None else its.tail.to_dict(),
             "mix": None
             if mix is None
             else {
@@ -136,26 +315,44 @@ class Comparison:
     Attributes
     ----------
     selection : Selection
-        What took part.
+        What took part; weighted with bins, else as it is.
     pairs : list of Pair
+    drawn : Selection
+        The populations as they are drawn: at equal complexity by strata that all have, if there are any, which with
+        more than two are others than those of the pairs.
     bands : list of Band
-        The simultaneous band of each population's EDF.
-    seed : int or None
-        Of the permutation tests, if there are any.
+        The simultaneous band of each drawn EDF.
+    seed : int
+        Of permutations and bands.
     settings : list of Setting
         The result under other settings, if that was asked for, see `sensitivity`.
     """
 
     selection: Selection
     pairs: list[Pair]
+    drawn: Selection
     bands: list[Band]
-    seed: int | None
+    seed: int
     settings: "list[Setting]"
 
     def to_dict(self) -> "documents.Comparison":
         """Give the comparison as plain data, see the guide; curves are left out."""
+        chosen = self.selection
+        spaces: list[documents.ComparedSpace] = [
+            {
+                **one.to_dict(),
+                "units": int(np.unique(one.units.unit).size) if one.units is not None else one.summary.models,
+            }
+            for one in chosen.populations
+        ]
         return {
-            **self.selection.to_dict(),
+            "given": chosen.given,
+            "error": chosen.error,
+            "diverged": chosen.diverged,
+            "bins": chosen.bins,
+            "range": None if chosen.range is None else list(chosen.range),
+            "chosen_on_test": chosen.chosen_on_test,
+            "spaces": spaces,
             "pairs": [pair.to_dict() for pair in self.pairs],
             "seed": self.seed,
             "sensitivity": [setting.to_dict() for setting in self.settings],
@@ -170,11 +367,15 @@ def compare_populations(
     seed: int = 0,
     confidence: float = 0.95,
     best_share: float = 0.05,
+    equivalent: float | None = None,
     area_to: float = 50.0,
     sensitive: bool = False,
     **settings: Unpack[SelectionKeywords],
 ) -> Comparison:
-    """Compare the error distributions of populations, every pair of them.
+    """Compare the error distributions of populations, every pair of them, at equal complexity.
+
+    Each pair has strata of its own, see `edfkit.stats.strata`; with bins or a range all have bins of equal width, as in
+    the paper. What may be said of all pairs together says `edfkit.stats.claims`.
 
     Parameters
     ----------
@@ -183,13 +384,16 @@ def compare_populations(
     names : sequence of str
         At least one population, each once.
     permutations : int
-        Permutations of the exact test within the bins; 0: no such test.
+        That the test of shape draws at most; fewer than a claim takes are raised to as many. With bins also those of an
+        exact test of D, if there are any.
     seed : int
-        Of the permutation tests.
+        Of permutations and bands; those of a pair depend on it and on the pair alone.
     confidence : float
-        Of the bands and intervals, at least 0.5 and below 1.
+        Of bands and intervals, and of all claims together; at least 0.5 and below 1.
     best_share : float
         What of each population is compared as its best, above 0 and up to 1.
+    equivalent : float, optional
+        Percentage points: whether the mean errors differ by less is tested too.
     area_to : float
         Right end of the area under the EDF, percent.
     sensitive : bool
@@ -209,22 +413,24 @@ def compare_populations(
     if sensitive:
         check_sensitive(names)
     reading, control = settle("compare_populations", settings, Control())
-    selection = select(source, names, reading=reading, control=control, area_to=area_to)
-    members = selection.populations
-    # Models that are alike are counted, as those that are streamed are: so both round in the same way.
-    counted = [member.counted() for member in members]
+    take = select if control.binned else gather
+    selection = take(source, names, reading=reading, control=control, area_to=area_to)
+    if control.binned:
+        members = [replace(one, units=units_of(source, one)) for one in selection.populations]
+        chosen = reading.error == "best" and any(chosen_on_test(source, one.name) for one in members)
+        selection = replace(selection, populations=members, chosen_on_test=chosen)
     comparison = compare_selected(
-        replace(selection, populations=counted),
+        selection,
         permutations=permutations,
         seed=seed,
         confidence=confidence,
         best_share=best_share,
+        equivalent=equivalent,
     )
-    summarised = [replace(member, summary=its.summary) for member, its in zip(members, counted, strict=True)]
-    comparison = replace(comparison, selection=replace(selection, populations=summarised))
     if not sensitive:
         return comparison
-    return replace(comparison, settings=sensitivity(source, *(member.name for member in members), reading=reading))
+    two = [member.name for member in selection.populations]
+    return replace(comparison, settings=sensitivity(source, *two, reading=reading))
 
 
 def check_sensitive(names: Sequence[str]) -> None:
@@ -240,14 +446,20 @@ def check_sensitive(names: Sequence[str]) -> None:
 
 
 def compare_selected(
-    selection: Selection, *, permutations: int = 0, seed: int = 0, confidence: float = 0.95, best_share: float = 0.05
+    selection: Selection,
+    *,
+    permutations: int = 0,
+    seed: int = 0,
+    confidence: float = 0.95,
+    best_share: float = 0.05,
+    equivalent: float | None = None,
 ) -> Comparison:
     """Compare populations that are selected already, model by model or counted.
 
     Parameters
     ----------
     selection : Selection
-    permutations, seed, confidence, best_share
+    permutations, seed, confidence, best_share, equivalent
         As in `compare_populations`.
 
     Returns
@@ -261,13 +473,252 @@ def compare_selected(
     """
     if not 0 < best_share <= 1:
         raise EdfkitError(f"best_share: {best_share:g} was given, but a share above 0 and up to 1 is needed.")
-    rng, given, members = np.random.default_rng(seed), selection.given, selection.populations
-    both = list(combinations(members, 2))
-    pairs = [_pair(a, b, given, permutations, rng, confidence, best_share) for a, b in both]
-    adjusted = holm([pair.p_holm for pair in pairs]).tolist()
-    pairs = [_judged(pair, p, len(pairs)) for pair, p in zip(pairs, adjusted, strict=True)]
-    bands = [edf_band(one.errors, one.weights, confidence=confidence, counts=one.counts) for one in members]
-    return Comparison(selection, pairs, bands, seed if permutations else None, [])
+    if not 0.5 <= confidence < 1:
+        raise EdfkitError(
+            f"confidence: {confidence:g} was given, but at least 0.5 and less than 1 is needed, for example 0.95."
+        )
+    if equivalent is not None and not 0 < equivalent < np.inf:
+        raise EdfkitError(f"equivalent: {equivalent:g} was given, but percentage points above 0 are needed.")
+    both = list(combinations(selection.populations, 2))
+    shared = [sharing(a.name, b.name, a.units, b.units) for a, b in both]
+    rows = {one.name for one in selection.populations if one.repeats}
+    rows |= {one.name for pair, same in zip(both, shared, strict=True) for one in pair if same.paired}
+    if selection.bins is not None and rows:
+        rows = {one.name for one in selection.populations}
+    # Models that are alike are counted, as those that are streamed are: so both round in the same way.
+    members = {one.name: one.ordered() if one.name in rows else one.counted() for one in selection.populations}
+    alpha = 1 - confidence
+    most = max(permutations, permutations_needed(max(1, len(both)), alpha))
+    how = _How(selection, confidence, best_share, equivalent, seed, most, permutations)
+    pairs = [_pair(members[a.name], members[b.name], same, how) for (a, b), same in zip(both, shared, strict=True)]
+    drawn, bands = _drawn(replace(selection, populations=list(members.values())), pairs, confidence)
+    summarised = [replace(one, summary=members[one.name].summary) for one in selection.populations]
+    return Comparison(replace(selection, populations=summarised), _claimed(pairs), drawn, bands, seed, [])
+
+
+@dataclass(frozen=True)
+class _How:
+    """How pairs are compared."""
+
+    selection: Selection
+    confidence: float
+    best_share: float
+    equivalent: float | None
+    seed: int
+    most: int
+    permutations: int
+
+
+def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
+    """Compare two populations, but for what all pairs together decide."""
+    selection = how.selection
+    binned = selection.bins is not None
+    strata = _strata(a, b, same, selection)
+    outside: tuple[int, int] = (a.summary.models, b.summary.models)
+    if strata is not None:
+        outside = (strata.outside_a, strata.outside_b)
+    if binned:
+        outside = tuple(sum(n for why, n in one.left_out.items() if "the range" in why) for one in (a, b))
+    overlap = 0.0 if strata is None else strata.overlap
+    adjusts = binned and selection.bins != 1
+    if strata is not None and not binned and strata.logs.shape[1]:
+        adjusts = strata.paired or np.unique(strata.placed).size > 1 or not np.ptp(strata.logs, axis=0).any()
+    start = Pair(
+        a.name, b.name, selection.given, 1, how.confidence, None, None, None,
+        None if strata is None or binned or selection.given == "none" else strata.number,
+        selection.bins, overlap, outside, same, adjusts, how.equivalent, None, None, None,
+    )  # fmt: skip
+    if strata is None or same.refused or overlap < LEAST_OVERLAP:
+        return start
+    estimates = (_in_bins if binned else _in_strata)(a, b, strata, how)
+    exact = None
+    if binned and how.permutations:
+        rng = np.random.default_rng(how.seed)
+        exact = permutation_test(
+            a.errors, b.errors, *_bins(a, b), trials=how.permutations, rng=rng, counts_a=a.counts, counts_b=b.counts
+        )
+    mix = None
+    if selection.given != "none" and not same.paired:
+        bins = _bins(a, b) if binned else np.split(strata.placed, [a.errors.size])
+        mix = decompose(a.errors, bins[0], b.errors, bins[1], counts_a=a.counts, counts_b=b.counts)
+    start = replace(start, estimates=estimates, permutation=exact, mix=mix)
+    if overlap < LEAST_CLAIM:
+        return start
+    # The p value of shape is at least 1 / (1 + permutations): where that is too much to matter, none is drawn.
+    large = float((strata.units_a + strata.units_b).sum()) > LARGE
+    least = 0.0 if large else 1 / (1 + how.most)
+    needed = estimates.better.p_value / OF_BETTER > least / OF_SHAPE
+    shape = shape_test(strata, rng=how.seed, permutations=how.most) if needed else None
+    p_value = None if how.equivalent is None else estimates.mean.equivalent(how.equivalent)
+    return replace(start, shape=shape, claim=Claim("none", 1.0, 1.0), p_equivalent=p_value)
+
+
+def _bins(a: Population, b: Population) -> list[NDArray[np.intp]]:
+    return [np.zeros(one.errors.size, np.intp) if one.bins is None else one.bins for one in (a, b)]
+
+
+def _strata(a: Population, b: Population, same: Sharing, selection: Selection) -> Strata | None:
+    """Put the models of two populations side by side."""
+    if same.refused:
+        return None
+    if selection.bins is not None and selection.range is not None:
+        if a.cells is None or b.cells is None:  # row by row, as some unit is repeated
+            bins, units = _bins(a, b), [None if one.units is None else one.units.unit for one in (a, b)]
+            return in_strata(
+                a.errors, b.errors, a.complexity, b.complexity,
+                bins_a=bins[0], bins_b=bins[1], units_a=units[0], units_b=units[1],
+            )  # fmt: skip
+        (ea, ca, na), (eb, cb, nb) = a.cells, b.cells
+        bins = [bin_index(one[:, 0], *selection.range, selection.bins) for one in (ca, cb)]
+        return in_strata(ea, eb, ca, cb, bins_a=bins[0], bins_b=bins[1], counts_a=na, counts_b=nb)
+    if same.paired or a.repeats or b.repeats:
+        a, b = _rows(a), _rows(b)
+        units = [None if one.units is None or one.counts is not None else one.units.unit for one in (a, b)]
+        return in_strata(
+            a.errors, b.errors, a.complexity, b.complexity,
+            strata=selection.strata, units_a=units[0], units_b=units[1], paired=same.paired,
+        )  # fmt: skip
+    return in_strata(
+        a.errors, b.errors, a.complexity, b.complexity,
+        strata=selection.strata, counts_a=a.counts, counts_b=b.counts,
+    )  # fmt: skip
+
+
+def _rows(one: Population) -> Population:
+    """Give a population row by row; what it repeats is no longer known of one that was counted."""
+    if one.counts is None:
+        return one
+    rows = np.repeat(np.arange(one.errors.size), one.counts)
+    complexity = None if one.complexity is None else one.complexity[rows]
+    return replace(one, errors=one.errors[rows], complexity=complexity, counts=None, units=None)
+
+
+def _in_strata(a: Population, b: Population, strata: Strata, how: _How) -> Estimates:
+    """Estimate what two populations differ by, within strata."""
+    of_a, of_b = strata.first, ~strata.first
+    errors, whole = (strata.errors[of_a], strata.errors[of_b]), strata.unit is None
+    weights = strata.weights[of_a], strata.weights[of_b]
+    counts = [strata.size[one].astype(np.int64) if whole else None for one in (of_a, of_b)]
+    each = [one if many is None else one / many for one, many in zip(weights, counts, strict=True)]
+    units = [None if strata.unit is None else strata.unit[one] for one in (of_a, of_b)]
+    first = better(strata, how.confidence)
+    band = strata_band(strata, rng=how.seed, confidence=how.confidence)
+    tails = [
+        tail(
+            *errors, q, *each, confidence=how.confidence,
+            counts_a=counts[0], counts_b=counts[1], units_a=units[0], units_b=units[1],
+            strata_a=strata.stratum[of_a], strata_b=strata.stratum[of_b],
+        )
+        for q in (how.best_share, 0.5)
+    ]  # fmt: skip
+    plain = how.selection.given == "none" and whole
+    exact = ks(*errors, counts_a=counts[0], counts_b=counts[1]).p_value if plain else None
+    return Estimates(
+        float(np.abs(band.difference).max()),
+        first,
+        mean_difference(strata, how.confidence),
+        balance(strata, first.standard_error),
+        crossings(*errors, *weights),
+        band,
+        tails[0],
+        tails[1],
+        exact,
+    )
+
+
+def _in_bins(a: Population, b: Population, strata: Strata, how: _How) -> Estimates:
+    """Estimate what two populations differ by, with the weights of bins as in the paper."""
+    errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
+    counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
+    first = better_by_permutation(strata, prob_better(*errors, *shares), how.confidence)
+    tails = [tail(*errors, q, *weights, confidence=how.confidence, **counts) for q in (how.best_share, 0.5)]
+    return Estimates(
+        ks(*errors, *weights, **counts).statistic,
+        first,
+        mean_difference(strata, how.confidence, slope=False),
+        balance(strata, first.standard_error),
+        crossings(*errors, *shares),
+        difference_band(*errors, *weights, confidence=how.confidence, **counts),
+        tails[0],
+        tails[1],
+        None,
+    )
+
+
+def _claimed(pairs: list[Pair]) -> list[Pair]:
+    """Say what may be claimed of pairs, one of several."""
+    tested = [pair for pair in pairs if pair.claim is not None and pair.estimates is not None]
+    if not tested:
+        return pairs
+    p_values = [
+        (pair.estimates.better.p_value, 1.0 if pair.shape is None else pair.shape.p_value)
+        for pair in tested
+        if pair.estimates is not None
+    ]
+    decided = dict(zip(map(id, tested), claims(p_values, tested[0].alpha), strict=True))
+    asked = [pair for pair in tested if pair.p_equivalent is not None]
+    equivalent = (
+        dict(zip(map(id, asked), holm([pair.p_equivalent for pair in asked]).tolist(), strict=True)) if asked else {}
+    )
+    return [
+        replace(pair, pairs=len(tested), claim=decided.get(id(pair)), p_equivalent=equivalent.get(id(pair)))
+        for pair in pairs
+    ]
+
+
+def _drawn(selection: Selection, pairs: list[Pair], confidence: float) -> tuple[Selection, list[Band]]:
+    """Weigh populations so that their EDFs can be drawn side by side, with the band of each."""
+    members = selection.populations
+    if selection.bins is None and selection.given != "none":
+        found = _common(members, selection) if len(members) > 1 else None
+        selection = replace(selection, given="none") if found is None else found
+    bands = []
+    for one in selection.populations:
+        size = None
+        if one.repeats and one.units is not None and one.counts is None:
+            weights = np.full(one.errors.size, 1.0) if one.weights is None else one.weights
+            size = effective_size(np.bincount(np.unique(one.units.unit, return_inverse=True)[1], weights))
+        bands.append(edf_band(one.errors, one.weights, confidence=confidence, counts=one.counts, n_eff=size))
+    return selection, bands
+
+
+def _common(members: list[Population], selection: Selection) -> Selection | None:
+    """Weigh populations by strata that all of them have."""
+    sizes = []
+    for one in members:
+        if one.repeats and one.units is not None and one.counts is None:
+            sizes.append(one.units.weights * np.unique(one.units.unit).size)
+        else:
+            sizes.append(np.ones(one.errors.size) if one.counts is None else one.counts.astype(np.float64))
+    columns = [one.complexity for one in members if one.complexity is not None]
+    if columns[0].shape[1] == 1:
+        placed = cut(np.concatenate(columns)[:, 0], np.concatenate(sizes), selection.strata)
+    else:  # several are put into one number by what tells two populations apart, so that there is none for three
+        together = _strata(*members, Sharing(), selection) if len(members) == 2 else None
+        if together is None:
+            return None
+        placed = together.placed
+    found = common_weights(np.split(placed, np.cumsum([one.errors.size for one in members])[:-1]), sizes)
+    if found is None:
+        return None
+    weighted = []
+    for one, weights in zip(members, found[0], strict=True):
+        rows = weights > 0
+        counts = None if one.counts is None else one.counts[rows]
+        each = weights[rows] if counts is None else weights[rows] / counts
+        weighted.append(
+            replace(
+                one,
+                errors=one.errors[rows],
+                weights=each,
+                rows=one.rows[rows] if one.counts is None else one.rows,
+                complexity=None if one.complexity is None else one.complexity[rows],
+                counts=counts,
+                units=one.units.taken(np.flatnonzero(rows)) if one.units is not None and one.counts is None else None,
+                summary=summarize(one.errors[rows], each, one.summary.area_to, counts=counts),
+            )
+        )
+    return replace(selection, populations=weighted, strata=found[1])
 
 
 def describe_populations(
@@ -336,45 +787,6 @@ def summary_intervals(
     return found
 
 
-def _pair(
-    a: Population,
-    b: Population,
-    given: str,
-    permutations: int,
-    rng: np.random.Generator,
-    confidence: float,
-    best_share: float,
-) -> Pair:
-    """Compare two populations, but for what all pairs together decide."""
-    errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
-    counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
-    bins = [np.zeros(len(member.errors), np.intp) if member.bins is None else member.bins for member in (a, b)]
-    test = ks(*errors, *weights, **counts)
-    exact = permutation_test(*errors, *bins, trials=permutations, rng=rng, **counts) if permutations else None
-    return Pair(
-        a.name,
-        b.name,
-        test,
-        (exact or test).p_value,
-        prob_better(*errors, *shares),
-        "",
-        (a.summary, b.summary),
-        given,
-        1,
-        crossings(*errors, *shares),
-        difference_band(*errors, *weights, confidence=confidence, **counts),
-        tail(*errors, best_share, *weights, confidence=confidence, **counts),
-        exact,
-        decompose(errors[0], bins[0], errors[1], bins[1], **counts) if given != "none" else None,
-    )
-
-
-def _judged(pair: Pair, p_value: float, pairs: int) -> Pair:
-    """Say which of a pair is better by the p value that decides, one of several pairs'."""
-    better = lead(p_value, pair.prob_a_better, min(one.n_eff for one in pair.summaries))
-    return replace(pair, p_holm=p_value, better={"a": pair.a, "b": pair.b}.get(better, better), pairs=pairs)
-
-
 @dataclass(frozen=True)
 class Setting(Result):
     """One way to control for complexity, and what comes out; None where bins are empty.
@@ -386,8 +798,8 @@ class Setting(Result):
     range : (float, float)
         Raw counts, both ends included.
     ks, p_value, prob_a_better : float or None
-    better : str or None
-        The population that tends to have the lower error; None if no difference could be shown, or neither does.
+    better : None
+        Always None: a setting shows an estimate and makes no claim.
     """
 
     given: str
@@ -396,7 +808,7 @@ class Setting(Result):
     ks: float | None
     p_value: float | None
     prob_a_better: float | None
-    better: str | None
+    better: None = None
 
 
 def sensitivity(
@@ -406,7 +818,6 @@ def sensitivity(
     *,
     given: Sequence[str] = SENSITIVE_TO,
     bins: Sequence[int] = SENSITIVE_BINS,
-    alpha: float = 0.05,
     **settings: Unpack[ReadingKeywords],
 ) -> list[Setting]:
     """Compare two populations in many ways: by several complexities, numbers of bins, and ranges.
@@ -423,8 +834,6 @@ def sensitivity(
         Complexities.
     bins : sequence of int
         Numbers of bins.
-    alpha : float
-        Level at which a difference is shown.
     **settings
         `reading`, or its fields, see `edfkit.study.settings`.
 
@@ -454,7 +863,7 @@ def sensitivity(
                 found.append(setting(complexity, number, range))
                 continue
             one, other = map(sample, (a, b), chosen.populations)
-            found.append(setting(complexity, number, range, one, other, alpha))
+            found.append(setting(complexity, number, range, one, other))
     return found
 
 
@@ -484,7 +893,6 @@ def setting(
     range: tuple[float, float],
     one: Sample | None = None,
     other: Sample | None = None,
-    alpha: float = 0.05,
 ) -> Setting:
     """Compare two populations in one setting.
 
@@ -494,21 +902,17 @@ def setting(
         The setting.
     one, other : Sample, optional
         Name, errors, weights and counts of each; left out where bins are empty.
-    alpha : float
-        Level at which a difference is shown.
 
     Returns
     -------
     Setting
     """
     if one is None or other is None:
-        return Setting(given, bins, range, None, None, None, None)
-    (a, errors_a, weights_a, counts_a), (b, errors_b, weights_b, counts_b) = one, other
+        return Setting(given, bins, range, None, None, None)
+    (_, errors_a, weights_a, counts_a), (_, errors_b, weights_b, counts_b) = one, other
     test = ks(errors_a, errors_b, weights_a, weights_b, counts_a=counts_a, counts_b=counts_b)
     better = prob_better(errors_a, errors_b, _shares(weights_a, counts_a), _shares(weights_b, counts_b))
-    lead = better - 0.5  # where none tends to be better, round-off must not decide
-    winner = None if test.p_value >= alpha or abs(lead) < ROUND_OFF else a if lead > 0 else b
-    return Setting(given, bins, range, test.statistic, test.p_value, better, winner)
+    return Setting(given, bins, range, test.statistic, test.p_value, better)
 
 
 def _shares(weights: Floats | None, counts: NDArray[np.int64] | None) -> Floats | None:

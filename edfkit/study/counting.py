@@ -10,7 +10,7 @@ Convention: errors and bins as in `edfkit.stats.edf` and `edfkit.stats.bins`; wh
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +35,7 @@ from edfkit.stats.bins import (
     empty_bins,
 )
 from edfkit.stats.edf import Floats, checked_sample
+from edfkit.study.selection import cells, check_column
 
 CELLS = 2**22
 """Cells that a table may have, distinct errors times bins: 32 MiB."""
@@ -515,6 +516,121 @@ def tabulate_at_once(archive: Where, name: str, terms: Sequence[Terms], *, sched
     return reduce(_both, _each_part(_counted, archive, name, tuple(terms), scheduler))
 
 
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """How many models there are, by error and complexity.
+
+    Attributes
+    ----------
+    errors : ndarray, shape (m,)
+        Percent, increasing; models of one error are in order of complexity.
+    complexity : ndarray, shape (m, d)
+        What is held equal.
+    counts : ndarray of int64, shape (m,)
+        At least 1.
+    diverged, failed, dropped : int
+        As in `Table`: those that diverged and take part, and models that take none.
+    """
+
+    errors: Floats
+    complexity: Floats
+    counts: NDArray[np.int64]
+    diverged: int
+    failed: int
+    dropped: int
+
+    def __add__(self, other: "Cells") -> "Cells":
+        both = (self, other)
+        joined = cells(
+            np.concatenate([one.errors for one in both]),
+            np.concatenate([one.complexity for one in both]),
+            np.concatenate([one.counts for one in both]),
+        )
+        return Cells(*joined, self.diverged + other.diverged, self.failed + other.failed, self.dropped + other.dropped)
+
+
+def count_cells(
+    archive: Where,
+    name: str,
+    given: Sequence[str],
+    *,
+    error: str = "best",
+    diverged: str = "keep",
+    scheduler: str | None = None,
+) -> Cells:
+    """Count the models of a population by error and complexity, a part at a time, here or on a Dask cluster.
+
+    Parameters
+    ----------
+    archive, name, scheduler
+        As in `tabulate_archive`.
+    given : sequence of str
+        Complexities; none or several.
+    error, diverged
+        As in `Terms`.
+
+    Returns
+    -------
+    Cells
+        In memory that grows with the number of different errors and complexities.
+
+    Raises
+    ------
+    EdfkitError
+        If no model takes part, an error or a complexity is not known, and see `edfkit.archive.Archive`.
+    """
+    how = _ByCell(tuple(given), error, diverged)
+    found = _summed(_each_part(_cells_of, archive, name, how, scheduler))
+    if not found.counts.size:
+        raise EdfkitError(f"No model of {name} takes part, so it has no errors to compare; leave it out.")
+    return found
+
+
+@dataclass(frozen=True)
+class _ByCell:
+    given: tuple[str, ...]
+    error: str
+    diverged: str
+
+
+def _cells_of(archive: Where, name: str, how: _ByCell, start: int, stop: int) -> Cells:
+    """Count some models of a population by error and complexity."""
+    column = _column(how.error)
+    terms = Terms(error=how.error, diverged=how.diverged)
+
+    def counted(piece: Mapping[str, NDArray[Any]]) -> Cells:
+        status = piece["status"]
+        takes = terms.takes(status)
+        errors = piece[column][takes].astype(np.float64)
+        if how.diverged == "censor":
+            errors[status[takes] == Status.DIVERGED] = 100.0
+        _check_known(errors, f"{how.error} error", "compare by the other")
+        columns = [piece[one][takes].astype(np.float64) for one in how.given]
+        for one, values in zip(how.given, columns, strict=True):
+            _check_known(values, one, "compare given another complexity, or none")
+        sizes = np.column_stack(columns) if columns else np.zeros((errors.size, 0))
+        failed = int(np.count_nonzero(status == Status.FAILED))
+        diverging = int(np.count_nonzero(status == Status.DIVERGED))
+        dropped = diverging if how.diverged == "drop" else 0
+        return Cells(*cells(errors, sizes), diverging - dropped, failed, dropped)
+
+    with opened(archive) as source:
+        for one in how.given:
+            check_column(one, source.field(name, one))
+        variables = [column, "status", *how.given]
+        return _summed(map(counted, _ahead(source.chunks(name, variables, start, stop))))
+
+
+def _summed(parts: Iterable[Cells]) -> Cells:
+    """Add parts up in such an order that each is sorted a few times only: two of about one size at a time."""
+    stack: list[Cells] = []
+    for part in parts:
+        stack.append(part)
+        while len(stack) > 1 and stack[-2].counts.size <= 2 * stack[-1].counts.size:
+            stack[-2:] = [stack[-2] + stack[-1]]
+    return reduce(add, reversed(stack))
+
+
 def complexity_extents(
     archive: Where,
     name: str,
@@ -632,13 +748,13 @@ def tabulate_ways(
     names = [name.lower() for name in names]
     spans: dict[str, tuple[float, float]] = {}
     sought = [*dict.fromkeys([*([given] if given != "none" and range is None else []), *ways])]
-    with _opened(archive) as opened:  # once: of an archive at an address, what it takes to open it is sent each time
+    with opened(archive) as source:  # once: of an archive at an address, what it takes to open it is sent each time
         if sought:
-            ends = [complexity_extents(opened, name, sought, diverged=diverged, scheduler=scheduler) for name in names]
+            ends = [complexity_extents(source, name, sought, diverged=diverged, scheduler=scheduler) for name in names]
             spans = {one: common_range(*(extents[one] for extents in ends), names=names) for one in sought}
         terms = [Terms(given, None if given == "none" else range or spans[given], bins, error, diverged)]
         terms += [Terms(one, spans[one], None, error, diverged, tuple(way(spans[one]))) for one, way in ways.items()]
-        counted = {name: tabulate_at_once(opened, name, terms, scheduler=scheduler) for name in names}
+        counted = {name: tabulate_at_once(source, name, terms, scheduler=scheduler) for name in names}
     tables, *others = ({name: counted[name][i] for name in names} for i, _ in enumerate(terms))
     if given != "none" and bins is None:
         chosen = choose_bins(tables)
@@ -648,15 +764,19 @@ def tabulate_ways(
 
 def _counted(archive: Where, name: str, terms: tuple[Terms, ...], start: int, stop: int) -> list[Table]:
     """Count some models of a population in several ways."""
-    column = {"best": "error", "final": "error_final"}.get(terms[0].error)
-    if column is None:
-        raise EdfkitError(
-            f"The error was to be {terms[0].error!r}, but a stream has best and final only; give one of these."
-        )
+    column = _column(terms[0].error)
     variables = [column, "status", *dict.fromkeys(one.given for one in terms if one.range is not None)]
-    with _opened(archive) as opened:
-        pieces = _ahead(opened.chunks(name, variables, start, stop))
+    with opened(archive) as source:
+        pieces = _ahead(source.chunks(name, variables, start, stop))
         return reduce(_both, _tables(pieces, name, start, column, terms))
+
+
+def _column(error: str) -> str:
+    """Name the variable of an error."""
+    column = {"best": "error", "final": "error_final"}.get(error)
+    if column is None:
+        raise EdfkitError(f"The error was to be {error!r}, but a stream has best and final only; give one of these.")
+    return column
 
 
 def _both(some: list[Table], others: list[Table]) -> list[Table]:
@@ -694,8 +814,8 @@ def _extents(
     """Find the smallest and the largest of complexities of some models, and how many take part and are not known."""
     low, high, unknown = np.full(len(terms), np.inf), np.full(len(terms), -np.inf), np.zeros(len(terms), np.int64)
     taking = 0
-    with _opened(archive) as opened:
-        for piece in opened.chunks(name, [*(one.given for one in terms), "status"], start, stop):
+    with opened(archive) as source:
+        for piece in source.chunks(name, [*(one.given for one in terms), "status"], start, stop):
             takes = terms[0].takes(piece["status"])
             taking += int(np.count_nonzero(takes))
             for i, one in enumerate(terms):
@@ -707,13 +827,22 @@ def _extents(
 
 
 @contextmanager
-def _opened(archive: Where) -> Iterator[Archive]:
-    """Give an archive that is open as it is, and open another one meanwhile."""
+def opened(archive: Where) -> Iterator[Archive]:
+    """Give an archive that is open as it is, and open another one meanwhile.
+
+    Parameters
+    ----------
+    archive : Archive or path-like
+
+    Yields
+    ------
+    Archive
+    """
     if isinstance(archive, Archive):
         yield archive
     else:
-        with Archive(archive) as opened:
-            yield opened
+        with Archive(archive) as source:
+            yield source
 
 
 def _each_part(
@@ -724,12 +853,12 @@ def _each_part(
     scheduler: str | None,
 ) -> Iterator[_T]:
     """Do a task for a population, here as a whole, on a cluster by parts, and yield what it returns, in any order."""
-    with _opened(archive) as opened:
-        models = opened.models(name)
+    with opened(archive) as source:
+        models = source.models(name)
         if scheduler is None:
-            yield task(opened, name, terms, 0, models)
+            yield task(source, name, terms, 0, models)
             return
-        where = opened.path if isinstance(opened.path, Address) else str(opened.path.resolve())
+        where = source.path if isinstance(source.path, Address) else str(source.path.resolve())
     try:
         from distributed import Client, as_completed
     except ImportError as error:

@@ -7,6 +7,7 @@ counted, by reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
@@ -18,9 +19,14 @@ from edfkit.stats.bins import bin_index, check_bins, common_range, complexity_we
 from edfkit.stats.edf import Floats
 from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.settings import COMPLEXITIES, Control, Reading, SelectionKeywords, settle
+from edfkit.study.units import Units, find_units
 
 if TYPE_CHECKING:
     from edfkit import documents
+
+
+OUTCOMES = ("error", "error_final", "test_error", "train_error", "train_loss", "status")
+"""Variables that cannot be held equal, as they are what is compared."""
 
 
 class Source(Protocol):
@@ -116,6 +122,30 @@ def alike(
     )
 
 
+def cells(
+    errors: Floats, complexity: Floats, counts: NDArray[np.int64] | None = None
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Count models of one error and complexity, in order of error, then of complexity.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (n,)
+        Percent.
+    complexity : ndarray, shape (n, d)
+    counts : ndarray of int64, shape (n,), optional
+        How many models each entry is already; one if not given.
+
+    Returns
+    -------
+    errors, complexity, counts : ndarray, shapes (m,), (m, d) and (m,)
+    """
+    order = np.lexsort((*complexity.T[::-1], errors))
+    rows = np.column_stack([errors, complexity])[order]
+    first = np.flatnonzero(np.append(True, (rows[1:] != rows[:-1]).any(axis=1))) if len(rows) else np.zeros(0, np.intp)
+    number = np.ones(errors.size, np.int64) if counts is None else counts[order]
+    return rows[first, 0], rows[first, 1:], np.add.reduceat(number, first) if first.size else number
+
+
 @dataclass(frozen=True)
 class Population:
     """The models of one space that take part, and their summary.
@@ -137,7 +167,14 @@ class Population:
         How many models take no part, by reason; only reasons that occurred.
     summary : Summary
     counts : ndarray of int64 of shape (models,), or None
-        If the models were counted, each error stands for so many of the same bin, and has the weight of one of them.
+        If the models were counted, each error stands for so many of the same bin and complexity, and has the weight of
+        one of them.
+    complexity : ndarray of shape (models, complexities), or None
+        What is held equal within strata, raw numbers; None if nothing is, or bins do it.
+    units : Units or None
+        What the rows are, or were before they were counted; None where that is not known.
+    cells : (ndarray, ndarray, ndarray) or None
+        With bins, errors and complexities and how many models have them, see `cells`.
     """
 
     name: str
@@ -149,6 +186,9 @@ class Population:
     left_out: dict[str, int]
     summary: Summary
     counts: NDArray[np.int64] | None = None
+    complexity: Floats | None = None
+    units: Units | None = None
+    cells: tuple[Floats, Floats, NDArray[np.int64]] | None = None
 
     @property
     def shares(self) -> NDArray[np.float64] | None:
@@ -158,17 +198,53 @@ class Population:
         return self.counts * (1 / self.counts.sum() if self.weights is None else self.weights)
 
     def counted(self) -> "Population":
-        """Count the models that are alike, of one error and bin: the same population, the numbers up to round-off.
+        """Count the models that are alike, of one error, bin and complexity: the same, the numbers up to round-off.
 
         However the models were come by, the result is the same to the last bit.
         """
         if self.counts is not None:
             return self
-        errors, weights, bins, counts = alike(self.errors, self.weights, self.bins)
+        counted = self.cells
+        if self.complexity is None or self.bins is not None:
+            errors, weights, bins, counts = alike(self.errors, self.weights, self.bins)
+            counted = None if self.complexity is None else cells(self.errors, self.complexity)
+            complexity = None
+        else:
+            weights = bins = None
+            errors, complexity, counts = cells(self.errors, self.complexity)
         summary = summarize(errors, weights, self.summary.area_to, counts=counts)
         return replace(
-            self, errors=errors, weights=weights, bins=bins, rows=self.rows[:0], summary=summary, counts=counts
+            self,
+            errors=errors,
+            weights=weights,
+            bins=bins,
+            rows=self.rows[:0],
+            summary=summary,
+            counts=counts,
+            complexity=complexity,
+            cells=counted,
         )
+
+    def ordered(self) -> "Population":
+        """Put the rows in order of error, complexity and unit, so that the order in which they came changes nothing."""
+        keys = [self.errors, *([] if self.complexity is None else self.complexity.T)]
+        if self.units is not None:
+            keys.append(self.units.unit)
+        order = np.lexsort(keys[::-1])
+        return replace(
+            self,
+            errors=self.errors[order],
+            weights=None if self.weights is None else self.weights[order],
+            bins=None if self.bins is None else self.bins[order],
+            rows=self.rows[order],
+            complexity=None if self.complexity is None else self.complexity[order],
+            units=None if self.units is None else self.units.taken(order),
+        )
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some unit has several rows."""
+        return self.units is not None and self.units.repeated
 
     def to_dict(self) -> "documents.Space":
         """Give the summary as plain data; errors are percent, `area` and the keys of `quantiles` shares (0 to 1)."""
@@ -205,6 +281,10 @@ class Selection:
     range : (float, float) or None
         Raw counts, both ends included.
     populations : list of Population
+    strata : int or None
+        Strata that were asked for; None for the default, and where there are none.
+    chosen_on_test : bool
+        Whether errors are the smallest over the epochs on the test set, and others are known.
     """
 
     given: str
@@ -213,6 +293,8 @@ class Selection:
     bins: int | None
     range: tuple[float, float] | None
     populations: list[Population]
+    strata: int | None = None
+    chosen_on_test: bool = False
 
     def to_dict(self) -> "documents.Selected":
         """Give what was selected, and how, as plain data."""
@@ -271,28 +353,16 @@ def select(
         and the bins do not fit the populations.
     """
     reading, control = settle("select", settings, Control("none"))
-    given, bins, range, error, diverged = control.given, control.bins, control.range, reading.error, reading.diverged
+    given, bins, range = control.given, control.bins, control.range
+    if control.strata is not None or len(control.columns) > 1:
+        what = f"given {given}" if control.strata is None else f"{control.strata} strata"
+        raise EdfkitError(f"This study holds one complexity equal, by bins, and {what} was asked for; leave that out.")
     names = check_names(names)
-    rows: dict[str, NDArray[np.intp]] = {}
-    errors: dict[str, NDArray[np.float64]] = {}
-    statuses: dict[str, NDArray[Any]] = {}
-    complexities: dict[str, NDArray[np.float64]] = {}
-    left_out: dict[str, dict[str, int]] = {}
-    for name in names:
-        values = _errors(source, name, error)
-        status, usable, left_out[name] = _usable(source, name, diverged)
-        if diverged == "censor":
-            values = np.where(status == Status.DIVERGED, 100.0, values)
-        rows[name], statuses[name], errors[name] = np.flatnonzero(usable), status[usable], values[usable]
-        models = f"of the {usable.sum():,} {name} models"
-        if unknown := np.isnan(errors[name]).sum():
-            raise EdfkitError(f"The {error} error of {unknown:,} {models} is not known; compare by the other.")
-        if given != "none":
-            complexities[name] = read_complexity(source, name, given, rows[name])
-
+    read = {name: _read(source, name, reading, control.columns) for name in names}
     weights: dict[str, NDArray[np.float64]] = {}
     indices: dict[str, NDArray[np.intp]] = {}
     if given != "none":
+        complexities = {name: one.complexity[:, 0] for name, one in read.items()}
         lo, hi = range = range or common_range(*complexities.values(), names=names)
         if bins is None:
             bins = default_bins(complexities, lo, hi)
@@ -300,27 +370,122 @@ def select(
         for name, complexity in complexities.items():
             weight = complexity_weights(complexity, lo, hi, bins)
             inside = weight > 0
-            left_out[name] |= {
+            outside = {
                 f"{given} below the range": int((complexity < lo).sum()),
                 f"{given} above the range": int((complexity > hi).sum()),
             }
             indices[name], weights[name] = bin_index(complexity, lo, hi, bins)[inside], weight[inside]
-            rows[name], statuses[name], errors[name] = rows[name][inside], statuses[name][inside], errors[name][inside]
-
+            read[name] = read[name].taken(inside, outside)
     populations = [
-        Population(
-            name,
-            errors[name],
-            weights.get(name),
-            indices.get(name),
-            rows[name],
-            int((statuses[name] == Status.DIVERGED).sum()),
-            {reason: count for reason, count in left_out[name].items() if count},
-            summarize(errors[name], weights.get(name), area_to),
-        )
-        for name in names
+        replace(one.population(area_to, weights.get(name)), bins=indices.get(name)) for name, one in read.items()
     ]
-    return Selection(given, error, diverged, bins, range, populations)
+    return Selection(given, reading.error, reading.diverged, bins, range, populations)
+
+
+def gather(
+    source: Source, names: Sequence[str], *, area_to: float = 50.0, **settings: Unpack[SelectionKeywords]
+) -> Selection:
+    """Find the models of populations that take part, as they are, with what is held equal within strata.
+
+    Parameters
+    ----------
+    source, names, area_to, **settings
+        As in `select`; the control has no bins and no range.
+
+    Returns
+    -------
+    Selection
+        Unweighted.
+
+    Raises
+    ------
+    EdfkitError
+        See `select`.
+    """
+    reading, control = settle("gather", settings, Control("none"))
+    populations = []
+    for name in check_names(names):
+        one = _read(source, name, reading, control.columns).population(area_to, None)
+        populations.append(replace(one, units=units_of(source, one)))
+    chosen = reading.error == "best" and any(map(partial(chosen_on_test, source), names))
+    return Selection(control.given, reading.error, reading.diverged, None, None, populations, control.strata, chosen)
+
+
+def units_of(source: Source, member: Population) -> Units | None:
+    """Find out what the rows of a population that take part are; None if that is not known."""
+    units = find_units(source, member.name)
+    return None if units is None else units.taken(member.rows)
+
+
+def chosen_on_test(source: Source, name: str) -> bool:
+    """Tell whether the errors of a population are the smallest over the epochs, and those of the last epoch differ."""
+    if "error_final" not in source.variables(name):
+        return False
+    if source.models(name) > _LOOKED_AT and hasattr(source, "chunks"):  # some tell
+        piece = next(source.chunks(name, ["error", "error_final"], 0, _LOOKED_AT))
+        return bool((piece["error"] < piece["error_final"]).any())
+    return bool((source.read(name, "error") < source.read(name, "error_final")).any())
+
+
+_LOOKED_AT = 100_000
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The models of a population that take part."""
+
+    name: str
+    rows: NDArray[np.intp]
+    status: NDArray[Any]
+    errors: Floats
+    complexity: Floats
+    left_out: dict[str, int]
+
+    def taken(self, inside: NDArray[np.bool_], left_out: dict[str, int]) -> "_Read":
+        return _Read(
+            self.name,
+            self.rows[inside],
+            self.status[inside],
+            self.errors[inside],
+            self.complexity[inside],
+            self.left_out | left_out,
+        )
+
+    def population(self, area_to: float, weights: Floats | None) -> Population:
+        return Population(
+            self.name,
+            self.errors,
+            weights,
+            None,
+            self.rows,
+            int((self.status == Status.DIVERGED).sum()),
+            {reason: count for reason, count in self.left_out.items() if count},
+            summarize(self.errors, weights, area_to),
+            complexity=self.complexity if self.complexity.shape[1] else None,
+        )
+
+
+def _read(source: Source, name: str, reading: Reading, columns: Sequence[str]) -> _Read:
+    """Read the errors and complexities of the models of a population that take part."""
+    values = _errors(source, name, reading.error)
+    status, usable, left_out = _usable(source, name, reading.diverged)
+    if reading.diverged == "censor":
+        values = np.where(status == Status.DIVERGED, 100.0, values)
+    rows, errors = np.flatnonzero(usable), values[usable]
+    if unknown := np.isnan(errors).sum():
+        raise EdfkitError(
+            f"The {reading.error} error of {unknown:,} of the {usable.sum():,} {name} models is not known; compare by "
+            "the other."
+        )
+    complexity = [read_complexity(source, name, column, rows) for column in columns]
+    return _Read(
+        name,
+        rows,
+        status[usable],
+        errors,
+        np.column_stack(complexity) if columns else np.zeros((rows.size, 0)),
+        left_out,
+    )
 
 
 def shared_range(source: Source, names: Sequence[str], given: str, diverged: str = "keep") -> tuple[float, float]:
@@ -384,13 +549,42 @@ def read_complexity(source: Source, name: str, given: str, rows: NDArray[np.intp
     EdfkitError
         If that of one of the models is not known.
     """
-    counts = source.read(name, given)[rows].astype(float)
-    if unknown := np.isnan(counts).sum():
+    values = source.read(name, given)
+    check_column(given, values)
+    counts = values[rows].astype(float)
+    if unknown := np.count_nonzero(~np.isfinite(counts)):
         raise EdfkitError(
             f"The {given} of {unknown:,} of the {len(rows):,} {name} models are not known; compare given another "
             "complexity, or none."
         )
     return counts
+
+
+class Column(Protocol):
+    """What is known of a column before it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its type."""
+
+
+def check_column(given: str, column: Column) -> None:
+    """Check that a column can be held equal.
+
+    Raises
+    ------
+    EdfkitError
+        If it is a result of the runs, has no numbers or several for each model.
+    """
+    if given in OUTCOMES:
+        raise EdfkitError(f"given: {given} is a result of the runs, expected what was set before; give another column.")
+    if len(column.shape) != 1 or column.dtype.kind not in "iuf":
+        what = "several numbers for each model" if len(column.shape) != 1 else "no numbers"
+        raise EdfkitError(f"given: {given} has {what}, expected one number for each model; give another column.")
 
 
 def complexity_ranges(source: Source, name: str) -> dict[str, tuple[float, float] | None]:

@@ -15,7 +15,10 @@ POLICIES = ("keep", "drop", "censor")
 
 COMPLEXITIES = ("params", "flops", "macs", "acts")
 GIVEN = ("none", *COMPLEXITIES)
-"""What can be held equal."""
+"""What can be held equal, besides any other numeric column."""
+
+MOST_COLUMNS = 2
+"""So many complexities can be held equal at once: tests hold their level with two."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +55,57 @@ class Control:
 
     Attributes
     ----------
-    given : {"params", "flops", "macs", "acts", "none"}
-        The complexity.
+    given : str
+        The complexity: "params", "flops", "macs", "acts", or any numeric column; two with a comma between, such as
+        "params,flops"; or "none".
     bins : int or None
-        Bins of equal width over the range; None: at most 10, as many as leave 5 models of every population in each.
+        Bins of equal width over the range instead of strata, as in the paper; None: if there is a range, at most 10, as
+        many as leave 5 models of every population in each.
     range : (float, float) or None
-        Raw counts, both ends included; None: the range that all populations cover.
+        Raw counts, both ends included, of the bins; None: the range that all populations cover.
+    strata : int or None
+        Strata of a pair of populations; None: the square root of the number of models of both.
 
     Raises
     ------
     EdfkitError
-        If there are bins or a range and no complexity.
+        If these do not go together.
     """
 
     given: str = "params"
     bins: int | None = None
     range: tuple[float, float] | None = None
+    strata: int | None = None
 
     def __post_init__(self) -> None:
-        if self.given == "none" and (self.bins is not None or self.range is not None):
-            raise EdfkitError("Bins and range belong to a complexity, and given is none; leave them out, or name one.")
+        if self.given == "none" and (self.binned or self.strata is not None):
+            raise EdfkitError(
+                "Strata, bins and range belong to a complexity, and given is none; leave them out, or name one."
+            )
+        if self.binned and self.strata is not None:
+            raise EdfkitError("Strata were given together with bins or a range, which take their place; leave one out.")
+        if self.strata is not None and self.strata < 1:
+            raise EdfkitError(f"strata: {self.strata} was given, but a number of at least 1 is needed; leave it out.")
+        if len(self.columns) > MOST_COLUMNS or len(set(self.columns)) < len(self.columns) or "" in self.columns:
+            raise EdfkitError(
+                f"given: {self.given!r} was given, expected one complexity, two different ones with a comma between, "
+                "or none; correct it."
+            )
+        if self.binned and len(self.columns) > 1:
+            raise EdfkitError(
+                f"Bins hold one complexity equal and {self.given} are {len(self.columns)}; leave bins and range out, "
+                "or name one."
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are held equal."""
+        return () if self.given == "none" else tuple(one.strip() for one in self.given.split(","))
+
+    @property
+    def binned(self) -> bool:
+        """Whether bins of equal width are asked for, as in the paper."""
+        return self.bins is not None or self.range is not None
 
 
 class ReadingKeywords(TypedDict, total=False):
@@ -89,6 +123,7 @@ class ControlKeywords(TypedDict, total=False):
     given: str
     bins: int | None
     range: tuple[float, float] | None
+    strata: int | None
 
 
 class SelectionKeywords(ReadingKeywords, ControlKeywords, total=False):

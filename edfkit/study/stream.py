@@ -1,8 +1,10 @@
 """The compare study of populations that do not fit in memory: tables counted part by part, here or on a cluster."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Unpack
+from functools import partial
+from itertools import combinations
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -23,9 +25,10 @@ from edfkit.study.compare import (
     setting,
     ways,
 )
-from edfkit.study.counting import Table, Where, tabulate_ways
-from edfkit.study.selection import Population, Selection, Source, check_names
+from edfkit.study.counting import Cells, Table, Where, count_cells, opened, tabulate_ways
+from edfkit.study.selection import Population, Selection, Source, check_names, chosen_on_test
 from edfkit.study.settings import Control, SelectionKeywords, settle, split
+from edfkit.study.units import Units, find_units, sharing
 
 AT_MOST = 5_000_000
 """Models of a population that are compared in memory, where each takes some 200 bytes."""
@@ -119,21 +122,43 @@ def stream_populations(
     names = check_names(names)
     if sensitive:
         check_sensitive(names)
-    tables, other_ways = tabulate_ways(
-        archive,
-        names,
-        dict.fromkeys(SENSITIVE_TO, ways) if sensitive else {},
-        **vars(control),
-        **vars(reading),
-        scheduler=scheduler,
-    )
-    terms = next(iter(tables.values())).terms
-    members = [_population(name, table, area_to) for name, table in tables.items()]
-    selection = Selection(control.given, reading.error, reading.diverged, terms.bins, terms.range, members)
-    result = compare_selected(selection, **inference)
+    ways_to = dict.fromkeys(SENSITIVE_TO, ways) if sensitive else {}
+    with opened(archive) as source:
+        units = {name: find_units(source, name) for name in names}
+        if any(one is not None and one.repeated for one in units.values()) or _paired(units):
+            # Such populations are small enough to be looked for, and their rows have to be told apart.
+            return compare_populations(
+                source, names, reading=reading, control=control, area_to=area_to, sensitive=sensitive, **inference
+            )
+        chosen = any(map(partial(chosen_on_test, source), names)) and reading.error == "best"
+        where: Where = source if scheduler is None else archive
+        counted = {
+            name: count_cells(where, name, control.columns, **vars(reading), scheduler=scheduler) for name in names
+        }
+        other_ways: dict[str, dict[str, Table]] = {}
+        if control.binned or ways_to:
+            binned = control if control.binned else Control("none")
+            terms: dict[str, Any] = {"given": binned.given, "bins": binned.bins, "range": binned.range}
+            tables, other_ways = tabulate_ways(where, names, ways_to, **terms, **vars(reading), scheduler=scheduler)
+    if control.binned:
+        agreed = next(iter(tables.values())).terms
+        members = [_population(name, table, counted[name], area_to) for name, table in tables.items()]
+        selection = Selection(control.given, reading.error, reading.diverged, agreed.bins, agreed.range, members)
+    else:
+        members = [_unweighted(name, one, area_to) for name, one in counted.items()]
+        selection = Selection(
+            control.given, reading.error, reading.diverged, None, None, members, control.strata, chosen
+        )
+    members = [replace(one, units=units[one.name]) for one in members]
+    result = compare_selected(replace(selection, populations=members, chosen_on_test=chosen), **inference)
     return replace(
-        result, settings=[one for given, counted in other_ways.items() for one in _other_settings(given, counted)]
+        result, settings=[one for given, tables in other_ways.items() for one in _other_settings(given, tables)]
     )
+
+
+def _paired(units: Mapping[str, Units | None]) -> bool:
+    """Tell whether two populations hold the same units."""
+    return any(sharing(a, b, units[a], units[b]).paired for a, b in combinations(units, 2))
 
 
 def _other_settings(given: str, tables: dict[str, Table]) -> Iterator[Setting]:
@@ -152,7 +177,26 @@ def _sample(name: str, table: Table) -> Sample:
     return name, errors, weights, counts
 
 
-def _population(name: str, table: Table, area_to: float) -> Population:
+def _population(name: str, table: Table, counted: Cells, area_to: float) -> Population:
     errors, weights, bins, counts = table.to_sample()
     summary, rows = summarize(errors, weights, area_to, counts=counts), np.zeros(0, np.intp)
-    return Population(name, errors, weights, bins, rows, table.diverged, table.left_out, summary, counts)
+    lo, hi = table.terms.range or (-np.inf, np.inf)
+    inside = (counted.complexity[:, 0] >= lo) & (counted.complexity[:, 0] <= hi)
+    own = counted.errors[inside], counted.complexity[inside], counted.counts[inside]
+    return Population(name, errors, weights, bins, rows, table.diverged, table.left_out, summary, counts, cells=own)
+
+
+def _unweighted(name: str, counted: Cells, area_to: float) -> Population:
+    left_out = {"failed": counted.failed, "diverged": counted.dropped}
+    return Population(
+        name,
+        counted.errors,
+        None,
+        None,
+        np.zeros(0, np.intp),
+        counted.diverged,
+        {reason: count for reason, count in left_out.items() if count},
+        summarize(counted.errors, None, area_to, counts=counted.counts),
+        counted.counts,
+        complexity=counted.complexity if counted.complexity.shape[1] else None,
+    )

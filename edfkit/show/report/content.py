@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
-from edfkit.show.words import opening
+from edfkit.show.words import opening, pointwise
 from edfkit.study import catalogue
 from edfkit.study.compare import SENSITIVE_TO, Comparison, Options, Pair, Setting, compare_populations, sensitivity
 from edfkit.study.complexity import ComplexityStudy, complexity_study
@@ -157,7 +157,7 @@ def study(source: Archive | Published | InMemory, names: Sequence[str], **settin
         {control: why for control, why in absent.items() if control in _ALWAYS},
         _points(source, names, comparisons["none"], seed, reading),
         search_study(
-            source, names, reading=reading, control=Control(given, main.bins, main.range), confidence=confidence
+            source, names, reading=reading, control=_by_bins(held, main.bins, main.range), confidence=confidence
         ),
         [sample_study(source, name, reading=reading, seed=seed) for name in names],
         complexities,
@@ -165,6 +165,11 @@ def study(source: Archive | Published | InMemory, names: Sequence[str], **settin
         settings_absent,
         options,
     )
+
+
+def _by_bins(control: Control, bins: int | None, range: tuple[float, float] | None) -> Control:
+    """Give what holds the first complexity of a control equal by bins, as searches do."""
+    return Control(control.columns[0], bins, range) if control.columns else Control("none")
 
 
 def _points(
@@ -216,20 +221,22 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
     """
     pairs, given = comparison.pairs, comparison.selection.given
     if len(pairs) == 1:
-        claim, _, evidence = pairs[0].verdict.partition(": ")
-        return f"{claim}.", evidence
+        return pairs[0].verdict, pointwise(pairs[0])
     better = {(pair.a, pair.b): pair.better for pair in pairs}
     names = [member.name for member in comparison.selection.populations]
     ahead = [name for name in names if all(better[pair] == name for pair in combinations(names, 2) if name in pair)]
     if ahead:
-        claim = f"{opening(given)}, {ahead[0]} models tend to have lower error than those of each other space."
+        claim = f"{opening(given)}, {ahead[0]} has lower error than each other space."
     else:
         claim = f"{opening(given)}, no space is shown to be better than each of the others."
     shown = sum(one in names for one in better.values())
-    return claim, f"In {shown} of the {len(pairs)} pairs of spaces one is shown to be better."
+    return claim, (
+        f"In {shown} of the {len(pairs)} pairs of spaces one is shown to be better; all of this holds together with "
+        f"confidence {100 * pairs[0].confidence:g} %."
+    )
 
 
 def decided(pair: Pair) -> list[tuple[float, float, str]]:
-    """List the ranges of error in which the EDF of one of a pair is above the other, with the name of that one."""
+    """List the ranges of error in which one of a pair is claimed to be ahead, with the name of that one."""
     names = {"better": pair.a, "worse": pair.b}
-    return [(lo, hi, names[kind]) for lo, hi, kind in pair.difference.ranges() if kind in names]
+    return [(lo, hi, names[kind]) for lo, hi, kind in pair.ranges() if kind in names]

@@ -50,7 +50,7 @@ def ends(selections: Sequence[Selection]) -> tuple[float, float]:
 
 def edfs(comparison: Comparison, span: tuple[float, float]) -> Markup:
     """Draw the EDFs of populations with their bands; `span` are the errors shown, percent."""
-    members = comparison.selection.populations
+    members = comparison.drawn.populations
     x, y = Axis(*span, "test error (%)"), Axis(0.0, 1.0, "cumulative share of models")
     areas, lines, names = [], [], []
     first = min(members, key=lambda member: member.summary.median)
@@ -71,12 +71,13 @@ def edfs(comparison: Comparison, span: tuple[float, float]) -> Markup:
         for q in (0.05, 0.95)
     )
     says = f"Half of the models have at most this error: {words.medians(members)}. {shares}."
-    return figure(x, y, f"EDFs, {words.held(comparison.selection.given)}", says, areas + lines, names)
+    return figure(x, y, f"EDFs, {words.held(comparison.drawn.given)}", says, areas + lines, names)
 
 
 def difference(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]) -> Markup:
     """Draw the difference of two EDFs with its band; bars at the edges mark where one is above the other."""
-    band = pair.difference
+    assert pair.estimates is not None
+    band = pair.estimates.difference
     reach = 1.15 * max(float(np.abs(band.lower).max()), float(np.abs(band.upper).max()), 1e-3)
     x = Axis(*span, "test error (%)")
     y = Axis(-min(1.1, reach), min(1.1, reach), f"EDF of {pair.a} minus EDF of {pair.b}")
@@ -100,8 +101,10 @@ def difference(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]
 
 def says_decided(pair: Pair) -> str:
     """Say in how much of the errors each of a pair is ahead."""
-    confidence = f"{100 * pair.difference.confidence:g} %"
+    confidence = f"{100 * pair.confidence:g} %"
     found = decided(pair)
+    if pair.better == "none":
+        return pair.verdict
     if not found:
         return f"With a confidence of {confidence}, neither EDF is above the other at any error."
     parts = []

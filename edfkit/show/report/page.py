@@ -20,7 +20,7 @@ from edfkit import EdfkitError, __version__
 from edfkit.archive import Archive
 from edfkit.archive.files import write_text
 from edfkit.archive.published import Published
-from edfkit.show import text, words
+from edfkit.show import words
 from edfkit.show.look import looks
 from edfkit.show.report import figures
 from edfkit.show.report.content import Report, ReportOptions, decided, study, verdict
@@ -171,7 +171,7 @@ def _data(report: Report, packed: Packed, compare: str) -> tuple[str, str]:
         "ops": packed.ops,
         "given": given,
         "settings": settings,
-        "span": figures.ends([one.selection for one in report.comparisons.values()]),
+        "span": figures.ends([one.drawn for one in report.comparisons.values()]),
         "command": compare,
     }
     content = json.dumps(about, separators=(",", ":"), allow_nan=False)
@@ -197,10 +197,10 @@ def _verdict(report: Report) -> dict[str, Any]:
         [
             pair.a,
             pair.b,
-            words.better(pair.better),
-            f"{pair.test.statistic:.3f}",
-            words.p_value(pair.p_holm),
-            f"{pair.prob_a_better:.3f}",
+            words.better(pair.better) if pair.no_claim is None else "not tested",
+            "" if pair.p_adjusted is None else words.p_value(pair.p_adjusted),
+            _prob(pair),
+            _mean(pair),
         ]
         for pair in pairs
     ]
@@ -208,7 +208,7 @@ def _verdict(report: Report) -> dict[str, Any]:
         "claim": claim,
         "numbers": list(_numbers(report.main)),
         "evidence": evidence[:1].upper() + evidence[1:],
-        "details": [words.control(report.main.selection), *_details(pairs)],
+        "details": _details(pairs),
         "pairs": pairs,
         "pair_rows": pair_rows,
         **_controls(report),
@@ -217,52 +217,60 @@ def _verdict(report: Report) -> dict[str, Any]:
 
 def _numbers(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """Give the few numbers that a comparison comes down to, each with what it is."""
-    if len(comparison.pairs) == 1:
+    if len(comparison.pairs) == 1 and (its := comparison.pairs[0].estimates) is not None:
         (pair,) = comparison.pairs
-        first, second = (pair.a, pair.b) if pair.prob_a_better >= 0.5 else (pair.b, pair.a)
-        better = max(pair.prob_a_better, 1 - pair.prob_a_better)
+        first, second = (pair.a, pair.b) if its.better.prob >= 0.5 else (pair.b, pair.a)
+        better = max(its.better.prob, 1 - its.better.prob)
         yield f"probability that {first} beats {second}", f"{better:.2f}"
-        yield "largest distance of the EDFs, D", f"{pair.test.statistic:.2f}"
+        yield "largest distance of the EDFs, D", f"{its.distance:.2f}"
     for member in comparison.selection.populations:
         yield f"median error, {member.name}", f"{member.summary.median:.2f} %"
 
 
 def _details(pairs: Sequence[Pair]) -> list[str]:
-    """Say more of the only pair; where its EDFs differ is said with no number of ranges named, as a table has them."""
+    """Say more of the only pair."""
     if len(pairs) > 1:
-        return []
-    _, *others = text.details(pairs[0])
-    return [figures.says_decided(pairs[0]), *others]
+        return [pair.verdict for pair in pairs if pair.no_claim is not None]
+    return [f"{words.capital(what)}: {number}." for what, number in words.findings(pairs[0])]
+
+
+def _prob(pair: Pair) -> str:
+    """Write the probability that the first one is better, with its interval."""
+    if pair.estimates is None:
+        return ""
+    its = pair.estimates.better
+    return f"{its.prob:.3f} ({its.low:.3f} to {its.high:.3f})"
+
+
+def _mean(pair: Pair) -> str:
+    """Write the difference of the mean errors, with its interval."""
+    if pair.estimates is None:
+        return ""
+    its = pair.estimates.mean
+    return f"{its.estimate:+.2f} ({its.low:+.2f} to {its.high:+.2f})"
 
 
 def _controls(report: Report) -> dict[str, Any]:
-    """Tell what every way to control for complexity gives: of one pair its numbers, of several who is better."""
+    """Tell what every way to control for complexity gives: estimates, as the one that was chosen decides."""
     if len(report.main.pairs) == 1:
         rows = []
         for given, comparison in report.comparisons.items():
             (pair,) = comparison.pairs
-            numbers = [f"{pair.test.statistic:.3f}", words.p_value(pair.test.p_value), f"{pair.prob_a_better:.3f}"]
-            rows.append(
-                [
-                    _control(given),
-                    words.capital(words.within(comparison.selection)),
-                    words.better(pair.better),
-                    *numbers,
-                ]
-            )
-        headings = ["control", "range and bins", "better", "D", "p", f"P({report.names[0]} better)"]
-        rows += [[_control(given), "left out", "", "", "", ""] for given in report.absent]
-        return {"control_headings": headings, "control_rows": rows, "control_left": 3}
+            where = words.plural(pair.bins, "bin") if pair.bins else words.strata(pair.strata or 1)
+            rows.append([_control(given), where, _prob(pair), _mean(pair)])
+        headings = ["control", "by", f"P({report.names[0]} better)", "mean difference (points)"]
+        rows += [[_control(given), "left out", "", ""] for given in report.absent]
+        return {"control_headings": headings, "control_rows": rows, "control_left": 2}
     rows = [
-        [same[0].a, same[0].b, *(words.better(pair.better) for pair in same)]
+        [same[0].a, same[0].b, *map(_prob, same)]
         for same in zip(*(comparison.pairs for comparison in report.comparisons.values()), strict=True)
     ]
     headings = ["space", "against", *map(_control, report.comparisons)]
-    return {"control_headings": headings, "control_rows": rows, "control_left": len(headings)}
+    return {"control_headings": headings, "control_rows": rows, "control_left": 2}
 
 
 def _edfs(report: Report) -> dict[str, Any]:
-    span = figures.ends([one.selection for one in report.comparisons.values()])
+    span = figures.ends([one.drawn for one in report.comparisons.values()])
     controls: list[dict[str, Any]] = []
     rows: Cells = []
     for given in dict.fromkeys((*report.comparisons, *report.absent)):
@@ -270,13 +278,13 @@ def _edfs(report: Report) -> dict[str, Any]:
             controls.append({"title": _control(given), "why": report.absent[given]})
             continue
         comparison = report.comparisons[given]
-        members = comparison.selection.populations
+        members = comparison.drawn.populations
         controls.append(
             {
                 "title": _control(given),
                 "why": "",
                 "drawing": figures.edfs(comparison, span),
-                "caption": f"{words.capital(words.within(comparison.selection))}. Medians: {words.medians(members)}.",
+                "caption": f"{words.capital(words.within(comparison.drawn))}. Medians: {words.medians(members)}.",
             }
         )
         rows += [[member.name, words.held(given), *words.summary(member.summary)] for member in members]
@@ -290,8 +298,8 @@ def _edfs(report: Report) -> dict[str, Any]:
 
 
 def _differences(report: Report, classes: Mapping[str, str]) -> dict[str, Any]:
-    span = figures.ends([report.main.selection])
-    pairs = report.main.pairs
+    span = figures.ends([report.main.drawn])
+    pairs = [pair for pair in report.main.pairs if pair.estimates is not None]
     drawn = [
         {
             "title": f"{pair.a} against {pair.b}",
@@ -357,9 +365,10 @@ def _samples(report: Report, confidence: float) -> dict[str, Any]:
              f"\N{PLUS-MINUS SIGN}{ks_half_width(size, confidence):.3f}"]
         )  # fmt: skip
     needed = "; ".join(f"\N{PLUS-MINUS SIGN}{eps:g}: {models_for_precision(eps, confidence):,}" for eps in _PRECISIONS)
-    pairs = report.main.pairs
-    least, most = (choose(pair.difference.half_width for pair in pairs) for choose in (min, max))
-    reach = f"{most:.3f}" if len(pairs) == 1 else f"{least:.3f} to {most:.3f}, by pair,"
+    widths = [pair.estimates.difference.half_width for pair in report.main.pairs if pair.estimates is not None]
+    reach = (
+        f"{max(widths, default=1.0):.3f}" if len(widths) < 2 else f"{min(widths):.3f} to {max(widths):.3f}, by pair,"
+    )
     return {
         "adequacy": figures.adequacy(report.main.selection, confidence),
         "adequacy_caption": f"Effective models for a band of {needed}.",
@@ -398,13 +407,10 @@ def _parts(pair: Pair) -> dict[str, float]:
 
 def _settings(report: Report) -> dict[str, Any]:
     settings = report.main.settings
-    possible = [one for one in settings if one.ks is not None]
-    counts = {name: sum(one.better == name for one in possible) for name in report.names}
-    said = [f"{name} is better in {number}" for name, number in counts.items() if number]
-    if number := sum(one.better is None for one in possible):
-        said.append(f"no difference is shown in {number}")
+    possible = [one.prob_a_better for one in settings if one.prob_a_better is not None]
     says = (
-        f"Of {len(possible)} settings without empty bins, {', '.join(said)}."
+        f"Over {len(possible)} settings without empty bins, the probability that {report.names[0]} is better goes from "
+        f"{min(possible):.3f} to {max(possible):.3f}. These are estimates and make no claim."
         if possible
         else "In each some bin is empty."
     )
@@ -412,14 +418,7 @@ def _settings(report: Report) -> dict[str, Any]:
 
 
 def _setting(one: Setting) -> list[str]:
-    numbers = ["empty bins", "", "", ""]
-    if one.ks is not None and one.p_value is not None:
-        numbers = [
-            f"{one.ks:.3f}",
-            words.p_value(one.p_value),
-            f"{one.prob_a_better:.3f}",
-            words.better(one.better),
-        ]
+    numbers = ["empty bins", ""] if one.ks is None else [f"{one.ks:.3f}", f"{one.prob_a_better:.3f}"]
     return [one.given, words.span(one.range), str(one.bins), *numbers]
 
 
@@ -463,6 +462,8 @@ def _provenance(where: Mapping[str, str], report: Report) -> Iterator[tuple[str,
     if selection.range is not None:
         lo, hi = selection.range
         control += f", {lo:,.10g} to {hi:,.10g}, both included, in {selection.bins} bins of equal width and weight"
+    elif report.given != "none":
+        control += ", by strata of each pair of spaces with overlap weights"
     yield "Complexity", control
     yield "Confidence", f"{report.options['confidence']:g}"
     yield "Seed", f"{report.options['seed']}"
@@ -478,6 +479,8 @@ def command(source: Archive | Published, report: Report, verb: str = "report") -
         if selection.range is not None:
             ends = (np.format_float_positional(end, trim="-") for end in selection.range)
             words += ["--bins", str(selection.bins), "--range", *ends]
+        if selection.strata is not None:
+            words += ["--strata", str(selection.strata)]
     values = {"error": selection.error, "diverged": selection.diverged} | report.options
     for option in (*catalogue.READING, *catalogue.find(verb).options):
         if values[option.name] != option.default:

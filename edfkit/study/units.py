@@ -1,0 +1,197 @@
+"""What was drawn: which rows of populations are the same network with the same training settings.
+
+A unit is a network, with its block and all, and the settings that it was trained with; the seed of the training is no
+part of it. Rows that repeat a unit say less than as many units do, and rows of two populations may be of the same one.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edfkit.archive.published import Published, networks
+from edfkit.archive.schema import VARIABLES, row_hashes
+
+if TYPE_CHECKING:
+    from edfkit.study.selection import Source
+
+MOST = 1_000_000
+"""Models of a population above which units are not looked for."""
+
+NETWORK = ("depth", "width", "bot_mul", "groups", "op", "input", "concat")
+SETTINGS = ("lr", "wd")
+OVERLAP = 0.05
+"""Share of the units of the smaller population that may be in another one by chance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What the rows of a population are.
+
+    Attributes
+    ----------
+    unit : ndarray of uint64, shape (models,)
+        A hash of the network and its settings.
+    comparable : bool
+        Whether the block of the networks is known, so that units of two populations can be told to be the same.
+    runs : callable
+        Gives a hash of each run, its unit with its identifier and its error; None where rows have no identifier.
+    """
+
+    unit: NDArray[np.uint64]
+    comparable: bool
+    runs: Callable[[], NDArray[np.uint64] | None]
+
+    def taken(self, rows: NDArray[Any]) -> "Units":
+        """Give those of some rows."""
+
+        def runs() -> NDArray[np.uint64] | None:
+            every = self.runs()
+            return None if every is None else every[rows]
+
+        return Units(self.unit[rows], self.comparable, runs)
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """What each row weighs: 1 / k of k rows of a unit, divided by the number of units."""
+        _, own, rows = np.unique(self.unit, return_inverse=True, return_counts=True)
+        return np.asarray(1 / rows[own] / rows.size)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether some unit has several rows."""
+        return np.unique(self.unit).size < self.unit.size
+
+
+def find_units(source: "Source", name: str) -> Units | None:
+    """Find out what the rows of a population are, as far as its networks are known.
+
+    Parameters
+    ----------
+    source : Source
+        Where the population is.
+    name : str
+
+    Returns
+    -------
+    Units or None
+        None if the networks are not described, or there are more than `MOST` of them.
+    """
+    if source.models(name) > MOST:
+        return None
+    variables = source.variables(name)
+    if isinstance(source, Published):
+        columns: dict[str, NDArray[Any]] = {"net": _texts(networks(source, name))}
+        block = ""
+    else:
+        described = [variable for variable in NETWORK if variable in variables]
+        if not described:
+            return None
+        columns = {variable: source.read(name, variable) for variable in described}
+        block = _block(source, name, variables)
+    # Beyond the format a table may have other settings.
+    for variable in [*SETTINGS, *(one for one in variables if one not in VARIABLES)]:
+        if variable in variables:
+            values = source.read(name, variable)
+            if values.ndim and values.dtype.kind in "iufbUS":
+                columns[variable] = values
+    unit = row_hashes(columns)
+    if block:
+        unit = row_hashes({"unit": unit, "block": np.full(unit.size, row_hashes({"block": np.array([block])}))})
+
+    def runs() -> NDArray[np.uint64] | None:
+        if "id" not in variables:
+            return None
+        own = {"id": source.read(name, "id"), "error": source.read(name, "error").astype(np.float64)}
+        return row_hashes({"unit": unit, **own})
+
+    return Units(unit, bool(block) or isinstance(source, Published), runs)
+
+
+def _texts(nets: list[Any]) -> NDArray[Any]:
+    return np.array([json.dumps(net, sort_keys=True) for net in nets])
+
+
+def _block(source: Any, name: str, variables: list[str]) -> str:
+    """Say what the networks have in common, as text; nothing if that is not known."""
+    if not hasattr(source, "group_attrs"):
+        return ""
+    if isinstance(found := source.group_attrs(name).get("architecture"), str):
+        return found
+    if "record" not in variables:
+        return ""
+    piece = next(source.chunks(name, ["record"], 0, 1))
+    try:
+        net = json.loads(str(piece["record"][0]))["net"]
+        return json.dumps({key: net.get(key) for key in ("block_type", "ss")} | {"stem": (net.get("ws") or [None])[0]})
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return ""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What two populations have in common.
+
+    Attributes
+    ----------
+    units : int
+        Units that are in both.
+    paired : bool
+        Whether all are, so that each is compared with its counterpart.
+    refused : str
+        Why the two cannot be compared, a sentence; nothing if they can.
+    """
+
+    units: int = 0
+    paired: bool = False
+    refused: str = ""
+
+
+def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
+    """Say what two populations have in common, and whether they can be compared in spite of it.
+
+    Parameters
+    ----------
+    a, b : str
+        Names.
+    of_a, of_b : Units or None
+        None where it is not known what was drawn.
+
+    Returns
+    -------
+    Sharing
+    """
+    if of_a is None or of_b is None:
+        return Sharing()
+    for name, one in ((a, of_a), (b, of_b)):
+        if one.unit.size > 1 and np.unique(one.unit).size == 1:
+            return Sharing(
+                refused=f"All {one.unit.size:,} models of {name} are one network with one setting, trained again and "
+                "again: they show training noise and not a design space, see edfkit noise."
+            )
+    units_a, units_b = np.unique(of_a.unit), np.unique(of_b.unit)
+    both = np.intersect1d(units_a, units_b, assume_unique=True).size
+    if not both:
+        return Sharing()
+    runs_a, runs_b = of_a.runs(), of_b.runs()
+    if runs_a is not None and runs_b is not None and (same := np.intersect1d(runs_a, runs_b).size):
+        return Sharing(
+            both,
+            refused=f"{same:,} of the runs are in both {a} and {b}, which therefore are no independent samples: "
+            "compare parts that have no run in common.",
+        )
+    if not (of_a.comparable and of_b.comparable):
+        return Sharing()
+    if both == units_a.size == units_b.size:
+        return Sharing(both, paired=True)
+    smaller = min(units_a.size, units_b.size)
+    if both > OVERLAP * smaller:
+        return Sharing(
+            both,
+            refused=f"{both:,} of the {smaller:,} networks of the smaller of {a} and {b} are in both: too many for "
+            "independent samples, and not all, as pairs would need; leave these out of one of them.",
+        )
+    return Sharing(both)

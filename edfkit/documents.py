@@ -141,7 +141,7 @@ class Selected(Held):
 
 
 class Permutation(TypedDict):
-    """The exact permutation test within the bins of complexity."""
+    """The exact permutation test of D, within bins if there are any."""
 
     statistic: Annotated[Distance, "D, the largest distance of the weighted EDFs."]
     p_value: Annotated[Probability, "(1 + exceeding) / (1 + trials)."]
@@ -281,7 +281,7 @@ class Pair(TypedDict):
     shared: Annotated[Annotated[int, In("networks", 0)], "Networks that are in both populations."]
     no_claim: Annotated[str | None, "Why the pair was not tested; null if it was."]
     permutation: Annotated[
-        Permutation | None, "The exact permutation test of D within bins; null without --bins and --permutations."
+        Permutation | None, "The exact permutation test of D, run by run; null without --permutations, and with strata."
     ]
     dominance: Annotated[str | None, 'Population whose EDF lies nowhere below the other; "neither" or "equal".']
     crossings: Annotated[list[Percent], "Errors at which the EDFs cross."]

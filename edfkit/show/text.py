@@ -100,7 +100,7 @@ def comparison(result: Comparison) -> Iterator[str]:
     else:
         yield from _compared(chosen)
     if chosen.chosen_on_test:
-        yield "Errors are the smallest over the epochs, chosen on the test set: optimistic; --error final is not."
+        yield "Errors are the smallest over the epochs on the test set, which is optimistic; --error final avoids that."
     yield from _repeated(chosen)
     pairs = result.pairs
     for pair in pairs if len(pairs) <= _IN_FULL else []:
@@ -147,10 +147,8 @@ def _repeated(chosen: Selection) -> Iterator[str]:
     for member in chosen.populations:
         if member.repeats and member.units is not None:
             units = np.unique(member.units.unit).size
-            yield (
-                f"{member.name}: {member.summary.models:,} runs of {units:,} networks; tests and intervals count "
-                "networks."
-            )
+            runs = f"{member.name}: {member.summary.models:,} runs of {words.plural(units, 'network')}"
+            yield f"{runs}; tests and intervals count networks."
 
 
 def details(pair: Pair) -> Iterator[str]:
@@ -187,9 +185,10 @@ def matrix(result: Comparison) -> Iterator[str]:
         f"In {len(claimed)} of {len(result.pairs)} pairs one is shown to be better, in {shapes} the shape alone "
         "differs. Intervals and p values: --json, or name two spaces."
     )
-    for pair in result.pairs:
-        if pair.no_claim is not None:
-            yield pair.verdict
+    few = [f"{pair.a} and {pair.b}" for pair in result.pairs if pair.claim is None and not pair.sharing.refused]
+    if few:
+        yield f"Not tested, as too few models of both are of equal complexity: {'; '.join(few)}."
+    yield from (pair.sharing.refused for pair in result.pairs if pair.sharing.refused)
 
 
 def _cell(found: Mapping[tuple[str, str], Pair], names: Sequence[str], row: int, column: int) -> str:

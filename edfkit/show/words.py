@@ -295,6 +295,9 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
         found.append(("models outside the overlap", ", ".join(outside)))
     if pair.sharing.units and not pair.sharing.paired:
         found.append(("networks in both", f"{pair.sharing.units:,}, too few to matter"))
+    if pair.equivalent is not None and pair.p_equivalent is not None:
+        answer = f"{'shown' if pair.is_equivalent else 'not shown'} ({p_is(pair.p_equivalent)})"
+        found.append((f"equal to {pair.equivalent:g} points", answer))
     found.append(("tests", _tests(pair, its)))
     return found
 

@@ -56,8 +56,8 @@ def shape_test(strata: Strata, *, rng: np.random.Generator | int, permutations: 
 
     A^2 is the sum over the distinct errors with F < 1 of (F_A - F_B)^2 dF / (F (1 - F)): it weighs both ends of the
     distributions as much as the middle. Labels are permuted within strata. Drawing stops after 20 permutations that
-    reach the statistic, p = 20 / permutations drawn (Besag and Clifford 1991), else after `permutations`, p = (1 + those
-    that reached it) / (1 + permutations).
+    reach the statistic, with p = 20 / those drawn (Besag and Clifford 1991), else after all of them, with p = (1 +
+    those that reach it) / (1 + all).
 
     With more than 10,000 units the law of A^2 under permutations is that of a quadratic form of normal variables, with
     the covariance that permutations have, and errors are taken at no more than 512 quantiles of F.
@@ -237,7 +237,7 @@ def _covariance(strata: Strata, grid: Floats, counted: Floats, each: Floats, of:
 
 
 def strata_band(
-    strata: Strata, *, rng: np.random.Generator | int, confidence: float = 0.95, draws: int = 999
+    strata: Strata, *, rng: np.random.Generator | int, confidence: float = 0.95, draws: int = 399
 ) -> DifferenceBand:
     """Compute a simultaneous band for F_A - F_B within strata: it holds everywhere at once.
 

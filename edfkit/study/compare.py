@@ -148,7 +148,7 @@ class Pair:
     p_equivalent : float or None
         The p value of that, adjusted for the number of pairs.
     permutation : Permutation or None
-        The exact test of D within bins, if it was asked for.
+        The exact test of D within bins, or of nothing held equal, if it was asked for; run by run.
     mix : Mix or None
         How much of the difference without adjustment is complexity mix; None if no complexity is held equal.
     """
@@ -477,6 +477,8 @@ def compare_selected(
         raise EdfkitError(
             f"confidence: {confidence:g} was given, but at least 0.5 and less than 1 is needed, for example 0.95."
         )
+    if permutations < 0:
+        raise EdfkitError(f"permutations: {permutations} was given, but a number of at least 0 is needed.")
     if equivalent is not None and not 0 < equivalent < np.inf:
         raise EdfkitError(f"equivalent: {equivalent:g} was given, but percentage points above 0 are needed.")
     both = list(combinations(selection.populations, 2))
@@ -513,6 +515,8 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     """Compare two populations, but for what all pairs together decide."""
     selection = how.selection
     binned = selection.bins is not None
+    if not binned and (same.paired or a.repeats or b.repeats):
+        a, b = _rows(a), _rows(b)
     strata = _strata(a, b, same, selection)
     outside: tuple[int, int] = (a.summary.models, b.summary.models)
     if strata is not None:
@@ -532,7 +536,7 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
         return start
     estimates = (_in_bins if binned else _in_strata)(a, b, strata, how)
     exact = None
-    if binned and how.permutations:
+    if how.permutations and (binned or selection.given == "none"):
         rng = np.random.default_rng(how.seed)
         exact = permutation_test(
             a.errors, b.errors, *_bins(a, b), trials=how.permutations, rng=rng, counts_a=a.counts, counts_b=b.counts
@@ -571,8 +575,7 @@ def _strata(a: Population, b: Population, same: Sharing, selection: Selection) -
         (ea, ca, na), (eb, cb, nb) = a.cells, b.cells
         bins = [bin_index(one[:, 0], *selection.range, selection.bins) for one in (ca, cb)]
         return in_strata(ea, eb, ca, cb, bins_a=bins[0], bins_b=bins[1], counts_a=na, counts_b=nb)
-    if same.paired or a.repeats or b.repeats:
-        a, b = _rows(a), _rows(b)
+    if a.counts is None:
         units = [None if one.units is None or one.counts is not None else one.units.unit for one in (a, b)]
         return in_strata(
             a.errors, b.errors, a.complexity, b.complexity,

@@ -146,6 +146,26 @@ def cells(
     return rows[first, 0], rows[first, 1:], np.add.reduceat(number, first) if first.size else number
 
 
+def summary_of(errors: Floats, counts: NDArray[np.int64], area_to: float) -> Summary:
+    """Summarise models that are counted, each error once, so that it does not matter how they were counted.
+
+    Parameters
+    ----------
+    errors : ndarray, shape (n,)
+        Percent.
+    counts : ndarray of int64, shape (n,)
+        How many models each entry is.
+    area_to : float
+        Right end of the area under the EDF, percent.
+
+    Returns
+    -------
+    Summary
+    """
+    values, place = np.unique(errors, return_inverse=True)
+    return summarize(values, None, area_to, counts=np.bincount(place, counts).astype(np.int64))
+
+
 @dataclass(frozen=True)
 class Population:
     """The models of one space that take part, and their summary.
@@ -212,7 +232,11 @@ class Population:
         else:
             weights = bins = None
             errors, complexity, counts = cells(self.errors, self.complexity)
-        summary = summarize(errors, weights, self.summary.area_to, counts=counts)
+        summary = (
+            summary_of(errors, counts, self.summary.area_to)
+            if weights is None
+            else summarize(errors, weights, self.summary.area_to, counts=counts)
+        )
         return replace(
             self,
             errors=errors,
@@ -239,6 +263,7 @@ class Population:
             rows=self.rows[order],
             complexity=None if self.complexity is None else self.complexity[order],
             units=None if self.units is None else self.units.taken(order),
+            summary=self.counted().summary,
         )
 
     @property

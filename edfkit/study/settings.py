@@ -79,9 +79,8 @@ class Control:
 
     def __post_init__(self) -> None:
         if self.given == "none" and (self.binned or self.strata is not None):
-            raise EdfkitError(
-                "Strata, bins and range belong to a complexity, and given is none; leave them out, or name one."
-            )
+            what = "Bins and range" if self.binned else "Strata"
+            raise EdfkitError(f"{what} belong to a complexity, and given is none; leave them out, or name one.")
         if self.binned and self.strata is not None:
             raise EdfkitError("Strata were given together with bins or a range, which take their place; leave one out.")
         if self.strata is not None and self.strata < 1:

@@ -26,7 +26,7 @@ from edfkit.study.compare import (
     ways,
 )
 from edfkit.study.counting import Cells, Table, Where, count_cells, opened, tabulate_ways
-from edfkit.study.selection import Population, Selection, Source, check_names, chosen_on_test
+from edfkit.study.selection import Population, Selection, Source, check_names, chosen_on_test, summary_of
 from edfkit.study.settings import Control, SelectionKeywords, settle, split
 from edfkit.study.units import Units, find_units, sharing
 
@@ -196,7 +196,7 @@ def _unweighted(name: str, counted: Cells, area_to: float) -> Population:
         np.zeros(0, np.intp),
         counted.diverged,
         {reason: count for reason, count in left_out.items() if count},
-        summarize(counted.errors, None, area_to, counts=counted.counts),
+        summary_of(counted.errors, counted.counts, area_to),
         counted.counts,
         complexity=counted.complexity if counted.complexity.shape[1] else None,
     )

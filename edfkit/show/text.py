@@ -198,7 +198,7 @@ def _cell(found: Mapping[tuple[str, str], Pair], names: Sequence[str], row: int,
     turned = row > column
     pair = found[names[min(row, column)], names[max(row, column)]]
     prob = pair.prob_a_better
-    if prob is None:
+    if prob is None or not pair.sure:
         return "    ! "
     mark = {"shape": "~", "none": " ", names[row]: "+", names[column]: "-"}[pair.better]
     if pair.claim is None:

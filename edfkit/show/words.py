@@ -240,8 +240,8 @@ def verdict(pair: "Pair") -> str:
 
 def excluded(pair: "Pair") -> str:
     """Say what differences of the mean errors a comparison excludes."""
-    if pair.estimates is None:
-        return ""
+    if pair.estimates is None or pair.estimates.mean is None:
+        return "the mean errors are not compared"
     mean = pair.estimates.mean
     return (
         f"the mean error of {pair.a} is {points(abs(mean.low))} points {_side(mean.low)} to {points(abs(mean.high))} "
@@ -271,7 +271,7 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
         What is said, and the number with its interval. Nothing where nothing was computed.
     """
     its = pair.estimates
-    if its is None:
+    if its is None or its.mean is None or not pair.sure:
         return []
     a, b, prob, low, high = pair.a, pair.b, its.better.prob, its.better.low, its.better.high
     mean, median, sign = its.mean, its.middle.difference(), 1.0
@@ -369,7 +369,7 @@ def _balanced(pair: "Pair", equal: "Balance") -> str:
 def pointwise(pair: "Pair") -> str:
     """Say why an interval may exclude what the finding does not deny: a sentence, or nothing."""
     its = pair.estimates
-    if its is None or pair.better in (pair.a, pair.b) or its.better.low <= 0.5 <= its.better.high:
+    if its is None or not pair.sure or pair.better in (pair.a, pair.b) or its.better.low <= 0.5 <= its.better.high:
         return ""
     if pair.claim is None:
         return "The interval of the probability excludes 50 %, but with so few models that is no claim."

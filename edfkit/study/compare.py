@@ -85,8 +85,8 @@ class Estimates:
         D, the largest distance of the adjusted EDFs.
     better : Better
         Whether a random model of A beats one of B.
-    mean : Difference
-        Of the mean errors.
+    mean : Difference or None
+        Of the mean errors; None where too few models are comparable for an interval.
     balance : Balance or None
         How equal their complexities are; None if none is held equal.
     crossings : Crossings
@@ -103,7 +103,7 @@ class Estimates:
 
     distance: float
     better: Better
-    mean: Difference
+    mean: Difference | None
     balance: Balance | None
     crossings: Crossings
     difference: DifferenceBand
@@ -127,7 +127,8 @@ class Pair:
     confidence : float
         Of intervals, band, and of all claims together.
     estimates : Estimates or None
-        None if there are too few models of both at equal complexity, or the two cannot be compared.
+        None if there are too few models of both at equal complexity, or the two cannot be compared; with bins what the
+        weighted populations show, whatever that is worth, see `sure`.
     shape : Shape or None
         The test whether the distributions differ at all; None where it could not change the claim.
     claim : Claim or None
@@ -195,6 +196,11 @@ class Pair:
         return None if self.claim is None else self.claim.p_adjusted
 
     @property
+    def sure(self) -> bool:
+        """Whether it is known how sure the estimates are: enough models, of populations that can be compared."""
+        return self.estimates is not None and self.overlap >= LEAST_OVERLAP and not self.sharing.refused
+
+    @property
     def alpha(self) -> float:
         """Probability of any false claim."""
         return 1 - self.confidence
@@ -251,8 +257,10 @@ class Pair:
     def to_dict(self) -> "documents.Pair":
         """Give the comparison of the pair as plain data; of curves the ranges alone."""
         its, mix = self.estimates, self.mix
-        median = None if its is None else its.middle.difference()
-        equal = None if its is None else its.balance
+        sure = its if self.sure else None
+        mean = None if sure is None else sure.mean
+        median = None if sure is None else sure.middle.difference()
+        equal = None if sure is None else sure.balance
         return {
             "a": self.a,
             "b": self.b,
@@ -262,13 +270,13 @@ class Pair:
             "p_method": self.p_method,
             "p_adjusted": self.p_adjusted,
             "p_holm": self.p_adjusted,
-            "p_better": None if its is None else its.better.p_value,
+            "p_better": None if sure is None else sure.better.p_value,
             "p_shape": None if self.shape is None else self.shape.p_value,
             "p_ks": None if its is None else its.p_ks,
             "prob_a_better": self.prob_a_better,
-            "prob_a_better_interval": None if its is None else [its.better.low, its.better.high],
-            "mean_difference": None if its is None else its.mean.estimate,
-            "mean_difference_interval": None if its is None else [its.mean.low, its.mean.high],
+            "prob_a_better_interval": None if sure is None else [sure.better.low, sure.better.high],
+            "mean_difference": None if mean is None else mean.estimate,
+            "mean_difference_interval": None if mean is None else [mean.low, mean.high],
             "median_difference": None if median is None else median[0],
             "median_difference_interval": None if median is None else [*median[1:]],
             "equivalent": self.is_equivalent,
@@ -532,7 +540,7 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
         None if strata is None or binned or selection.given == "none" else strata.number,
         selection.bins, overlap, outside, same, adjusts, how.equivalent, None, None, None,
     )  # fmt: skip
-    if strata is None or same.refused or overlap < LEAST_OVERLAP:
+    if strata is None or (not binned and (same.refused or overlap < LEAST_OVERLAP)):
         return start
     estimates = (_in_bins if binned else _in_strata)(a, b, strata, how)
     exact = None
@@ -542,18 +550,20 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
             a.errors, b.errors, *_bins(a, b), trials=how.permutations, rng=rng, counts_a=a.counts, counts_b=b.counts
         )
     mix = None
-    if selection.given != "none" and not same.paired:
+    if selection.given != "none" and (binned or not same.paired):
         bins = _bins(a, b) if binned else np.split(strata.placed, [a.errors.size])
         mix = decompose(a.errors, bins[0], b.errors, bins[1], counts_a=a.counts, counts_b=b.counts)
     start = replace(start, estimates=estimates, permutation=exact, mix=mix)
-    if overlap < LEAST_CLAIM:
+    if same.refused or overlap < LEAST_CLAIM:
         return start
     # The p value of shape is at least 1 / (1 + permutations): where that is too much to matter, none is drawn.
     large = float((strata.units_a + strata.units_b).sum()) > LARGE
     least = 0.0 if large else 1 / (1 + how.most)
     needed = estimates.better.p_value / OF_BETTER > least / OF_SHAPE
     shape = shape_test(strata, rng=how.seed, permutations=how.most) if needed else None
-    p_value = None if how.equivalent is None else estimates.mean.equivalent(how.equivalent)
+    p_value = None
+    if how.equivalent is not None and estimates.mean is not None:
+        p_value = estimates.mean.equivalent(how.equivalent)
     return replace(start, shape=shape, claim=Claim("none", 1.0, 1.0), p_equivalent=p_value)
 
 
@@ -563,8 +573,6 @@ def _bins(a: Population, b: Population) -> list[NDArray[np.intp]]:
 
 def _strata(a: Population, b: Population, same: Sharing, selection: Selection) -> Strata | None:
     """Put the models of two populations side by side."""
-    if same.refused:
-        return None
     if selection.bins is not None and selection.range is not None:
         if a.cells is None or b.cells is None:  # row by row, as some unit is repeated
             bins, units = _bins(a, b), [None if one.units is None else one.units.unit for one in (a, b)]
@@ -575,6 +583,8 @@ def _strata(a: Population, b: Population, same: Sharing, selection: Selection) -
         (ea, ca, na), (eb, cb, nb) = a.cells, b.cells
         bins = [bin_index(one[:, 0], *selection.range, selection.bins) for one in (ca, cb)]
         return in_strata(ea, eb, ca, cb, bins_a=bins[0], bins_b=bins[1], counts_a=na, counts_b=nb)
+    if same.refused:
+        return None
     if a.counts is None:
         units = [None if one.units is None or one.counts is not None else one.units.unit for one in (a, b)]
         return in_strata(
@@ -633,12 +643,14 @@ def _in_bins(a: Population, b: Population, strata: Strata, how: _How) -> Estimat
     """Estimate what two populations differ by, with the weights of bins as in the paper."""
     errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
     counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
-    first = better_by_permutation(strata, prob_better(*errors, *shares), how.confidence)
+    prob = prob_better(*errors, *shares)
+    enough = strata.overlap >= LEAST_OVERLAP
+    first = better_by_permutation(strata, prob, how.confidence) if enough else Better(prob, 0.0, 1.0, 1.0, 0.0, 0.0)
     tails = [tail(*errors, q, *weights, confidence=how.confidence, **counts) for q in (how.best_share, 0.5)]
     return Estimates(
         ks(*errors, *weights, **counts).statistic,
         first,
-        mean_difference(strata, how.confidence, slope=False),
+        mean_difference(strata, how.confidence, slope=False) if enough else None,
         balance(strata, first.standard_error),
         crossings(*errors, *shares),
         difference_band(*errors, *weights, confidence=how.confidence, **counts),

@@ -217,7 +217,7 @@ def _verdict(report: Report) -> dict[str, Any]:
 
 def _numbers(comparison: Comparison) -> Iterator[tuple[str, str]]:
     """Give the few numbers that a comparison comes down to, each with what it is."""
-    if len(comparison.pairs) == 1 and (its := comparison.pairs[0].estimates) is not None:
+    if len(comparison.pairs) == 1 and (its := comparison.pairs[0].estimates) is not None and comparison.pairs[0].sure:
         (pair,) = comparison.pairs
         first, second = (pair.a, pair.b) if its.better.prob >= 0.5 else (pair.b, pair.a)
         better = max(its.better.prob, 1 - its.better.prob)
@@ -236,7 +236,7 @@ def _details(pairs: Sequence[Pair]) -> list[str]:
 
 def _prob(pair: Pair) -> str:
     """Write the probability that the first one is better, with its interval."""
-    if pair.estimates is None:
+    if pair.estimates is None or not pair.sure:
         return ""
     its = pair.estimates.better
     return f"{its.prob:.3f} ({its.low:.3f} to {its.high:.3f})"
@@ -244,7 +244,7 @@ def _prob(pair: Pair) -> str:
 
 def _mean(pair: Pair) -> str:
     """Write the difference of the mean errors, with its interval."""
-    if pair.estimates is None:
+    if pair.estimates is None or pair.estimates.mean is None or not pair.sure:
         return ""
     its = pair.estimates.mean
     return f"{its.estimate:+.2f} ({its.low:+.2f} to {its.high:+.2f})"

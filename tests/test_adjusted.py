@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def drawn(
 
 
 def strata_of(errors: Numbers, size: Numbers, first: NDArray[np.bool_], unit: Numbers | None = None) -> Strata:
-    units = {} if unit is None else {"units_a": unit[first], "units_b": unit[~first]}
+    units: dict[str, Any] = {} if unit is None else {"units_a": unit[first], "units_b": unit[~first]}
     found = in_strata(errors[first], errors[~first], size[first], size[~first], **units)
     assert found is not None
     return found
@@ -55,7 +56,7 @@ def by_pairs(
     """Compute P, the mean difference, the variance and the degrees of freedom of both, and H, pair by pair of units."""
     _, of, rows = np.unique(unit, return_inverse=True, return_counts=True)
     stratum = cut(size, 1 / rows[of])
-    parts = []
+    parts: list[tuple[Any, ...]] = []
     for s in np.unique(stratum):
         a, b = ([errors[unit == u] for u in np.unique(unit[(stratum == s) & one])] for one in (first, ~first))
         if a and b:

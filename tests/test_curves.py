@@ -20,8 +20,10 @@ def made(seed: int, n: int = 60, *, shift: float = 0.0, seeds: int = 1, **more: 
     size = np.exp(rng.normal(12, 1, (2, n)))
     network = 20 - 3 * (np.log(size) - 12) + rng.gamma(2, 2, (2, n)) + np.array([[0.0], [shift]])
     errors = np.repeat(network, seeds, axis=1) + rng.normal(0, 0.3, (2, n * seeds)) * (seeds > 1)
-    units = {} if seeds == 1 else dict.fromkeys(("units_a", "units_b"), np.repeat(np.arange(n), seeds))
-    found = in_strata(*np.clip(np.round(errors, 2), 0, 100), *np.repeat(size, seeds, axis=1), **units, **more)
+    if seeds > 1:
+        more |= dict.fromkeys(("units_a", "units_b"), np.repeat(np.arange(n), seeds))
+    (a, b), (size_a, size_b) = np.clip(np.round(errors, 2), 0, 100), np.repeat(size, seeds, axis=1)
+    found = in_strata(a, b, size_a, size_b, **more)
     assert found is not None
     return found
 
@@ -75,7 +77,7 @@ def test_neither_swapping_nor_the_order_of_rows_changes_anything(seed: int, seed
     order = rng.permutation(strata.errors.size)
     a, b = order[strata.first[order]], order[~strata.first[order]]
     sizes = np.exp(strata.logs[:, 0])
-    units = {} if strata.unit is None else {"units_a": strata.unit[b], "units_b": strata.unit[a]}
+    units: dict[str, Any] = {} if strata.unit is None else {"units_a": strata.unit[b], "units_b": strata.unit[a]}
     turned = in_strata(strata.errors[b], strata.errors[a], sizes[b], sizes[a], **units)
     assert turned is not None
     one, other = (shape_test(each, rng=4) for each in (strata, turned))
@@ -149,7 +151,7 @@ def test_pairs_have_a_band_of_their_own() -> None:
     rng = np.random.default_rng(0)
     a = rng.normal(30, 10, 100).clip(0, 100)
     b = (a + rng.normal(0, 0.1, 100)).clip(0, 100)
-    ids = {"units_a": np.arange(100), "units_b": np.arange(100)}
+    ids: dict[str, Any] = {"units_a": np.arange(100), "units_b": np.arange(100)}
     paired, free = in_strata(a, b, paired=True, **ids), in_strata(a, b)
     assert paired is not None
     assert free is not None

@@ -177,7 +177,8 @@ def _grid(strata: Strata) -> Floats:
         return values
     units = strata.units_a + strata.units_b
     heights = np.cumsum((strata.size * (strata.shares / units)[strata.stratum])[order])[ends]
-    return values[np.unique(np.searchsorted(heights, (np.arange(ERRORS) + 0.5) / ERRORS * heights[-1]))]
+    places = np.searchsorted(heights, (np.arange(ERRORS) + 0.5) / ERRORS * heights[-1])
+    return np.asarray(values[np.unique(places)])
 
 
 def _counted(strata: Strata, grid: Floats, of: NDArray[np.bool_]) -> Floats:

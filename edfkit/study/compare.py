@@ -526,11 +526,12 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     if not binned and (same.paired or a.repeats or b.repeats):
         a, b = _rows(a), _rows(b)
     strata = _strata(a, b, same, selection)
-    outside: tuple[int, int] = (a.summary.models, b.summary.models)
-    if strata is not None:
-        outside = (strata.outside_a, strata.outside_b)
     if binned:
-        outside = tuple(sum(n for why, n in one.left_out.items() if "the range" in why) for one in (a, b))
+        outside = [sum(n for why, n in one.left_out.items() if "the range" in why) for one in (a, b)]
+    elif strata is None:
+        outside = [a.summary.models, b.summary.models]
+    else:
+        outside = [strata.outside_a, strata.outside_b]
     overlap = 0.0 if strata is None else strata.overlap
     adjusts = binned and selection.bins != 1
     if strata is not None and not binned and strata.logs.shape[1]:
@@ -538,7 +539,7 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     start = Pair(
         a.name, b.name, selection.given, 1, how.confidence, None, None, None,
         None if strata is None or binned or selection.given == "none" else strata.number,
-        selection.bins, overlap, outside, same, adjusts, how.equivalent, None, None, None,
+        selection.bins, overlap, (outside[0], outside[1]), same, adjusts, how.equivalent, None, None, None,
     )  # fmt: skip
     if strata is None or (not binned and (same.refused or overlap < LEAST_OVERLAP)):
         return start
@@ -671,10 +672,8 @@ def _claimed(pairs: list[Pair]) -> list[Pair]:
         if pair.estimates is not None
     ]
     decided = dict(zip(map(id, tested), claims(p_values, tested[0].alpha), strict=True))
-    asked = [pair for pair in tested if pair.p_equivalent is not None]
-    equivalent = (
-        dict(zip(map(id, asked), holm([pair.p_equivalent for pair in asked]).tolist(), strict=True)) if asked else {}
-    )
+    asked = {id(pair): pair.p_equivalent for pair in tested if pair.p_equivalent is not None}
+    equivalent = dict(zip(asked, holm(list(asked.values())).tolist(), strict=True))
     return [
         replace(pair, pairs=len(tested), claim=decided.get(id(pair)), p_equivalent=equivalent.get(id(pair)))
         for pair in pairs
@@ -709,8 +708,7 @@ def _common(members: list[Population], selection: Selection) -> Selection | None
     if columns[0].shape[1] == 1:
         placed = cut(np.concatenate(columns)[:, 0], np.concatenate(sizes), selection.strata)
     else:  # several are put into one number by what tells two populations apart, so that there is none for three
-        together = _strata(*members, Sharing(), selection) if len(members) == 2 else None
-        if together is None:
+        if len(members) != 2 or (together := _strata(members[0], members[1], Sharing(), selection)) is None:
             return None
         placed = together.placed
     found = common_weights(np.split(placed, np.cumsum([one.errors.size for one in members])[:-1]), sizes)

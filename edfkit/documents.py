@@ -250,7 +250,7 @@ class Pair(TypedDict):
     p_shape: Annotated[
         Probability | None, "p value of equal distributions; null also where it cannot change the claim."
     ]
-    p_ks: Annotated[Probability | None, "Exact p value of D, with ties; null if something is held equal."]
+    p_ks: Annotated[Probability | None, "Exact p value of D, with ties, run by run; null if something is held equal."]
     prob_a_better: Annotated[
         Probability | None,
         "Probability that a random model of `a` beats one of `b` of its complexity; ties count half.",

@@ -98,7 +98,7 @@ class Estimates:
     middle : Tail
         The medians.
     p_ks : float or None
-        Exact p value of D; None if something is held equal.
+        Exact p value of D, run by run; None if something is held equal.
     """
 
     distance: float
@@ -501,7 +501,7 @@ def compare_selected(
     most = max(permutations, permutations_needed(max(1, len(both)), alpha))
     how = _How(selection, confidence, best_share, equivalent, seed, most, permutations)
     pairs = [_pair(members[a.name], members[b.name], same, how) for (a, b), same in zip(both, shared, strict=True)]
-    drawn, bands = _drawn(replace(selection, populations=list(members.values())), pairs, confidence)
+    drawn, bands = _drawn(replace(selection, populations=list(members.values())), confidence)
     summarised = [replace(one, summary=members[one.name].summary) for one in selection.populations]
     return Comparison(replace(selection, populations=summarised), _claimed(pairs), drawn, bands, seed, [])
 
@@ -625,8 +625,8 @@ def _in_strata(a: Population, b: Population, strata: Strata, how: _How) -> Estim
         )
         for q in (how.best_share, 0.5)
     ]  # fmt: skip
-    plain = how.selection.given == "none" and whole
-    exact = ks(*errors, counts_a=counts[0], counts_b=counts[1]).p_value if plain else None
+    plain = how.selection.given == "none" and not strata.paired
+    exact = ks(a.errors, b.errors, counts_a=a.counts, counts_b=b.counts).p_value if plain else None
     return Estimates(
         float(np.abs(band.difference).max()),
         first,
@@ -680,7 +680,7 @@ def _claimed(pairs: list[Pair]) -> list[Pair]:
     ]
 
 
-def _drawn(selection: Selection, pairs: list[Pair], confidence: float) -> tuple[Selection, list[Band]]:
+def _drawn(selection: Selection, confidence: float) -> tuple[Selection, list[Band]]:
     """Weigh populations so that their EDFs can be drawn side by side, with the band of each."""
     members = selection.populations
     if selection.bins is None and selection.given != "none":
@@ -698,12 +698,7 @@ def _drawn(selection: Selection, pairs: list[Pair], confidence: float) -> tuple[
 
 def _common(members: list[Population], selection: Selection) -> Selection | None:
     """Weigh populations by strata that all of them have."""
-    sizes = []
-    for one in members:
-        if one.repeats and one.units is not None and one.counts is None:
-            sizes.append(one.units.weights * np.unique(one.units.unit).size)
-        else:
-            sizes.append(np.ones(one.errors.size) if one.counts is None else one.counts.astype(np.float64))
+    sizes = [one.sizes for one in members]
     columns = [one.complexity for one in members if one.complexity is not None]
     if columns[0].shape[1] == 1:
         placed = cut(np.concatenate(columns)[:, 0], np.concatenate(sizes), selection.strata)

@@ -267,6 +267,15 @@ class Population:
         )
 
     @property
+    def sizes(self) -> Floats:
+        """Units that each row stands for: a count, or 1 / k for one of k rows of a unit."""
+        if self.counts is not None:
+            return self.counts.astype(np.float64)
+        if self.units is None or not self.repeats:
+            return np.ones(self.errors.size)
+        return self.units.weights * np.unique(self.units.unit).size
+
+    @property
     def repeats(self) -> bool:
         """Whether some unit has several rows."""
         return self.units is not None and self.units.repeated

@@ -1,6 +1,7 @@
 """How often comparisons at equal complexity claim what is not there, find what is, and how often intervals cover.
 
-Run from the root of the repository: python -P tests/simulations/inference.py [--runs N] [--only TEXT] [--out FILE]
+Run from the root of the repository: python -P tests/simulations/inference.py --runs 2000 --out FILE; with --page PAGE
+it writes the tables of a page of the docs from a file instead.
 
 Convention: a cell is one way to make two populations up, or several; its figures are shares of the runs. In null cells
 there is one law of error given complexity for both populations, so every claim is false.
@@ -31,6 +32,9 @@ from edfkit.stats.strata import Strata, in_strata
 Floats = NDArray[np.float64]
 NDS = Path(__file__).parents[3] / "shared" / "nds"
 """Published records, that the cells of ResNeXt draw from; without them these cells are left out."""
+
+FIGURES = Path(__file__).with_suffix(".json")
+"""What the cells gave, of which the page has tables."""
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,8 @@ def look(draw: Draw, seed: int, alpha: float = 0.05, strata: int | None = None) 
         "better": found.p_value <= alpha,
         "shape": shape.p_value <= alpha,
         "claim": claim.kind != "none",
-        "claims_a": claim.kind == "better" and found.prob > 0.5,
-        "claims_b": claim.kind == "better" and found.prob < 0.5,
+        "named": claim.kind == "better" and bool(made.mean) and (found.prob > 0.5) == ((made.mean or 0.0) < 0),
+        "misnamed": claim.kind == "better" and (not made.mean or (found.prob > 0.5) != (made.mean < 0)),
         "unbalanced": equal is not None and not equal.equal,
         "claim_though_unbalanced": claim.kind != "none" and equal is not None and not equal.equal,
         "bias": math.nan if equal is None else abs(equal.bias_in_se),
@@ -338,13 +342,95 @@ def simulate(
     }
 
 
+# --- What has to hold, and the tables of the page
+
+LEVEL, FAMILY = 0.07, 0.06
+"""The largest share of studies that may claim what is not there: of a pair, and of several pairs."""
+
+POWER = {"notebook, n = 400": 0.88, "ResNeXt params -1.5, n = 60": 0.58, "ResNeXt params -1.5, n = 130": 0.91}
+"""The smallest share of studies that has to name the better population."""
+
+COVERAGE = {"prob_covers": (0.93, 0.97), "mean_covers": (0.92, 0.97), "band_covers": (0.91, 0.975)}
+
+
+def wanted(name: str) -> dict[str, tuple[float, float]]:
+    """Say between what the figures of a cell have to lie; nothing where it is only shown."""
+    kind, _, what = name.partition(": ")
+    if kind == "family":
+        return {"claim": (0.0, FAMILY)}
+    if kind == "power":
+        return {"named": (POWER[what], 1.0)} if what in POWER else {}
+    if kind == "null of better":
+        return {"better": (0.0, LEVEL)}
+    if kind == "null" and "params,flops" in what:  # two complexities at once: the claims hold, which is what counts
+        return {"claim": (0.0, LEVEL)}
+    if kind == "null":
+        return {"claim": (0.03 if "equal mixes" in name and "400" not in name else 0.0, LEVEL), **COVERAGE}
+    return {"covers": (0.93, 1.0)} if kind.startswith("quantile") else {}
+
+
+_TABLES = {
+    "null": ("No difference", ["claim", "better", "shape", "unbalanced", "prob_covers", "mean_covers", "band_covers"]),
+    "null of better": ("Equal probabilities, unequal spreads", ["better", "shape", "prob_covers", "mean_covers"]),
+    "power": ("A difference that is there", ["named", "misnamed", "mean_covers"]),
+    "effect": (
+        "A difference over two decades of size",
+        ["named", "misnamed", "prob_covers", "mean_covers", "band_covers"],
+    ),
+    "family": ("Several equal populations", ["claim"]),
+    "quantile 0.5": ("Intervals of the difference of the medians", ["covers"]),
+    "quantile 0.05": ("Intervals of the difference of the 5 % quantiles", ["covers"]),
+}
+_HEADINGS = {
+    "claim": "any claim",
+    "better": "rank test, p <= 0.05",
+    "shape": "shape, p <= 0.05",
+    "unbalanced": "partly balanced",
+    "prob_covers": "P covers",
+    "mean_covers": "mean covers",
+    "band_covers": "band covers",
+    "named": "better one named",
+    "misnamed": "worse one named",
+    "covers": "covers",
+}
+
+
+def tables(figures: dict[str, dict[str, float]]) -> str:
+    """Write the figures of all cells as tables of a page."""
+    parts = []
+    for kind, (title, keys) in _TABLES.items():
+        rows = [name for name in figures if name.partition(": ")[0] == kind]
+        heads = [_HEADINGS[key] for key in keys]
+        lines = [f"| {title} | runs | {' | '.join(heads)} |", "| --- |" + " ---: |" * (1 + len(keys))]
+        for name in rows:
+            its = figures[name]
+            cells = [f"{its[key]:.3f}" if key in its else "" for key in keys]
+            lines.append(f"| {name.partition(': ')[2]} | {its['runs']:,} | {' | '.join(cells)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+_BEGIN, _END = "<!-- tables: tests/simulations/inference.py -->", "<!-- end of the tables -->"
+
+
+def paged(page: str, figures: dict[str, dict[str, float]]) -> str:
+    """Put the tables into the text of a page."""
+    before, _, rest = page.partition(_BEGIN)
+    return f"{before}{_BEGIN}\n\n{tables(figures)}\n\n{_END}{rest.partition(_END)[2]}"
+
+
 def main() -> None:
     """Run the cells and write their figures, each as soon as it is done; those that are there are passed over."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=2000, help="Runs of a cell; of a family half as many.")
     parser.add_argument("--only", default="", help="Cells whose name holds this text.")
     parser.add_argument("--out", type=Path, help="JSON file that is added to.")
+    parser.add_argument("--page", type=Path, help="Page whose tables are written from the file.")
     options = parser.parse_args()
+    if options.page:
+        figures = json.loads((options.out or FIGURES).read_text())
+        options.page.write_text(paged(options.page.read_text(encoding="utf-8"), figures), encoding="utf-8")
+        return
     done = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for name, looks in cells():

@@ -109,7 +109,8 @@ def comparison(result: Comparison) -> Iterator[str]:
         yield from details(pair)
         if (exact := pair.permutation) is not None:
             yield (
-                f"Exact test of D within the bins: {words.p_is(exact.p_value)} +- {exact.standard_error:.1g}, "
+                f"Exact test of D{' within the bins' if pair.bins else ''}: {words.p_is(exact.p_value)} +- "
+                f"{exact.standard_error:.1g}, "
                 f"{exact.trials:,} permutations, seed {result.seed}."
             )
     if len(pairs) > _IN_FULL:
@@ -188,7 +189,7 @@ def matrix(result: Comparison) -> Iterator[str]:
     few = [f"{pair.a} and {pair.b}" for pair in result.pairs if pair.claim is None and not pair.sharing.refused]
     if few:
         yield f"Not tested, as too few models of both are of equal complexity: {'; '.join(few)}."
-    yield from (pair.sharing.refused for pair in result.pairs if pair.sharing.refused)
+    yield from dict.fromkeys(pair.sharing.refused for pair in result.pairs if pair.sharing.refused)
 
 
 def _cell(found: Mapping[tuple[str, str], Pair], names: Sequence[str], row: int, column: int) -> str:

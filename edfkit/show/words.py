@@ -306,7 +306,8 @@ def _tests(pair: "Pair", its: "Estimates") -> str:
     """Write the p values of a pair by itself."""
     if pair.claim is None:
         return "none, with so few models"
-    rank = f"{'rank test' if pair.strata is None else 'stratified rank test'} {p_is(its.better.p_value)}"
+    kind = "paired " if pair.sharing.paired else "" if pair.strata is None else "stratified "
+    rank = f"{kind}rank test {p_is(its.better.p_value)}"
     if pair.shape is None:
         return rank
     how = "limit law" if pair.shape.method == "limit" else plural(pair.shape.permutations, "permutation")
@@ -356,6 +357,8 @@ def _where(pair: "Pair") -> "list[tuple[str, str]]":
 def _balanced(pair: "Pair", equal: "Balance") -> str:
     """Say how equal complexity is before and after."""
     many = plural(pair.bins or 0, "bin") if pair.strata is None else strata(pair.strata)
+    if pair.sharing.paired:
+        many = plural(pair.sharing.units, "pair")
     if equal.ratio:
         text = f"{pair.a} {equal.before:.2f} times {pair.b} before, {equal.after:.2f} after adjustment ({many})"
     else:

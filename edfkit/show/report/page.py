@@ -230,7 +230,7 @@ def _numbers(comparison: Comparison) -> Iterator[tuple[str, str]]:
 def _details(pairs: Sequence[Pair]) -> list[str]:
     """Say more of the only pair."""
     if len(pairs) > 1:
-        return [pair.verdict for pair in pairs if pair.no_claim is not None]
+        return list(dict.fromkeys(pair.verdict for pair in pairs if pair.no_claim is not None))
     return [f"{words.capital(what)}: {number}." for what, number in words.findings(pairs[0])]
 
 

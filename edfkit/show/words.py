@@ -166,10 +166,12 @@ def opening(given: str) -> str:
     return "Without adjustment for size" if given == "none" else f"At equal {called(given)}"
 
 
-def percent(share: float) -> str:
-    """Write a probability as a percentage that keeps its distance from 0 and 1."""
+def percent(share: float, width: float = 1.0) -> str:
+    """Write a probability as a percentage, with as many digits as the width of its interval tells apart."""
     value = 100 * share
-    decimals = 0 if 1 <= value <= 99 or value in (0, 100) else 1
+    decimals = 0 if width >= 0.02 else 1 if width >= 0.002 else 2
+    if not (1 <= value <= 99 or value in (0, 100)):
+        decimals = max(decimals, 1)
     return f"{value:.{decimals}f}"
 
 
@@ -278,7 +280,8 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
     best = its.tail.a, its.tail.b
     if prob < 0.5:
         a, b, prob, low, high, sign, best = b, a, 1 - prob, 1 - high, 1 - low, -1.0, (its.tail.b, its.tail.a)
-    often = f"{percent(prob)} % of the time ({confidently(pair.confidence)} {percent(low)} to {percent(high)})"
+    at, least, most = (percent(one, high - low) for one in (prob, low, high))
+    often = f"{at} % of the time ({confidently(pair.confidence)} {least} to {most})"
     found = [
         ("better of two random models", f"{a}, {often}"),
         ("mean error", _difference(a, sign, mean.estimate, mean.low, mean.high)),

@@ -203,7 +203,7 @@ _COMPARE = (
     _CONFIDENCE,
     Option(
         "equivalent",
-        "Also test whether mean errors differ by less than this.",
+        "Also test whether mean errors differ by less than this",
         float,
         unit="percentage points",
         least=0,
@@ -236,7 +236,7 @@ STUDIES = (
         run_options=(
             Option("sensitive", "Show how the result of two SPACEs depends on bins, range, complexity.", bool, False,
                    flag="--sensitivity"),
-            Option("stream", "Count in chunks, in bounded memory, as is done above 5,000,000 models.", bool, False),
+            Option("stream", "Count in chunks, as is done above 5,000,000 models.", bool, False),
             Option("scheduler", "Count on the Dask cluster with this scheduler.", str, metavar="ADDRESS"),
         ),
         refuse=_only_two,

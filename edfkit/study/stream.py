@@ -46,7 +46,7 @@ def compare(
     scheduler: str | None = None,
     **settings: Unpack[_Keywords],
 ) -> Comparison:
-    """Compare populations as `compare_populations` does, in bounded memory where they are large.
+    """Compare populations as `compare_populations` does, in chunks where they are large.
 
     Parameters
     ----------
@@ -92,7 +92,9 @@ def stream_populations(
     scheduler: str | None = None,
     **settings: Unpack[_Keywords],
 ) -> Comparison:
-    """Compare populations of any size in bounded memory, with the numbers that `compare_populations` gives.
+    """Compare populations of any size, read in chunks, with the numbers that `compare_populations` gives.
+
+    Memory grows with the number of different errors and complexities, and not with that of variables or models.
 
     Parameters
     ----------

@@ -406,7 +406,11 @@ def models_label(member: Population) -> str:
 
 def title(selection: Selection, also: str = "") -> str:
     """Write the setting of a selection."""
-    parts = [] if selection.given == "none" else [f"{selection.given} {words.within(selection)}"]
+    parts = (
+        []
+        if selection.given == "none"
+        else [f"{selection.given}{' ' if selection.bins else ', '}{words.within(selection)}"]
+    )
     policy = [] if selection.diverged == "keep" else [f"diverged runs {words.DIVERGED[selection.diverged]}"]
     return "; ".join([*parts, *policy, *([also] if also else [])])
 

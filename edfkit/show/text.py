@@ -100,7 +100,7 @@ def comparison(result: Comparison) -> Iterator[str]:
     else:
         yield from _compared(chosen)
     if chosen.chosen_on_test:
-        yield "Errors are the smallest over the epochs on the test set, which is optimistic; --error final avoids that."
+        yield "Errors are the smallest over the epochs on the test set, which is optimistic; see --error final."
     yield from _repeated(chosen)
     pairs = result.pairs
     for pair in pairs if len(pairs) <= _IN_FULL else []:
@@ -139,7 +139,7 @@ def _compared(chosen: Selection) -> Iterator[str]:
     yield table(["space", *headings, *given], rows)
     area_to = f"{chosen.populations[0].summary.area_to:g}"
     also = f"; {', '.join(given)}: median" if given else ""
-    yield f"As they are. Errors in percent; area: under the EDF, from 0 to {area_to} %{also}."
+    yield f"Populations as they are; errors in percent; area: under the EDF, from 0 to {area_to} %{also}."
     yield from (line for line in taking_part(chosen.populations, chosen.diverged) if "left out none." not in line)
 
 
@@ -178,17 +178,14 @@ def matrix(result: Comparison) -> Iterator[str]:
     claimed = [pair for pair in result.pairs if pair.better in (pair.a, pair.b)]
     shapes = sum(pair.better == "shape" for pair in result.pairs)
     confidence = 100 * result.pairs[0].confidence
+    yield "+ row better, - column better, ~ shapes differ, ? size partly balanced, ! untested"
     yield (
-        "+ the row is shown to be better, - the column is, ~ their shapes are shown to differ, ? size is only partly "
-        f"balanced, ! not tested. All claims hold together with confidence {confidence:g} %."
-    )
-    yield (
-        f"In {len(claimed)} of {len(result.pairs)} pairs one is shown to be better, in {shapes} the shape alone "
-        "differs. Intervals and p values: --json, or name two spaces."
+        f"{len(claimed)} of {len(result.pairs)} pairs: one is shown to be better; {shapes}: the shape alone differs. "
+        f"All of this holds together with confidence {confidence:g} %. Intervals and p values: --json, or name two spaces."
     )
     few = [f"{pair.a} and {pair.b}" for pair in result.pairs if pair.claim is None and not pair.sharing.refused]
     if few:
-        yield f"Not tested, as too few models of both are of equal complexity: {'; '.join(few)}."
+        yield f"Untested, as there are too few models of equal complexity: {'; '.join(few)}."
     yield from dict.fromkeys(pair.sharing.refused for pair in result.pairs if pair.sharing.refused)
 
 
@@ -206,7 +203,7 @@ def _cell(found: Mapping[tuple[str, str], Pair], names: Sequence[str], row: int,
         mark = "!"
     balance = None if pair.estimates is None else pair.estimates.balance
     partly = balance is not None and not (balance.equal and pair.adjusts)
-    return f"{words.percent(1 - prob if turned else prob):>4}{mark}{'?' if partly else ' '}"
+    return f"{words.percent(1 - prob if turned else prob)[0]:>4}{mark}{'?' if partly else ' '}"
 
 
 def sensitivity(settings: Sequence[Setting]) -> Iterator[str]:

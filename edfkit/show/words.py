@@ -90,7 +90,7 @@ def capital(text: str) -> str:
 def within(selection: "Selection") -> str:
     """Say in what range and bins a complexity is held equal, such as 30 k to 300 k, 5 bins."""
     if selection.range is None or selection.bins is None:
-        return "all models" if selection.given == "none" else f"{strata(selection.strata or 0)} that all spaces have"
+        return "all models" if selection.given == "none" else f"{selection.strata or 0:,} common strata"
     return f"{span(selection.range)}, {plural(selection.bins, 'bin')}"
 
 
@@ -166,13 +166,13 @@ def opening(given: str) -> str:
     return "Without adjustment for size" if given == "none" else f"At equal {called(given)}"
 
 
-def percent(share: float, width: float = 1.0) -> str:
-    """Write a probability as a percentage, with as many digits as the width of its interval tells apart."""
-    value = 100 * share
-    decimals = 0 if width >= 0.02 else 1 if width >= 0.002 else 2
-    if not (1 <= value <= 99 or value in (0, 100)):
+def percent(*shares: float) -> list[str]:
+    """Write a probability and the ends of its interval as percentages, with the digits that tell them apart."""
+    width = max(shares) - min(shares)
+    decimals = 0 if width >= 0.02 or not width else 1 if width >= 0.002 else 2
+    if any(0 < share < 0.01 or 0.99 < share < 1 for share in shares):
         decimals = max(decimals, 1)
-    return f"{value:.{decimals}f}"
+    return [f"{100 * share:.{decimals}f}" for share in shares]
 
 
 def points(value: float) -> str:
@@ -223,7 +223,7 @@ def verdict(pair: "Pair") -> str:
     if pair.no_claim is not None:
         if pair.sharing.refused:
             return pair.sharing.refused
-        return f"{opening(pair.given)}, nothing is claimed of {pair.a} and {pair.b}: {uncapital(pair.no_claim)}"
+        return pair.no_claim
     first, second = (pair.b, pair.a) if pair.better == pair.b else (pair.a, pair.b)
     if pair.better == "none":
         claim = f"no difference between {first} and {second} is shown{_adjusted(pair)}; {excluded(pair)}"
@@ -234,9 +234,9 @@ def verdict(pair: "Pair") -> str:
         )
     else:
         claim = f"{first} has lower error than {second}{_adjusted(pair)}"
-    if pair.is_equivalent:
-        near = "but their" if pair.better in (pair.a, pair.b) else "and their"
-        claim += f", {near} mean errors differ by less than {pair.equivalent:g} points"
+    if pair.is_equivalent and pair.p_equivalent is not None:
+        near = f"their mean errors are shown to differ by less than {pair.equivalent:g} points"
+        claim += f"; {near} ({p_is(pair.p_equivalent)})"
     return f"{_opens(pair)}, {claim}."
 
 
@@ -245,15 +245,9 @@ def excluded(pair: "Pair") -> str:
     if pair.estimates is None or pair.estimates.mean is None:
         return "the mean errors are not compared"
     mean = pair.estimates.mean
-    return (
-        f"the mean error of {pair.a} is {points(abs(mean.low))} points {_side(mean.low)} to {points(abs(mean.high))} "
-        f"points {_side(mean.high)} ({confidently(pair.confidence)})"
-    )
-
-
-def uncapital(text: str) -> str:
-    """Begin a text with a small letter."""
-    return text[:1].lower() + text[1:]
+    ends = f"between {_signed(mean.low)} and {_signed(mean.high)}"
+    alone = "" if mean.low <= 0 <= mean.high else ", of this pair by itself"
+    return f"the mean error of {pair.a} is {ends} ({confidently(pair.confidence)}{alone})"
 
 
 def _side(difference: float) -> str:
@@ -280,19 +274,20 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
     best = its.tail.a, its.tail.b
     if prob < 0.5:
         a, b, prob, low, high, sign, best = b, a, 1 - prob, 1 - high, 1 - low, -1.0, (its.tail.b, its.tail.a)
-    at, least, most = (percent(one, high - low) for one in (prob, low, high))
+    at, least, most = percent(prob, low, high)
     often = f"{at} % of the time ({confidently(pair.confidence)} {least} to {most})"
+    unknown = its.middle.a.low <= 0 or its.middle.b.high >= 100, its.middle.b.low <= 0 or its.middle.a.high >= 100
     found = [
         ("better of two random models", f"{a}, {often}"),
         ("mean error", _difference(a, sign, mean.estimate, mean.low, mean.high)),
-        ("median error", _difference(a, sign, *median)),
+        ("median error", _difference(a, sign, *median, unknown)),
         *((f"{100 * its.tail.q:g} % quantile, {name}", _quantile(one)) for name, one in zip((a, b), best, strict=True)),
-        *_where(pair),
+        *_where(pair, a),
     ]
     if pair.mix is not None:
         found.append(("mean without adjustment", f"{a} {_signed(sign * pair.mix.mean.total)}"))
-    if (equal := its.balance) is not None:
-        found.append((called(pair.given) if "," not in pair.given else "size", _balanced(pair, equal)))
+    if (equal := its.balance) is not None and not pair.sharing.paired:
+        found.append((called(pair.given.split(",")[equal.column]), _balanced(pair, equal)))
     outside = [f"{count:,} {name}" for count, name in zip(pair.excluded, (pair.a, pair.b), strict=True) if count]
     if outside and pair.bins is None:
         found.append(("models outside the overlap", ", ".join(outside)))
@@ -300,7 +295,7 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
         found.append(("networks in both", f"{pair.sharing.units:,}, too few to matter"))
     if pair.equivalent is not None and pair.p_equivalent is not None:
         answer = f"{'shown' if pair.is_equivalent else 'not shown'} ({p_is(pair.p_equivalent)})"
-        found.append((f"equal to {pair.equivalent:g} points", answer))
+        found.append((f"means within {pair.equivalent:g} points", answer))
     found.append(("tests", _tests(pair, its)))
     return found
 
@@ -309,7 +304,7 @@ def _tests(pair: "Pair", its: "Estimates") -> str:
     """Write the p values of a pair by itself."""
     if pair.claim is None:
         return "none, with so few models"
-    kind = "paired " if pair.sharing.paired else "" if pair.strata is None else "stratified "
+    kind = "paired " if pair.sharing.paired else "stratified " if (pair.strata or 1) > 1 else ""
     rank = f"{kind}rank test {p_is(its.better.p_value)}"
     if pair.shape is None:
         return rank
@@ -330,10 +325,19 @@ def _signed(difference: float) -> str:
     return f"{points(abs(difference))} points {_side(difference)}"
 
 
-def _difference(name: str, sign: float, estimate: float, low: float, high: float) -> str:
-    """Write a difference as the first population's, with its interval."""
-    estimate, low, high = (estimate, low, high) if sign > 0 else (-estimate, -high, -low)
-    if low <= 0 <= high:
+def _difference(
+    name: str, sign: float, estimate: float, low: float, high: float, unknown: tuple[bool, bool] = (False, False)
+) -> str:
+    """Write a difference as the first population's, with its interval, of which an end may not be known."""
+    if sign < 0:
+        estimate, low, high, unknown = -estimate, -high, -low, unknown[::-1]
+    if all(unknown):
+        ends = "any"
+    elif unknown[0]:
+        ends = f"up to {_signed(high)}"
+    elif unknown[1]:
+        ends = f"from {_signed(low)}"
+    elif low <= 0 <= high:
         ends = f"{points(abs(low))} lower to {points(abs(high))} higher"
     else:
         ends = " to ".join(points(one) for one in sorted((abs(low), abs(high))))
@@ -343,15 +347,16 @@ def _difference(name: str, sign: float, estimate: float, low: float, high: float
 _RANGES = 3  # of errors, named in a sentence; large populations may differ in dozens
 
 
-def _where(pair: "Pair") -> "list[tuple[str, str]]":
-    """Say at which errors one EDF is above the other."""
+def _where(pair: "Pair", first: str) -> "list[tuple[str, str]]":
+    """Say at which errors one EDF is above the other, the first one's before the other's."""
     decided = [one for one in pair.ranges() if one[2] != "undecided"]
     found = []
-    for kind, name in (("better", pair.a), ("worse", pair.b)):
+    kinds = [("better", pair.a), ("worse", pair.b)]
+    for kind, name in kinds if first == pair.a else kinds[::-1]:
         spans = [(lo, hi) for lo, hi, which in decided if which == kind]
         widest = sorted(sorted(spans, key=lambda one: one[0] - one[1])[:_RANGES])
         if spans:
-            more = f" and {len(spans) - len(widest)} narrower ranges" if len(spans) > len(widest) else ""
+            more = f" and {plural(len(spans) - len(widest), 'narrower range')}" if len(spans) > len(widest) else ""
             named = ", ".join(f"{lo:.2f} to {hi:.2f} %" for lo, hi in widest)
             found.append(("better at every threshold", f"{name} from {named}{more}"))
     return found
@@ -360,8 +365,6 @@ def _where(pair: "Pair") -> "list[tuple[str, str]]":
 def _balanced(pair: "Pair", equal: "Balance") -> str:
     """Say how equal complexity is before and after."""
     many = plural(pair.bins or 0, "bin") if pair.strata is None else strata(pair.strata)
-    if pair.sharing.paired:
-        many = plural(pair.sharing.units, "pair")
     if equal.ratio:
         text = f"{pair.a} {equal.before:.2f} times {pair.b} before, {equal.after:.2f} after adjustment ({many})"
     else:
@@ -369,15 +372,22 @@ def _balanced(pair: "Pair", equal: "Balance") -> str:
     if equal.equal or not pair.adjusts:
         return text
     cure = "use strata or more bins" if pair.bins else "take more models where both have some"
-    return f"{text}; what is left may bias P by {abs(equal.bias_in_se):.1f} standard errors: {cure}"
+    bias = abs(equal.bias_in_se)
+    left = (
+        f"shifts the probability by some {bias:.1f} standard errors" if bias >= 0.1 else f"is {abs(equal.smd):.2f} sd"
+    )
+    return f"{text}; what is left {left}: {cure}"
 
 
 def pointwise(pair: "Pair") -> str:
     """Say why an interval may exclude what the finding does not deny: a sentence, or nothing."""
     its = pair.estimates
-    if its is None or not pair.sure or pair.better in (pair.a, pair.b) or its.better.low <= 0.5 <= its.better.high:
+    if its is None or its.mean is None or not pair.sure or pair.better in (pair.a, pair.b):
+        return ""
+    if its.better.low <= 0.5 <= its.better.high and its.mean.low <= 0 <= its.mean.high:
         return ""
     if pair.claim is None:
-        return "The interval of the probability excludes 50 %, but with so few models that is no claim."
-    why = "two tests" if pair.pairs == 1 else f"two tests and {pair.pairs} pairs"
-    return f"The interval of the probability excludes 50 % by itself, without allowance for {why}; the claim has it."
+        return "The intervals are of one number each; with so few models nothing is claimed."
+    allows = "two tests" if pair.pairs == 1 else f"two tests of {pair.pairs} pairs"
+    what = "names no better one" if pair.better == "shape" else "claims nothing"
+    return f"The intervals are of one number each; the finding allows for {allows}, and {what}."

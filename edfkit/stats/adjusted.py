@@ -115,6 +115,8 @@ class Balance(Result):
         H, see `edfkit.stats.strata`.
     ratio : bool
         Whether `before` and `after` are ratios.
+    column : int
+        Which of several complexities it is.
     """
 
     before: float
@@ -123,6 +125,7 @@ class Balance(Result):
     bias_in_se: float
     overlap: float
     ratio: bool
+    column: int = 0
 
     @property
     def equal(self) -> bool:
@@ -131,7 +134,7 @@ class Balance(Result):
 
 
 MOST_BIAS, MOST_SMD = 0.75, 0.5
-"""What `Balance.equal` allows: |bias_in_se|, and |smd| times the square root of H."""
+"""What `Balance.equal` allows: the size of `bias_in_se`, and of `smd` times the square root of H."""
 
 
 def _wins(strata: Strata) -> tuple[Floats, Floats, Floats]:
@@ -485,4 +488,4 @@ def balance(strata: Strata, standard_error: float) -> Balance | None:
     worst = int(np.argmax(np.abs(smd)))
     ratio = strata.logarithmic[worst]
     before, after = (float(np.exp(one[worst]) if ratio else one[worst]) for one in (strata.before, left))
-    return Balance(before, after, float(smd[worst]), bias, strata.overlap, ratio)
+    return Balance(before, after, float(smd[worst]), bias, strata.overlap, ratio, worst)

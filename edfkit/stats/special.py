@@ -128,7 +128,7 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
 
 
 def student_tail(t: float, df: float) -> float:
-    """Compute P(|T| >= t) of Student's law.
+    """Compute `P(|T| >= t)` of Student's law.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def student_tail(t: float, df: float) -> float:
 
 
 def student_quantile(p: float, df: float) -> float:
-    """Find the t with P(|T| >= t) = p of Student's law, to a relative 1e-12.
+    """Find the t with `P(|T| >= t)` = p of Student's law, to a relative 1e-12.
 
     Parameters
     ----------

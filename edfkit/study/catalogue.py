@@ -212,7 +212,7 @@ _COMPARE = (
     ),
     Option(
         "permutations",
-        "Largest number of permutations within strata; with bins also of an exact test of D.",
+        "Draw up to this many permutations, if more than a claim takes; with bins also for an exact test of D.",
         int,
         0,
         least=0,

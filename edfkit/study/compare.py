@@ -216,9 +216,10 @@ class Pair:
         if self.sharing.refused:
             return self.sharing.refused
         if self.claim is None:
+            equal = "" if self.given == "none" else " of equal complexity"
             return (
-                f"Too few models of {self.a} and {self.b} are of equal complexity: they are worth {self.overlap:.1f} "
-                f"pairs, and a claim takes {LEAST_CLAIM:g}."
+                f"Too few models of {self.a} and {self.b}{equal} to compare: they are worth {self.overlap:.1f} pairs, "
+                f"and a claim takes {LEAST_CLAIM:g}."
             )
         return None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edfkit import EdfkitError
 from edfkit.archive.published import Published, networks
 from edfkit.archive.schema import VARIABLES, row_hashes
 
@@ -84,7 +85,10 @@ def find_units(source: "Source", name: str) -> Units | None:
         return None
     variables = source.variables(name)
     if isinstance(source, Published):
-        columns: dict[str, NDArray[Any]] = {"net": _texts(networks(source, name))}
+        try:
+            columns: dict[str, NDArray[Any]] = {"net": _texts(networks(source, name))}
+        except EdfkitError:  # such as files exported from a table
+            return None
         block = ""
     else:
         described = [variable for variable in NETWORK if variable in variables]
@@ -180,7 +184,7 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
     if runs_a is not None and runs_b is not None and (same := np.intersect1d(runs_a, runs_b).size):
         return Sharing(
             both,
-            refused=f"{same:,} of the runs are in both {a} and {b}, which therefore are no independent samples: "
+            refused=f"{same:,} of the runs are in both {a} and {b}, which therefore are no independent samples; "
             "compare parts that have no run in common.",
         )
     if not (of_a.comparable and of_b.comparable):
@@ -191,7 +195,7 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
     if both > OVERLAP * smaller:
         return Sharing(
             both,
-            refused=f"{both:,} of the {smaller:,} networks of the smaller of {a} and {b} are in both: too many for "
-            "independent samples, and not all, as pairs would need; leave these out of one of them.",
+            refused=f"{a} and {b} have {both:,} networks in common, of {smaller:,} in the smaller one: they are "
+            "neither independent samples nor pairs; leave the shared networks out of one of them.",
         )
     return Sharing(both)

@@ -374,7 +374,7 @@ def _samples(report: Report, confidence: float) -> dict[str, Any]:
         "adequacy_caption": f"Effective models for a band of {needed}.",
         "adequacy_headings": ["space", "models", "n_eff", "half width of the band"],
         "adequacy_rows": rows,
-        "resolution": f"With these models, two EDFs must differ by {reach} or more somewhere for that to be seen.",
+        "resolution": f"The band of the difference of two EDFs reaches {reach} to either side.",
     }
 
 

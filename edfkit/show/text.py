@@ -181,7 +181,7 @@ def matrix(result: Comparison) -> Iterator[str]:
     yield "+ row better, - column better, ~ shapes differ, ? size partly balanced, ! untested"
     yield (
         f"{len(claimed)} of {len(result.pairs)} pairs: one is shown to be better; {shapes}: the shape alone differs. "
-        f"All of this holds together with confidence {confidence:g} %. Intervals and p values: --json, or name two spaces."
+        f"All of this holds together with confidence {confidence:g} %. Intervals and p values: --json, or two spaces."
     )
     few = [f"{pair.a} and {pair.b}" for pair in result.pairs if pair.claim is None and not pair.sharing.refused]
     if few:

@@ -203,7 +203,7 @@ _COMPARE = (
     _CONFIDENCE,
     Option(
         "equivalent",
-        "Also test whether mean errors differ by less than this",
+        "Also test whether mean errors differ by less than DELTA",
         float,
         unit="percentage points",
         least=0,

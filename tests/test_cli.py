@@ -28,10 +28,14 @@ SUMMARY = [
     "quantiles",
 ]
 PAIR = [
-    *("a", "b", "ks", "p_value", "p_method", "p_holm", "permutation", "prob_a_better", "dominance", "crossings"),
+    *("a", "b", "better", "ks", "p_value", "p_method", "p_adjusted", "p_holm", "p_better", "p_shape", "p_ks"),
+    *("prob_a_better", "prob_a_better_interval", "mean_difference", "mean_difference_interval"),
+    *("median_difference", "median_difference_interval", "equivalent", "p_equivalent", "balance", "strata", "overlap"),
+    *("excluded", "excluded_by", "paired", "shared", "no_claim", "permutation", "dominance", "crossings"),
     *("confidence", "ranges", "tail", "mix", "verdict"),
 ]
 SELECTED = ["archive", "given", "error", "diverged", "bins", "range", "spaces"]
+COMPARED = [*SELECTED[:-1], "chosen_on_test", "spaces", "pairs", "seed", "sensitivity"]
 QUANTILES = ["0.05", "0.25", "0.5", "0.75", "0.95"]
 
 
@@ -123,6 +127,14 @@ def bundled(name: str) -> tuple[list[float], list[float]]:
         return file[name]["error"][()][kept].tolist(), file[name]["params"][()][kept].astype(float).tolist()
 
 
+def models(name: str) -> reference.Models:
+    """Read error, params and network, with its rates, of the models that did not fail, with h5py alone."""
+    with h5py.File(default()) as file:
+        kept = file[name]["status"][()] != 2
+        columns = [file[name][variable][()][kept].tolist() for variable in ("depth", "width", "lr", "wd")]
+    return list(zip(*bundled(name), map(str, zip(*columns, strict=True)), strict=True))
+
+
 # What comes out
 
 
@@ -131,43 +143,76 @@ def test_compare_as_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     result = process("compare", "resnet", "vanilla")
     assert (result.status, result.err) == (0, "")
     lines = result.out.splitlines()
-    (_, params_a), (_, params_b) = bundled("resnet"), bundled("vanilla")
     with h5py.File(DIGITS) as file:
         sizes = {name: len(file[name]["error"]) for name in ("resnet", "vanilla")}
         title = file.attrs["title"].decode()
     assert lines[0] == (
         f"{DIGITS}: {title}; models trained on digits: {sizes['resnet']:,} resnet, {sizes['vanilla']:,} vanilla"
     )
-    lo, hi = max(min(params_a), min(params_b)), min(max(params_a), max(params_b))
-    assert lines[1].startswith(f"Given params: {lo:,.0f} to {hi:,.0f}, in ")
-    assert lines[2].split() == ["space", "models", "n_eff", "min", "5", "%", "median", "mean", "95", "%", "area"]
-    assert lines[4].split()[0] == "resnet"
-    assert lines[5].split()[0] == "vanilla"
-    assert lines[7].startswith("resnet: left out ")
-    assert lines[8].startswith("vanilla: left out ")
+    assert lines[1].split() == ["space", "models", "min", "5", "%", "median", "mean", "95", "%", "area", "params"]
+    assert lines[3].split()[0] == "resnet"
+    assert lines[4].split()[0] == "vanilla"
+    assert lines[5].startswith("Populations as they are; errors in percent; area: ")
+    assert lines[6].startswith("Errors are the smallest over the epochs on the test set")
+    assert lines[7].startswith("resnet: 500 runs of 496 networks; ")
+    assert lines[8].startswith("vanilla: 500 runs of 495 networks; ")
     assert lines[9] == ""
-    assert lines[10].startswith("Given params, ")
-    assert lines[11].startswith("With confidence 0.95, the EDF of resnet is better from ")
-    assert lines[12].startswith("The best 5 % have up to: resnet ")
-    assert lines[13].startswith("Not normalised, the mean error of resnet differs by ")
-    assert len(lines) == 14
+    assert lines[10] == "At equal parameter count, resnet has lower error than vanilla (p < 0.0001)."
+    found = [line for line in lines[11:] if not line.startswith(" " * 4)]
+    assert [line[2:31].rstrip() for line in found] == [
+        *("better of two random models", "mean error", "median error"),
+        *("5 % quantile, resnet", "5 % quantile, vanilla", "better at every threshold", "mean without adjustment"),
+        *("parameter count", "tests"),
+    ]
+    assert all(line[:2] == "  " and line[31] != " " for line in found)
+    assert max(map(len, lines[11:])) <= 80
 
 
 def test_compare_as_json() -> None:
     result = process("compare", "ResNet", "VANILLA", "--json")
     assert (result.status, result.err) == (0, "")
     document = json.loads(result.out)  # one document, nothing else
-    assert list(document) == [*SELECTED, "pairs", "seed", "sensitivity"]
+    assert list(document) == COMPARED
     assert list(document["archive"]) == ["path", "title", "dataset"]
     assert document["archive"]["path"] == str(default())
     assert document["archive"]["dataset"] == "digits"
-    assert [list(space) for space in document["spaces"]] == [SUMMARY, SUMMARY]
+    assert (document["bins"], document["range"], document["chosen_on_test"]) == (None, None, True)
+    assert [list(space) for space in document["spaces"]] == [[*SUMMARY, "units"]] * 2
     assert [space["name"] for space in document["spaces"]] == ["resnet", "vanilla"]
     assert [list(space["quantiles"]) for space in document["spaces"]] == [QUANTILES, QUANTILES]
     (pair,) = document["pairs"]
     assert list(pair) == PAIR
 
+    for space, name in zip(document["spaces"], ("resnet", "vanilla"), strict=True):
+        errors, _ = bundled(name)
+        member = reference.Member(errors, [1 / len(errors)] * len(errors), 0, 0)
+        assert space["models"] == space["n_eff"] == len(errors)
+        assert space["units"] == len({unit for _, _, unit in models(name)}) < len(errors)
+        assert space["min"] == min(errors)
+        assert space["mean"] == pytest.approx(member.mean, rel=1e-12)
+        assert space["area"] == pytest.approx(member.area(50), rel=1e-12)
+        assert space["median"] == space["quantiles"]["0.5"]
+        assert space["quantiles"] == {q: member.quantile(float(q)) for q in QUANTILES}
+    expected = reference.stratify(models("resnet"), models("vanilla"))
+    a, b = expected.members
+    p_better, low, high = expected.better(0.95)
+    assert (pair["strata"], pair["excluded"]) == (len(expected.strata), 1000 - len(a.errors) - len(b.errors))
+    assert pair["overlap"] == pytest.approx(expected.overlap, rel=1e-12)
+    assert pair["ks"] == pytest.approx(reference.distance(a, b), abs=1e-12)
+    assert pair["prob_a_better"] == pytest.approx(expected.prob_better, abs=1e-12)
+    assert pair["prob_a_better_interval"] == pytest.approx([low, high], rel=1e-9)
+    assert pair["p_better"] == pytest.approx(p_better, rel=1e-6)
+    assert pair["p_value"] == pair["p_adjusted"] == pair["p_holm"] == pytest.approx(p_better / 0.8, rel=1e-6)
+    assert pair["mean_difference"] == pytest.approx(expected.mean_difference, abs=1e-9)
+    assert pair["better"] == "resnet"
+
+
+def test_compare_by_bins_as_json(call: Call) -> None:
+    document = json.loads(call("compare", "ResNet", "VANILLA", "--bins", 10, "--json").out)
+    (pair,) = document["pairs"]
     lo, hi = document["range"]
+    (_, params_a), (_, params_b) = bundled("resnet"), bundled("vanilla")
+    assert (lo, hi) == (max(min(params_a), min(params_b)), min(max(params_a), max(params_b)))
     a, b = (reference.normalise(*bundled(name), lo, hi, document["bins"]) for name in ("resnet", "vanilla"))
     for space, member in zip(document["spaces"], (a, b), strict=True):
         assert space["models"] == len(member.errors)
@@ -179,16 +224,30 @@ def test_compare_as_json() -> None:
         assert space["median"] == space["quantiles"]["0.5"]
         assert space["quantiles"] == {q: member.quantile(float(q)) for q in QUANTILES}
     assert pair["ks"] == pytest.approx(reference.distance(a, b), abs=1e-12)
-    assert pair["p_value"] == pytest.approx(reference.p_value(a, b), rel=1e-9)
     assert pair["prob_a_better"] == pytest.approx(reference.prob_better(a, b), abs=1e-12)
+    assert pair["p_method"] == "rank test by permutation within bins"
+    assert (document["bins"], pair["strata"]) == (10, None)
 
 
 def test_compare_given_none_has_neither_range_nor_bins(call: Call) -> None:
     document = json.loads(call("compare", "resnet", "vanilla", "--given", "none", "--json").out)
     assert (document["given"], document["bins"], document["range"]) == ("none", None, None)
-    assert document["pairs"][0]["p_method"] == "exact"
+    (pair,) = document["pairs"]
+    assert (pair["p_method"], pair["strata"], pair["balance"]) == ("rank test", None, None)
     table = call("compare", "resnet", "vanilla", "--given", "none").out
-    assert table.splitlines()[1] == "Not normalised for complexity."
+    assert "\nWithout adjustment for size, resnet has lower error than vanilla (p < 0.0001).\n" in table
+    assert "params" not in table
+
+
+def test_other_columns_and_two_of_them_are_held_equal(call: Call) -> None:
+    for given, said in (
+        ("flops, acts", "With FLOP count and activation count only partly balanced, resnet has lower error "),
+        ("seed", "At equal seed, resnet has lower error "),
+    ):
+        found = json.loads(call("compare", "resnet", "vanilla", "--given", given, "--strata", 9, "--json").out)
+        assert found["given"] == given
+        assert found["pairs"][0]["strata"] == 9
+        assert f"\n{said}" in call("compare", "resnet", "vanilla", "--given", given).out
 
 
 def test_options_of_compare_reach_the_study(call: Call) -> None:
@@ -259,24 +318,32 @@ def document(result: Result) -> dict[str, Any]:
 
 def test_more_options_of_compare(call: Call) -> None:
     names = ("resnet", "vanilla")
-    options = ("--permutations", 30, "--seed", 4, "--confidence", 0.9, "--best-share", 0.1, "--diverged", "drop")
-    found = document(call("compare", *names, *options, "--json"))
+    options: list[object] = ["--permutations", 30, "--seed", 4, "--confidence", 0.9, "--best-share", 0.1]
+    options += ["--diverged", "drop", "--equivalent", 50]
+    found = document(call("compare", *names, *options, "--bins", 5, "--json"))
     (pair,) = found["pairs"]
     assert (found["seed"], found["diverged"]) == (4, "drop")
     assert (pair["permutation"]["trials"], pair["confidence"], pair["tail"]["q"]) == (30, 0.9, 0.1)
-    assert pair["p_holm"] == pair["permutation"]["p_value"]
+    assert pair["p_holm"] == pair["p_adjusted"] < 0.1
+    assert (pair["equivalent"], pair["p_equivalent"] < 0.1) == (True, True)
     assert found["sensitivity"] == []
-    table = call("compare", *names, *options).out
+    table = call("compare", *names, *options, "--bins", 5).out
+    assert "Exact test of D within the bins: p = " in table
     assert "30 permutations, seed 4." in table
-    assert "With confidence 0.9, " in table
-    assert "The best 10 % have up to: resnet " in table
+    assert "; their mean errors are shown to differ by less than 50 points (p < 0.0001)." in table
+    assert "(90 % CI " in table
+    assert "\n  10 % quantile, resnet " in table
+    apart = document(call("compare", *names, *options, "--strata", 7, "--json"))
+    assert (apart["pairs"][0]["permutation"], apart["pairs"][0]["strata"], apart["seed"]) == (None, 7, 4)
+    assert "Exact test of D: p = " in call("compare", *names, *options, "--given", "none").out
 
 
 def test_sensitivity_of_a_comparison(call: Call) -> None:
     found = document(call("compare", "resnet", "vanilla", "--sensitivity", "--json"))
-    assert list(found) == [*SELECTED, "pairs", "seed", "sensitivity"]
+    assert list(found) == COMPARED
     assert len(found["sensitivity"]) == 24
     assert list(found["sensitivity"][0]) == ["given", "bins", "range", "ks", "p_value", "prob_a_better", "better"]
+    assert {one["better"] for one in found["sensitivity"]} == {None}
     lines = call("compare", "resnet", "vanilla", "--sensitivity").out.splitlines()
     assert [line.split()[0] for line in lines[-24:]] == ["params"] * 12 + ["flops"] * 12
 
@@ -289,8 +356,21 @@ def test_three_spaces_are_compared_pair_by_pair(call: Call, published: Path) -> 
         ("resnext-a_in", "darts_in"),
         ("resnext-b_in", "darts_in"),
     ]
-    assert all(pair["p_holm"] >= pair["p_value"] for pair in found["pairs"])
-    assert call("compare", *names, "--archive", published).out.count(" adjusted for 3 pairs), a random ") == 3
+    assert all(pair["p_adjusted"] >= pair["p_value"] for pair in found["pairs"])
+    assert [pair["better"] for pair in found["pairs"]] == ["resnext-b_in", "darts_in", "darts_in"]
+    assert call("compare", *names, "--archive", published).out.count(", adjusted for 3 pairs).") == 3
+    # What is estimated of a pair does not depend on the third space.
+    (alone,) = document(call("compare", *names[:2], "--archive", published, "--json"))["pairs"]
+    assert 2.7 < alone["mean_difference"] < 3.2  # in favour of resnext-b_in
+    same = (
+        "prob_a_better_interval",
+        "mean_difference_interval",
+        "median_difference_interval",
+        "balance",
+        "tail",
+        "mix",
+    )
+    assert [alone[key] for key in same] == [found["pairs"][0][key] for key in same]
 
 
 def test_point(call: Call) -> None:
@@ -480,8 +560,8 @@ def test_tables_fit_80_columns_and_lose_no_digit(call: Call, large: Path, monkey
     for columns in ("30", "80", "300"):
         monkeypatch.setenv("COLUMNS", columns)
         lines = call("compare", "A" * 60, "b" * 60, "--archive", large).out.splitlines()
-        end = next(i for i, line in enumerate(lines) if line.startswith("n_eff: "))
-        table = lines[2:end]
+        end = next(i for i, line in enumerate(lines) if line.startswith("Populations as they are"))
+        table = lines[1:end]
         assert len(table) > 4
         assert max(len(line) for line in table) <= 80
         assert "…" not in "".join(table)
@@ -532,7 +612,7 @@ def test_sentences_break_between_words_on_a_terminal_only() -> None:
     assert shown != piped
     assert shown.split() == piped.split()
     assert max(map(len, shown.splitlines()[1:])) <= 70  # the first has a path
-    assert max(map(len, piped.splitlines())) > 200
+    assert max(map(len, piped.splitlines()[1:])) > 90
 
 
 def test_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -634,7 +714,9 @@ def test_a_space_for_imagenet_is_counted_on_imagenet(call: Call) -> None:
     [
         (["compare"], "Missing argument 'SPACE SPACE...'"),
         (["compare", "resnet"], "only resnet was named, which cannot be compared with itself; name two spaces or more"),
-        (["compare", "resnet", "vanilla", "--given", "size"], "'none', 'params', 'flops', 'macs', 'acts'"),
+        (["complexity", "resnet", "--by", "size"], "'params', 'flops', 'macs', 'acts'"),
+        (["compare", "resnet", "vanilla", "--strata", "0"], "'--strata': 0 is not in the range x>=1"),
+        (["compare", "resnet", "vanilla", "--equivalent", "0"], "'--equivalent': 0.0 is not in the range x>0"),
         (["compare", "resnet", "vanilla", "--bins", "0"], "'--bins': 0 is not in the range x>=1"),
         (["compare", "resnet", "vanilla", "--bins", "many"], "'many' is not a valid integer"),
         (["compare", "resnet", "vanilla", "--range", "1"], "'--range' requires 2 arguments"),
@@ -710,6 +792,14 @@ def test_an_unknown_space_lists_what_there_is(call: Call, command: str, extra: l
         (["resnet", "vanilla", "--range", "2", "1"], ["range: 2 to 1"]),
         (["resnet", "vanilla", "--range", "nan", "1"], ["range: nan to 1"]),
         (["resnet", "vanilla", "--given", "none", "--bins", "2"], ["Bins and range belong to a complexity"]),
+        (["resnet", "vanilla", "--given", "none", "--strata", "2"], ["Strata belong to a complexity"]),
+        (["resnet", "vanilla", "--strata", "2", "--bins", "2"], ["Strata were given together with bins or a range"]),
+        (["resnet", "vanilla", "--given", "size"], ["has no variable 'size'", "'params', 'macs', 'flops', 'acts'"]),
+        (["resnet", "vanilla", "--given", "error"], ["error is a result of the runs"]),
+        (["resnet", "vanilla", "--given", "width"], ["width has several numbers for each model"]),
+        (["resnet", "vanilla", "--given", "id"], ["id has no numbers"]),
+        (["resnet", "vanilla", "--given", "params,params"], ["expected one complexity, two different ones"]),
+        (["resnet", "vanilla", "--given", "params,flops", "--bins", "2"], ["Bins hold one complexity equal"]),
         (["resnet", "vanilla", "--area-to", "nan"], ["area: upto = nan"]),
         (["resnet", "vanilla", "--plot", "edfs.bmp"], ["'edfs.bmp'", ".png, .svg, .pdf"]),
         (["resnet", "vanilla", "--plot", "absent/edfs.png"], ["absent/edfs.png", "No such file or directory"]),

@@ -15,7 +15,7 @@ from strategies import counted, errors, samples
 from edfkit import EdfkitError
 from edfkit.stats.bins import complexity_weights
 from edfkit.stats.edf import Floats
-from edfkit.stats.two_sample import KS, Summary, asymptotic_p, exact_p, ks, lead, prob_better, summarize
+from edfkit.stats.two_sample import KS, Summary, asymptotic_p, exact_p, ks, prob_better, summarize
 
 Sample = tuple[Floats, Floats]
 
@@ -322,7 +322,6 @@ def test_summary_without_weights() -> None:
         (lambda: prob_better([1], [[1]]), r"errors: shape \(1, 1\) was given"),
         (lambda: summarize([1], [0]), "weights: all are 0"),
         (lambda: summarize([1], area_to=-5), "area: upto = -5 was given"),
-        (lambda: lead(0.1, 0.5, 3, alpha=5), "alpha: 5 was given, but a level between 0 and 1"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], message: str) -> None:
@@ -337,12 +336,18 @@ def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], messag
     [
         ("two_sample.ks([1, 2], [2, 3]); two_sample.ks([1, 2], [3], [1, 2])", "False"),
         ("bands.edf_band([1, 2]); bands.difference_band([1], [2]); bands.tail([1, 3], [2], 0.5)", "False"),
+        ("s = strata.in_strata([1.0] * 8, range(8)); adjusted.better(s); adjusted.mean_difference(s)", "False"),
+        (
+            "s = strata.in_strata([1.0] * 8, range(8)); curves.shape_test(s, rng=0); curves.strata_band(s, rng=0)",
+            "False",
+        ),
         ("bands.edf_band([1], method='equal-local-levels')", "True"),
     ],
 )
 def test_scipy_is_loaded_only_where_it_is_needed(extra: str, loaded: str) -> None:
     # Start-up time is for everybody; the last case shows that the check can fail.
-    code = f"import sys; from edfkit.stats import bands, bins, two_sample; {extra}; print('scipy' in sys.modules)"
+    modules = "adjusted, bands, bins, curves, strata, two_sample"
+    code = f"import sys; from edfkit.stats import {modules}; {extra}; print('scipy' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == loaded
 

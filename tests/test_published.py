@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 from edfkit import EdfkitError
 from edfkit.archive.published import Published, denoised, noised
 from edfkit.archive.schema import STATUS, Status
-from edfkit.study.compare import compare_populations
+from edfkit.study.compare import compare_populations, setting
 
 COUNTS = {
     "DARTS_in": 121,
@@ -136,8 +136,11 @@ def test_real_comparison_is_that_of_the_definitions(
         assert ours.summary.quantiles == {q: theirs.quantile(q) for q in ours.summary.quantiles}
     (pair,) = result.pairs
     a, b = expected
-    assert pair.test.statistic == pytest.approx(reference.distance(a, b), abs=1e-12)
-    assert pair.test.p_value == pytest.approx(reference.p_value(a, b), rel=1e-12)
+    assert pair.estimates is not None
+    assert pair.estimates.distance == pytest.approx(reference.distance(a, b), abs=1e-12)
+    one, other = ((ours.name, ours.errors, ours.weights, None) for ours in result.selection.populations)
+    p_value = setting(given, 5, (lo, hi), one, other).p_value
+    assert p_value == pytest.approx(reference.p_value(a, b), rel=1e-12)
     assert pair.prob_a_better == pytest.approx(reference.prob_better(a, b), abs=1e-12)
 
     found: list[float] = []
@@ -145,6 +148,48 @@ def test_real_comparison_is_that_of_the_definitions(
         found += [len(member.errors), member.n_eff, member.mean, member.quantile(0.5), member.area(50)]
     found += [reference.distance(a, b), reference.p_value(a, b), reference.prob_better(a, b)]
     assert found == pytest.approx(golden, rel=1e-12)
+
+
+# By the same loops, in strata: strata, H, P(A better) with p and its interval, the difference of the means, and D.
+STRATA_PARAMS = [
+    *(16, 53.05882352941176, 0.29785661492978566, 3.956916565715775e-06, 0.22745898914206342, 0.3793434900304873),
+    *(2.9497696521134436, 0.1513919684651392),
+]
+STRATA_FLOPS = [
+    *(16, 55.55555555555556, 0.2837647058823529, 5.1067216582446476e-08, 0.22149159148489778, 0.35554996223765273),
+    *(5.498094669467251, 0.2511764705882352),
+]
+GOLDEN_STRATA = [
+    pytest.param("params", STRATA_PARAMS, id="params"),
+    pytest.param("flops", STRATA_FLOPS, id="flops"),
+]
+
+
+@pytest.mark.parametrize(("given", "golden"), GOLDEN_STRATA)
+def test_real_comparison_at_equal_complexity_is_that_of_the_definitions(
+    published: Path, given: str, golden: list[float]
+) -> None:
+    names = ["ResNeXt-A_in", "ResNeXt-B_in"]
+    with Published(published) as source:
+        (pair,) = compare_populations(source, names, given=given).pairs
+    models = []
+    for name in names:
+        plain = records(published, name)
+        errors, counts = ([float(record[key]) for record in plain] for key in ("min_test_top1", given))
+        models.append(reference.numbered(errors, counts))
+    expected = reference.stratify(*models)
+    p_value, low, high = expected.better(0.95)
+    its = pair.estimates
+    assert its is not None
+    assert its.mean is not None
+    found = [len(expected.strata), expected.overlap, expected.prob_better, p_value, low, high]
+    found += [expected.mean_difference, reference.distance(*expected.members)]
+    better = its.better
+    assert [pair.strata, pair.overlap, better.prob, better.p_value, better.low, better.high] == pytest.approx(
+        found[:6], rel=1e-9
+    )
+    assert [its.mean.estimate, its.distance] == pytest.approx(found[6:], rel=1e-9)
+    assert found == pytest.approx(golden, rel=1e-9)
 
 
 def folder_with(tmp_path: Path, **files: Any) -> Path:

@@ -29,12 +29,14 @@ from edfkit.show.report import content, draw
 from edfkit.show.report.content import decided, study, verdict
 from edfkit.show.report.models import pack
 from edfkit.show.report.page import render, write_report
+from edfkit.show.words import capital, findings, p_value
 from edfkit.stats.edf import edf, evaluate
 from edfkit.study.compare import compare_populations
 from edfkit.study.point import point_study
 from edfkit.study.search import search_study
 from edfkit.study.selection import InMemory
 
+NETWORK = ("depth", "width", "bot_mul", "groups")
 SECTIONS = [
     "verdict", "edfs", "difference", "point", "search", "samples", "complexity", "sensitivity", "method",
 ]  # fmt: skip
@@ -95,16 +97,23 @@ def test_a_report_says_what_the_library_says(digits: str) -> None:
         point = point_study(source, "resnet", "vanilla", small=25, large=250)
         best = search_study(source, ["resnet", "vanilla"]).curves[1].best
     (pair,) = comparison.pairs
-    claim, evidence = pair.verdict.split(": ", 1)
-    assert f"{claim}." in text
-    assert evidence[1:] in text
+    assert pair.estimates is not None
+    assert pair.estimates.mean is not None
+    assert pair.verdict in text
+    for what, number in findings(pair):
+        assert f"{capital(what)}: {number}." in text
+    prob, mean = pair.estimates.better, pair.estimates.mean
+    assert f"probability that resnet beats vanilla {prob.prob:.2f}" in text
+    assert f"largest distance of the EDFs, D {pair.estimates.distance:.2f}" in text
     assert (
-        f"Given params 29 k to 299 k, 10 bins resnet {pair.test.statistic:.3f} < 1e-16 {pair.prob_a_better:.3f}" in text
-    )
-    for member in comparison.selection.populations:
-        summary = member.summary
-        assert f"{member.name} given params {summary.models} {summary.n_eff:.1f} {summary.min:.2f}" in text
-        assert f"{summary.median:.2f} {summary.mean:.2f} {summary.quantiles[0.95]:.2f} {summary.area:.4f}" in text
+        f"Given params 31 strata {prob.prob:.3f} ({prob.low:.3f} to {prob.high:.3f}) "
+        f"{mean.estimate:+.2f} ({mean.low:+.2f} to {mean.high:+.2f})"
+    ) in text
+    for given, members in (("not normalised", comparison.selection), ("given params", comparison.drawn)):
+        for member in members.populations:
+            summary = member.summary
+            assert f"{member.name} {given} {summary.models} {summary.n_eff:.1f} {summary.min:.2f}" in text
+            assert f"{summary.median:.2f} {summary.mean:.2f} {summary.quantiles[0.95]:.2f} {summary.area:.4f}" in text
     (lo, hi, name) = decided(pair)[0]
     assert f"resnet vanilla {name} {lo:.2f} {hi:.2f}" in text
     assert (
@@ -163,7 +172,7 @@ def test_the_same_archive_gives_the_same_bytes(digits: str, tmp_path: Path) -> N
     done = CliRunner().invoke(edfkit, ["report", "ResNet", "vanilla", "--archive", "digits", "-o", str(target)])
     assert done.exit_code == 0, done.output
     assert target.read_text(encoding="utf-8") == digits
-    assert "Given params, resnet models tend to have lower error than vanilla models." in done.output
+    assert "At equal parameter count, resnet has lower error than vanilla (p < 0.0001)." in done.output
 
 
 def test_the_command_in_a_report_makes_it_again(three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +211,10 @@ def test_more_than_two_spaces_give_a_table_of_pairs_and_no_sensitivity(three: Pa
         comparison = compare_populations(source, names)
     for pair in comparison.pairs:
         better = pair.better.replace("shape", "neither; another shape").replace("none", "none shown")
-        assert f"{pair.a} {pair.b} {better} {pair.test.statistic:.3f}" in text
+        assert pair.estimates is not None
+        its = pair.estimates.better
+        where = f"{pair.a} {pair.b} {better} {p_value(pair.p_adjusted or 0)}"
+        assert f"{where} {its.prob:.3f} ({its.low:.3f} to {its.high:.3f})" in text
     assert verdict(comparison)[0] in text
     assert "It is made for two spaces, and this report has 3" in text
     assert "Other ways to control" not in text
@@ -214,10 +226,11 @@ def test_the_verdict_on_many_spaces_names_one_that_beats_all_others_only() -> No
         return verdict(compare_populations(InMemory(populations), list(populations)))
 
     assert compared(4.0, 0.0, 4.0) == (
-        "Given params, s1 models tend to have lower error than those of each other space.",
-        "In 2 of the 3 pairs of spaces one is shown to be better.",
+        "At equal parameter count, s1 has lower error than each other space.",
+        "In 2 of the 3 pairs of spaces one is shown to be better; all of this holds together with confidence 95 %.",
     )
-    assert compared(0.0, 0.0, 4.0)[0] == "Given params, no space is shown to be better than each of the others."
+    none = "At equal parameter count, no space is shown to be better than each of the others."
+    assert compared(0.0, 0.0, 4.0)[0] == none
 
 
 def test_a_complexity_that_is_not_known_is_left_out_and_it_is_said_why(tmp_path: Path) -> None:
@@ -228,7 +241,7 @@ def test_a_complexity_that_is_not_known_is_left_out_and_it_is_said_why(tmp_path:
     page = report(file, ["a", "b"], tmp_path / "report.html")
     text = Page(page).text
     assert "Left out. The params of 80 of the 80 a models are not known" in text
-    assert "Given flops, a models tend" in text
+    assert "At equal FLOP count, a has lower error than b (p" in text
     assert "--given flops" in text
     assert "<option>flops</option>" in page
     assert "<option>params</option>" not in page
@@ -241,7 +254,7 @@ def test_without_any_complexity_there_is_still_a_report(tmp_path: Path) -> None:
     file = archive(tmp_path / "a.h5", {"a": stages(60, 1, **unknown), "b": stages(60, 2, 3.0, **unknown)})
     page = report(file, ["a", "b"], tmp_path / "report.html")
     text = Page(page).text
-    assert "Without normalising for complexity, a models tend" in text
+    assert "Without adjustment for size, a has lower error than b (p" in text
     assert "No complexity is known of all models" in text
     assert "It takes params or flops, and neither is known" in text
     assert 'id="block"' not in page
@@ -251,10 +264,26 @@ def test_models_of_one_complexity_and_single_models_have_a_report(tmp_path: Path
     same: dict[str, Any] = {"params": np.full(40, 1000)}
     file = archive(
         tmp_path / "a.h5",
-        {"a": stages(40, 1, **same), "b": stages(40, 2, **same), "c": stages(1, 3), "d": stages(1, 3)},
+        {"a": stages(40, 1, **same), "b": stages(40, 2, **same), "c": stages(1, 3), "d": stages(1, 4)},
     )
-    assert "1 bin" in Page(report(file, ["a", "b"], tmp_path / "same.html")).text
-    assert "no difference" in Page(report(file, ["c", "d"], tmp_path / "single.html")).text
+    assert "Given params 1 stratum 0." in Page(report(file, ["a", "b"], tmp_path / "same.html")).text
+    assert "Given params 1 bin 0." in Page(report(file, ["a", "b"], tmp_path / "binned.html", bins=1)).text
+    single = Page(report(file, ["c", "d"], tmp_path / "single.html")).text
+    assert "Too few models of c and d to compare: they are worth 0.5 pairs, and a claim takes 4." in single
+    assert "Better of two random models" not in single
+    among = Page(report(file, ["a", "b", "c", "d"], tmp_path / "among.html")).text
+    assert "c d not tested" in among
+    assert "Too few models of c and d to compare" in among
+
+
+def test_why_spaces_are_not_compared_is_said_once(tmp_path: Path) -> None:
+    again = stages(60, 1)
+    seeds = {**again, **{name: np.repeat(np.asarray(again[name])[:1], 60, axis=0) for name in NETWORK}}
+    file = archive(tmp_path / "a.h5", {"a": stages(60, 2), "b": stages(60, 3), "seeds": seeds})
+    page = report(file, ["a", "b", "seeds"], tmp_path / "report.html")
+    said = "All 60 models of seeds are one network with one setting, trained again and again"
+    assert f"<p>{said}" in page
+    assert page[: page.index("</section>")].count(said) == 1
 
 
 def test_networks_that_are_not_described_are_named(tmp_path: Path) -> None:

@@ -40,7 +40,11 @@ LINES = [
     "complexity first second --archive table.h5",
     "noise first second --same-models --archive table.h5",
     "noise constant --archive table.h5",
-    "report first second -o report.html --permutations 20 --best-share 0.1 --area-to 30 --archive table.h5",
+    "compare first second --bins 3 --permutations 20 --equivalent 5 --archive table.h5",
+    "compare first constant --given none --archive table.h5",
+    "report first second -o report.html --bins 3 --permutations 20 --best-share 0.1 --area-to 30 --equivalent 5 "
+    "--archive table.h5",
+    "report first constant -o few.html --given none --archive table.h5",
     "spaces count resnet",
     "spaces sample resnet --models 1 --dataset digits --max-params 1e6",
     "status run",
@@ -142,6 +146,8 @@ def unseen(schema: dict[str, Any], root: dict[str, Any], values: list[Any], path
         if one.get("type") != "null":
             yield from unseen(one, root, values, path)
     for name, inner in schema.get("properties", {}).items():
+        if inner.get("type") == "null":  # it never has one
+            continue
         found = [value[name] for value in values if isinstance(value, dict) and value.get(name) not in (None, [], {})]
         if found:
             yield from unseen(inner, root, found, f"{path}.{name}")
@@ -202,7 +208,10 @@ def test_a_document_that_is_not_as_its_schema_says_is_found(documents: dict[str,
         lambda document: document["pairs"][0].update(news=1),
         lambda document: document["spaces"][0].update(min="1.6"),
         lambda document: document["pairs"][0].update(p_value=1.5),
-        lambda document: document.update(given="depth"),
+        lambda document: document["pairs"][0].update(prob_a_better_interval=[0.5]),
+        lambda document: document["sensitivity"][0].update(better="resnet"),
+        lambda document: document.update(given=3),
+        lambda document: document.update(diverged="lost"),
     ]
     for change in changes:
         document = copy.deepcopy(documents[line])

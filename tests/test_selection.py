@@ -22,6 +22,7 @@ from edfkit.study.selection import (
     Selection,
     Source,
     complexity_ranges,
+    gather,
     select,
 )
 from edfkit.study.settings import COMPLEXITIES, POLICIES
@@ -97,6 +98,38 @@ def test_given_none_all_that_did_not_fail_take_part_alike(archive: Path) -> None
     assert (a.rows.tolist(), b.rows.tolist()) == ([0, 1, 2, 3], [0, 1, 2, 3])
     assert (a.left_out, b.left_out) == ({"failed": 1}, {})
     assert a.summary.n_eff == 4
+
+
+def test_models_are_gathered_as_they_are_with_what_is_held_equal(archive: Path) -> None:
+    with Archive(archive) as source:
+        gathered = gather(source, ["A", "b"], given="params, flops", strata=3, diverged="drop")
+        plain = gather(source, ["a", "b"])
+        with pytest.raises(EdfkitError, match="The macs of 4 of the 4 a models are not known"):
+            gather(source, ["a"], given="macs")
+    assert (gathered.given, gathered.strata, gathered.bins, gathered.range) == ("params, flops", 3, None, None)
+    a, b = gathered.populations
+    assert (a.weights, a.bins, b.weights, b.bins) == (None, None, None, None)
+    assert (a.errors.tolist(), b.errors.tolist()) == ([10, 20, 30, 40], [20, 20, 50])
+    assert (a.left_out, b.left_out) == ({"failed": 1}, {"diverged": 1})
+    assert a.complexity is not None
+    assert a.complexity.tolist() == [[100, 200], [200, 400], [300, 600], [500, 1000]]
+    assert a.summary.n_eff == 4
+    assert [one.complexity for one in plain.populations] == [None, None]
+    # Errors after the last epoch are known, and larger.
+    assert gathered.chosen_on_test
+    with Archive(archive) as source:
+        assert not gather(source, ["a", "b"], error="final", given="params").chosen_on_test
+
+
+def test_models_that_are_alike_in_error_and_complexity_are_counted() -> None:
+    same = {"error": [3.0, 1.0, 3.0, 3.0, 1.0], "params": [7, 9, 7, 8, 9], "flops": [1, 1, 1, 2, 1]}
+    (one,) = gather(InMemory({"a": same}), ["a"], given="params,flops").populations
+    counted = one.counted()
+    assert counted.counts is not None
+    assert counted.complexity is not None
+    assert (counted.errors.tolist(), counted.counts.tolist()) == ([1, 3, 3], [2, 2, 1])
+    assert counted.complexity.tolist() == [[9, 1], [7, 1], [8, 2]]
+    assert counted.summary == one.summary
 
 
 def test_a_given_range_replaces_the_common_one(archive: Path) -> None:
@@ -340,6 +373,8 @@ def test_a_selection_is_plain_data(archive: Path) -> None:
         (["a"], {"given": "macs"}, r"The macs of 4 of the 4 a models are not known; compare given another complexity"),
         (["a", "b"], {"bins": 3}, r"Bins and range belong to a complexity, and given is none"),
         (["a", "b"], {"range": (1.0, 2.0)}, r"Bins and range belong to a complexity"),
+        (["a", "b"], {"given": "params", "strata": 3}, r"holds one complexity equal, by bins, and 3 strata was asked"),
+        (["a", "b"], {"given": "params,flops"}, r"holds one complexity equal, by bins, and given params,flops was"),
         (
             ["a", "b"],
             {"given": "params", "bins": 4},

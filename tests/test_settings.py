@@ -98,19 +98,33 @@ def test_a_setting_that_cannot_be_is_refused(source: InMemory) -> None:
         describe_populations(source, ["a"], diverged="dropp")
     with pytest.raises(EdfkitError, match="given is none; leave them out, or name one"):
         compare_populations(source, ["a", "b"], given="none", bins=3)
+    with pytest.raises(EdfkitError, match="Strata were given together with bins or a range, which take their place"):
+        Control(strata=3, range=(1.0, 2.0))
+
+
+def test_what_is_held_equal_is_a_list_of_columns() -> None:
+    assert [Control(given).columns for given in ("none", "params", "flops, acts")] == [
+        (), ("params",), ("flops", "acts"),
+    ]  # fmt: skip
+    assert [Control(**one).binned for one in ({}, {"strata": 3}, {"bins": 3}, {"range": (1.0, 2.0)})] == [
+        False, False, True, True,
+    ]  # fmt: skip
 
 
 def test_a_report_takes_what_compare_takes(tmp_path: Path) -> None:
     from edfkit.datasets import BUNDLED
 
     with edfkit.open(BUNDLED["digits"]) as digits:
-        names = ["resnet_reruns_top", "vanilla_reruns_top"]
-        some: dict[str, Any] = {"given": None, "area_to": 30.0, "permutations": 20, "error": "final"}
+        names = ["resnet_rng1", "vanilla_rng1"]
+        some: dict[str, Any] = {"given": None, "bins": 2, "area_to": 30.0, "permutations": 20, "error": "final"}
         report = write_report(digits, names, str(tmp_path / "a.html"), **some)
         assert report.options["permutations"] == report.main.pairs[0].permutation.trials == 20  # type: ignore[union-attr]
+        assert report.main.selection.bins == 2
         assert report.main.selection.populations[0].summary.area_to == 30
         assert "--permutations 20" in (tmp_path / "a.html").read_text(encoding="utf-8")
         assert content.study(digits, names, control=Control("none")).given == "none"
+        in_strata = content.study(digits, names, strata=4, equivalent=90.0).main
+        assert [(pair.strata, pair.is_equivalent) for pair in in_strata.pairs] == [(4, True)]
         with pytest.raises(TypeError, match=r"report\(\) takes no argument 'permutation'"):
             write_report(digits, names, tmp_path / "c.html", permutation=3)  # type: ignore[call-arg]
     assert not (tmp_path / "c.html").exists()

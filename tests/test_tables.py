@@ -125,8 +125,10 @@ def test_a_column_splits_populations_and_they_compare(tmp_path: Path) -> None:
         assert archive.group_attrs("res-net") == {"name_in_source": "Res Net"}
         for given_ in ("params", "none"):
             (pair,) = compare_populations(archive, archive.names, given=given_).pairs
-            assert pair.test.statistic == 1.0
+            assert pair.estimates is not None
+            assert pair.estimates.distance == pytest.approx(1.0, abs=1e-12)
             assert pair.prob_a_better == 1.0
+            assert pair.better == "res-net"
     for more, code in ((["--given", "params"], 0), (["--given", "none"], 0), (["--given", "macs"], 1)):
         command = [
             EDFKIT,
@@ -140,7 +142,9 @@ def test_a_column_splits_populations_and_they_compare(tmp_path: Path) -> None:
         done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         if code == 0:
-            assert json.loads(done.stdout)["pairs"][0]["ks"] == 1.0
+            found = json.loads(done.stdout)["pairs"][0]
+            assert (found["ks"], found["prob_a_better"]) == (pytest.approx(1.0, abs=1e-12), 1.0)
+            assert found["better"] == "res-net"
         else:
             assert "The macs of 60 of the 60 res-net models are not known" in done.stderr
 

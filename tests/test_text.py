@@ -1,6 +1,7 @@
 """What is printed of a study: its key numbers, tables that fit 80 columns whole, and nothing that is no number."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,14 @@ import pytest
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
 from edfkit.datasets import BUNDLED
-from edfkit.show import text
-from edfkit.show.words import p_value
-from edfkit.study.compare import compare_populations, describe_populations, sensitivity
+from edfkit.show import text, words
+from edfkit.study.compare import Comparison, Pair, compare_populations, describe_populations, sensitivity
 from edfkit.study.complexity import complexity_study
 from edfkit.study.noise import noise_study
 from edfkit.study.point import point_study
 from edfkit.study.samples import plan_detection, sample_study
 from edfkit.study.search import search_study
-from edfkit.study.selection import InMemory, Source
+from edfkit.study.selection import InMemory, Population, Source
 
 NAN = float("nan")
 NOT_A_NUMBER = re.compile(r"\bNone\b|\bnan\b|\binf\b|\[\]|array\(|np\.")
@@ -83,31 +83,81 @@ def test_brackets_in_a_table_are_no_markup(name: str) -> None:
 # Key numbers
 
 
-def test_a_comparison(digits: Source) -> None:
-    result = compare_populations(digits, ["resnet", "vanilla"], permutations=100, seed=8, diverged="censor")
-    found = render(text.comparison(result))
-    lo, hi = result.selection.range or (0, 0)
-    assert found.startswith(f"Given params: {lo:,.0f} to {hi:,.0f}, in {result.selection.bins} bins of equal weight.")
+def rows_of(result: Comparison, found: str) -> Iterator[tuple[Population, list[str], list[str]]]:
+    """Give each population with its row in the table, and the errors and the area that belong there."""
     for member in result.selection.populations:
         s = member.summary
         row = next(line for line in found.splitlines() if line.startswith(f"{member.name} "))
         expected = [s.min, s.quantiles[0.05], s.median, s.mean, s.quantiles[0.95]]
-        assert row.split()[1:3] == [f"{s.models:,}", f"{s.n_eff:,.1f}"]
-        assert row.split()[3:] == [*(f"{error:.2f}" for error in expected), f"{s.area:.4f}"]
+        yield member, row.split()[1:], [*(f"{error:.2f}" for error in expected), f"{s.area:.4f}"]
+
+
+def test_a_comparison_by_bins(digits: Source) -> None:
+    result = compare_populations(digits, ["resnet", "vanilla"], bins=10, permutations=100, seed=8, diverged="censor")
+    found = render(text.comparison(result))
+    lo, hi = result.selection.range or (0, 0)
+    assert found.startswith(f"Given params: {lo:,.0f} to {hi:,.0f}, in 10 bins of equal weight.")
+    for member, row, errors in rows_of(result, found):
+        assert row == [f"{member.summary.models:,}", f"{member.summary.n_eff:,.1f}", *errors]
+        assert words.taking_part(member.name, member.left_out, 0, "keep") in found
     (pair,) = result.pairs
-    assert pair.verdict in found
+    assert f"\n{pair.verdict}\n" in found
     assert pair.permutation is not None
-    assert f"Exact test within the bins: p = {pair.permutation.p_value:.2g} +- " in found
+    assert f"Exact test of D within the bins: p = {pair.permutation.p_value:.2g} +- " in found
     assert "100 permutations, seed 8." in found
-    assert "Holm" not in found  # one pair
-    assert pair.tail is not None
-    assert pair.difference is not None
-    assert f"{pair.tail.a.quantile:.2f} % ({pair.tail.a.low:.2f} to {pair.tail.a.high:.2f})" in found
-    lo, hi, _ = next(one for one in pair.difference.ranges() if one[2] == "better")
-    assert f"the EDF of resnet is better from {lo:.2f} to {hi:.2f} %" in found
+    assert "adjusted for" not in found  # one pair
+    assert_says_how_large(found, pair)
+    assert re.search(r"parameter count .* adjustment \(10 bins\)", one_line(found))
+
+
+def test_a_comparison_at_equal_complexity(digits: Source) -> None:
+    result = compare_populations(digits, ["resnet", "vanilla"], seed=8, diverged="censor")
+    found = render(text.comparison(result))
+    assert found.split("\n")[0].split() == [
+        *("space", "models", "min", "5", "%", "median", "mean", "95", "%", "area", "params")
+    ]
+    for member, row, errors in rows_of(result, found):
+        assert member.complexity is not None
+        params = np.sort(member.complexity[:, 0])[len(member.errors) // 2 - 1]
+        assert row == [f"{member.summary.models:,}", *errors, *words.short(params).split()]
+    said = "Populations as they are; errors in percent; area: under the EDF, from 0 to 50 %; params: median."
+    assert said in found
+    assert "resnet: 500 runs of 496 networks; tests and intervals count networks." in found
+    assert "Errors are the smallest over the epochs on the test set" in found
+    assert "left out" not in found  # nothing was
+    (pair,) = result.pairs
+    assert f"\n\n{pair.verdict}\n" in found
+    assert "Exact test" not in found
+    assert_says_how_large(found, pair)
+    assert re.search(r"parameter count .* adjustment \(31 strata\)", one_line(found))
+
+
+def one_line(found: str) -> str:
+    return " ".join(found.split())
+
+
+def assert_says_how_large(found: str, pair: Pair) -> None:
+    """Check the lines on a pair whose first population is better."""
+    its, said = pair.estimates, one_line(found)
+    assert its is not None
+    assert its.mean is not None
     assert pair.mix is not None
-    mean = pair.mix.mean
-    assert f"by {mean.total:+.2f} points: {mean.composition:+.2f} of complexity mix, {mean.within:+.2f}" in found
+    assert its.balance is not None
+    prob = [f"{100 * one:.0f}" for one in (its.better.prob, its.better.low, its.better.high)]
+    assert f"better of two random models {pair.a}, {prob[0]} % of the time (95 % CI {prob[1]} to {prob[2]})" in said
+    mean = [f"{-one:.1f}" for one in (its.mean.estimate, its.mean.high, its.mean.low)]
+    assert f"mean error {pair.a} {mean[0]} points lower ({mean[1]} to {mean[2]})" in said
+    estimate, low, high = its.middle.difference()
+    assert f"median error {pair.a} {-estimate:.1f} points lower ({-high:.1f} to {-low:.1f})" in said
+    for name, one in ((pair.a, its.tail.a), (pair.b, its.tail.b)):
+        assert f"5 % quantile, {name} {one.quantile:.2f} % ({one.low:.2f} to {one.high:.2f})" in said
+    lo, hi, _ = next(one for one in pair.ranges() if one[2] == "better")
+    assert f"better at every threshold {pair.a} from {lo:.2f} to {hi:.2f} %" in said
+    assert f"mean without adjustment {pair.a} {-pair.mix.mean.total:.1f} points lower" in said
+    ratios = f"{its.balance.before:.2f} times {pair.b} before, {its.balance.after:.2f} after adjustment"
+    assert f"parameter count {pair.a} {ratios}" in said
+    assert its.better.p_value < 1e-4
+    assert "rank test p < 0.0001" in said
 
 
 def test_pairs_of_three_are_said_to_be_adjusted() -> None:
@@ -115,23 +165,104 @@ def test_pairs_of_three_are_said_to_be_adjusted() -> None:
     source = InMemory({name: population(rng.uniform(0, 50, 40), rng.uniform(1, 9, 40)) for name in "abc"})
     result = compare_populations(source, list("abc"), given="none")
     found = render(text.comparison(result))
-    assert found.startswith("Not normalised for complexity.\n")
     for pair in result.pairs:
-        assert f"; {pair.p_holm:.2g} adjusted for 3 pairs), a random {pair.a} model beats a random" in found
-    assert found.count("At no error is either EDF above the other with confidence 0.95.") == 3
-    assert "of complexity mix" not in found
+        assert (
+            f"Without adjustment for size, no difference between {pair.a} and {pair.b} is shown ("
+            f"p = {pair.p_adjusted:.2g}, adjusted for 3 pairs); the mean error of {pair.a} is between "
+        ) in found
+    assert "better at every threshold" not in found
+    assert "adjustment (" not in found
+    assert "without adjustment" not in found
 
 
 def test_only_the_widest_ranges_of_errors_are_named() -> None:
-    # Blocks of 1,000 models: A and B are ahead in turn, five times.
-    a = population(np.repeat([10.0, 21, 30, 43, 50], 1000), np.ones(5000))
-    b = population(np.repeat([11.0, 20, 32, 40, 59], 1000), np.ones(5000))
+    # Blocks of 1,000 models: A and B are ahead in turn, nine times.
+    a = population(np.repeat([10.0, 21, 30, 43, 50, 63.5, 70, 74.5, 80], 1000), np.ones(9000))
+    b = population(np.repeat([11.0, 20, 32, 40, 59, 60, 73, 72, 81], 1000), np.ones(9000))
     result = compare_populations(InMemory({"a": a, "b": b}), ["a", "b"], given="none")
-    assert len(result.pairs[0].difference.ranges()) == 11
+    (pair,) = result.pairs
+    assert pair.better == "shape"
+    assert [kind for *_, kind in pair.ranges() if kind != "undecided"] == ["better", "worse"] * 4 + ["better"]
+    said = one_line(render(text.comparison(result)))
     assert (
-        "the EDF of a is better from 30.00 to 32.00 % and worse from 40.00 to 43.00 % and better from 50.00 to 59.00 "
-        "%, and one or the other in 2 narrower ranges, which --json lists."
-    ) in render(text.comparison(result))
+        "every threshold a from 30.00 to 32.00 %, 50.00 to 59.00 %, 70.00 to 72.00 % and 2 narrower ranges bet" in said
+    )
+    assert (
+        "every threshold b from 40.00 to 43.00 %, 60.00 to 63.50 %, 73.00 to 74.50 % and 1 narrower range test" in said
+    )
+
+
+def test_no_range_is_named_where_nothing_is_claimed() -> None:
+    # By itself the band of one pair excludes 0 somewhere; the tests do not, among so many pairs.
+    rng = np.random.default_rng(0)
+    errors = {"a": rng.uniform(0, 50, 40), "b": rng.uniform(16, 66, 40)}
+    errors |= {name: rng.uniform(5, 55, 40) for name in "cdefghijklmn"}
+    source = InMemory({name: {"error": one} for name, one in errors.items()})
+    result = compare_populations(source, list(errors), given="none")
+    pair = result.pairs[0]
+    assert pair.estimates is not None
+    assert len(pair.estimates.difference.ranges()) > 1
+    assert pair.better == "none"
+    assert "better at every threshold" not in render(text.details(pair))
+
+
+def test_many_pairs_are_told_as_a_matrix(digits: Source) -> None:
+    names = ["nasnet", "amoeba", "pnas", "enas", "darts", "resnet"]
+    result = compare_populations(digits, names, confidence=0.9)
+    found = render(text.comparison(result))
+    lines = found.splitlines()
+    start = lines.index("At equal parameter count, how often a model of the row beats one of the column, percent:")
+    matrix = lines[start + 1 : start + 8]
+    assert max(map(len, matrix)) <= 80
+    assert matrix[0].split() == list("123456")
+    cells = {
+        name: re.findall(r" {2,}(\S+)", line.removeprefix(f"  {place + 1} {name:6}"))
+        for place, (name, line) in enumerate(zip(names, matrix[1:], strict=True))
+    }
+    assert all(row[place] == "." for place, row in enumerate(cells.values()))
+    for pair in result.pairs:
+        prob = pair.prob_a_better or 0
+        ours, theirs = {pair.a: "+-", pair.b: "-+", "shape": "~~", "none": ("", "")}[pair.better]
+        assert cells[pair.a][names.index(pair.b)] == f"{100 * prob:.0f}{ours}"
+        assert cells[pair.b][names.index(pair.a)] == f"{100 - 100 * prob:.0f}{theirs}"
+    counts = Counter("one" if pair.better in names else pair.better for pair in result.pairs)
+    assert {"one", "shape", "none"} == set(counts)
+    said = f"{counts['one']} of 15 pairs: one is shown to be better; {counts['shape']}: the shape alone differs."
+    assert f"\n{said} All of this holds together with confidence 90 %." in found
+    assert all(pair.verdict not in found for pair in result.pairs)
+
+
+def test_a_matrix_says_what_is_not_balanced_and_what_was_not_tested() -> None:
+    rng = np.random.default_rng(0)
+    params = np.arange(1, 41)
+    populations = {name: population(rng.uniform(0, 50, 40) + params, params + 10 * (name == "d")) for name in "abcd"}
+    populations["few"] = population([1.0, 2.0], [3, 4])
+    result = compare_populations(InMemory(populations), list(populations), strata=2)
+    found = render(text.comparison(result))
+    unbalanced = {(pair.a, pair.b) for pair in result.pairs if pair.estimates and not balanced(pair)}
+    assert unbalanced == {("a", "d"), ("b", "d"), ("c", "d")}
+    assert found.count("?") == 2 * len(unbalanced) + 1  # and the legend
+    assert found.count("   !") == 2 * 4
+    few = "a and few; b and few; c and few; d and few"
+    assert f"Untested, as there are too few models of equal complexity: {few}." in found
+
+
+def balanced(pair: Pair) -> bool:
+    assert pair.estimates is not None
+    return pair.estimates.balance is not None and pair.estimates.balance.equal
+
+
+def test_a_reason_not_to_test_is_said_once() -> None:
+    # Four seeds each of one network: it is not a design space, whatever it is compared with.
+    rng = np.random.default_rng(0)
+    one = {"error": rng.uniform(1, 9, 40), "params": np.full(40, 7), "depth": np.full(40, 3)}
+    others = {
+        name: {"error": rng.uniform(1, 9, 40), "params": np.arange(40), "depth": np.arange(40)}
+        for name in ("a", "b", "c")
+    }
+    found = render(text.comparison(compare_populations(InMemory({"seeds": one, **others}), ["seeds", "a", "b", "c"])))
+    assert found.count("All 40 models of seeds are one network with one setting, trained again and again") == 1
+    assert "Untested" not in found
 
 
 def test_policies_are_said() -> None:
@@ -156,8 +287,9 @@ def test_sensitivity(digits: Source) -> None:
         if one.ks is None:
             assert "empty bins" in row
         else:
-            assert f" {one.ks:.3f} " in row
-            assert row.split()[-3:] == [p_value(one.p_value or 0).split()[-1], f"{one.prob_a_better:.3f}", one.better]
+            assert row.split()[-3:] == [str(one.bins), f"{one.ks:.3f}", f"{one.prob_a_better:.3f}"]
+    assert found.startswith("Estimates with bins of equal width, as in the paper; they make no claim:\n")
+    assert not re.search(r"resnet|vanilla|better in|p =|p <", found)
 
 
 @pytest.mark.parametrize("against", [None, "vanilla"])
@@ -298,8 +430,16 @@ SMALL = InMemory(
 def test_small_comparisons() -> None:
     render(text.comparison(compare_populations(SMALL, ["one", "two", "zero", "hundred"], given="none")))
     render(text.comparison(compare_populations(SMALL, ["two", "three", "zero", "hundred"], permutations=3)))
-    found = render(text.comparison(compare_populations(SMALL, ["two", "three"])))
+    found = render(text.comparison(compare_populations(SMALL, ["two", "three"], bins=1)))
     assert "in 1 bin, which normalises nothing within the range" in found
+    found = render(text.comparison(compare_populations(SMALL, ["two", "three"])))
+    assert "Too few models of two and three of equal complexity to compare: they are worth 1.2 pairs, and a" in found
+    assert "better of two" not in found
+    # A dozen of each have numbers that do not vary.
+    same = InMemory({name: population([error] * 12, [3] * 12) for name, error in (("a", 5.0), ("b", 5.0), ("c", 0.0))})
+    found = render(text.comparison(compare_populations(same, ["a", "b", "c"], permutations=3, equivalent=1)))
+    assert "no difference between a and b is shown (p = 1, adjusted for 3 pairs)" in found
+    assert re.search(r"c has lower error than b \(p [^)]*, adjusted for 3 pairs\)", found)
     render(text.sensitivity(sensitivity(SMALL, "two", "three")))
 
 
@@ -365,7 +505,7 @@ def test_a_large_sensitivity(large: Source) -> None:
     for one in settings:
         assert one.ks is not None
         assert f"{one.ks:.3f}" in found
-        assert f"{one.p_value:.2g}" in found
+        assert f"{one.prob_a_better:.3f}" in found
 
 
 def test_large_points_searches_and_samples(large: Source) -> None:

@@ -1,18 +1,20 @@
 """The words of every output: each is written in one place, and says no more than the numbers."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import errors
 
 from edfkit.archive import Archive
 from edfkit.datasets import BUNDLED
 from edfkit.show import words
-from edfkit.show.words import verdict
+from edfkit.show.words import findings, pointwise, verdict
 from edfkit.stats.edf import Floats
-from edfkit.stats.two_sample import ks, lead, prob_better, summarize
+from edfkit.stats.two_sample import ks, prob_better
 from edfkit.study.compare import Pair, compare_populations
 from edfkit.study.selection import InMemory
 
@@ -22,9 +24,11 @@ from edfkit.study.selection import InMemory
     [
         (0.0123, "0.012", "p = 0.012"),
         (1.0, "1", "p = 1"),
-        (7.6e-104, "< 1e-16", "p < 1e-16"),
-        (0.0, "< 1e-16", "p < 1e-16"),
-        (1e-16, "1e-16", "p = 1e-16"),
+        (0.00012, "0.00012", "p = 0.00012"),
+        (1e-4, "0.0001", "p = 0.0001"),
+        (9.99e-5, "< 0.0001", "p < 0.0001"),
+        (7.6e-104, "< 0.0001", "p < 0.0001"),
+        (0.0, "< 0.0001", "p < 0.0001"),
     ],
 )
 def test_a_p_value_is_written_in_one_way(value: float, table: str, sentence: str) -> None:
@@ -36,6 +40,10 @@ def test_what_is_held_equal_is_said_in_one_way() -> None:
     assert words.held("params") == "given params"
     assert words.held("none") == "not normalised"
     assert words.capital(words.held("none")) == "Not normalised"
+    assert words.opening("params") == "At equal parameter count"
+    assert words.opening("flops, acts") == "At equal FLOP count and activation count"
+    assert words.opening("macs,drop_path") == "At equal multiply-add count and drop_path"
+    assert words.opening("none") == "Without adjustment for size"
 
 
 def test_models_that_take_no_part_are_counted_by_reason() -> None:
@@ -47,120 +55,251 @@ def test_models_that_take_no_part_are_counted_by_reason() -> None:
     assert words.taking_part("a", {}, 2, "keep") == "a: left out none; 2 diverged, kept."
 
 
-TEMPLATE = compare_populations(
-    InMemory({name: {"error": [1.0, 2.0]} for name in ("resnet", "vanilla")}), ["resnet", "vanilla"], given="none"
-).pairs[0]
+@pytest.mark.parametrize(
+    ("share", "written"),
+    [
+        (0.5, "50"),
+        (0.989, "99"),
+        (0.996, "99.6"),
+        (0.0042, "0.4"),
+        (0.01, "1"),
+        (0.9999, "100.0"),
+        (0, "0"),
+        (1, "100"),
+    ],
+)
+def test_a_percentage_keeps_its_distance_from_0_and_100(share: float, written: str) -> None:
+    assert words.percent(share) == [written]
 
 
-def pair(a: Floats, b: Floats, alpha: float = 0.05) -> Pair:
-    """Compare errors as far as a verdict says it, with params held equal."""
-    test, prob = ks(a, b), prob_better(a, b)
-    led = lead(test.p_value, prob, min(len(a), len(b)), alpha)
-    better = {"a": "resnet", "b": "vanilla"}.get(led, led)
-    return replace(
-        TEMPLATE,
-        test=test,
-        p_holm=test.p_value,
-        prob_a_better=prob,
-        summaries=(summarize(a), summarize(b)),
-        given="params",
-        better=better,
-    )
+def test_percentages_have_the_digits_that_tell_them_apart() -> None:
+    assert words.percent(0.5512, 0.45, 0.65) == ["55", "45", "65"]
+    assert words.percent(0.5512, 0.5454, 0.5569) == ["55.1", "54.5", "55.7"]
+    assert words.percent(0.5512, 0.5506, 0.5518) == ["55.12", "55.06", "55.18"]
+    assert words.percent(0.7, 0.2, 0.995) == ["70.0", "20.0", "99.5"]
+    assert words.percent(1, 0.97, 1) == ["100", "97", "100"]
+
+
+def test_who_is_better_is_a_name_or_none() -> None:
+    said = [words.better(one) for one in ("resnet", "shape", "none", None)]
+    assert said == ["resnet", "neither; another shape", "none shown", "none shown"]
+
+
+def pair(a: Floats, b: Floats, *, params: tuple[Any, Any] | None = None, alpha: float = 0.05, **more: Any) -> Pair:
+    """Compare errors, of models that all have the same params unless these are given."""
+    sizes = params or (np.ones(len(a)), np.ones(len(b)))
+    both = zip(("resnet", "vanilla"), (a, b), sizes, strict=True)
+    source = InMemory({name: {"error": errors, "params": some} for name, errors, some in both})
+    return compare_populations(source, ["resnet", "vanilla"], confidence=1 - alpha, **more).pairs[0]
 
 
 def test_a_verdict_is_that_of_the_pair() -> None:
     with Archive(BUNDLED["digits"]) as digits:
         (found,) = compare_populations(digits, ["resnet", "vanilla"]).pairs
     assert found.verdict == verdict(found)
-    assert found.verdict.startswith("Given params, resnet models tend to have lower error than vanilla models: KS D = ")
+    assert found.verdict == "At equal parameter count, resnet has lower error than vanilla (p < 0.0001)."
 
 
-def say(a: Floats, b: Floats, given: str = "params", alpha: float = 0.05) -> str:
-    return verdict(replace(pair(a, b, alpha), given=given))
+def say(a: Floats, b: Floats, **options: Any) -> str:
+    return verdict(pair(a, b, **options))
 
 
 def test_verdict_on_a_better_population() -> None:
     low, high = np.linspace(2, 8, 100), np.linspace(20, 26, 100)
-    better = (
-        "Given params, resnet models tend to have lower error than vanilla models: KS D = 1.00, p < 1e-16 (exact, "
-        "n_eff 100 and 100), a random resnet model beats a random vanilla model with probability 1.00 (ties count "
-        "half), the median errors are 4.97 % and 22.97 %, and the resnet EDF lies nowhere below the other."
-    )
+    better = "At equal parameter count, resnet has lower error than vanilla (p < 0.0001)."
     assert say(low, high) == better
     # The better one comes first, whichever was given first.
-    named_again = better.replace("resnet", "?").replace("vanilla", "resnet").replace("?", "vanilla")
-    assert say(high, low) == named_again
+    assert say(high, low) == "At equal parameter count, vanilla has lower error than resnet (p < 0.0001)."
+    # And so it does in what is found, with all signs its own.
+    found, mirrored = dict(findings(pair(low, high))), dict(findings(pair(high, low)))
+    assert found["better of two random models"] == "resnet, 100 % of the time (95 % CI 97 to 100)"
+    assert found["mean error"] == "resnet 18.0 points lower (17.5 to 18.5)"
+    assert found["median error"] == "resnet 18.0 points lower (17.1 to 18.9)"
+    assert found["5 % quantile, resnet"] == "2.24 % (2.00 to 2.61)"
+    assert found["better at every threshold"] == "resnet from 2.85 to 25.15 %"
+    assert found["parameter count"] == "resnet 1.00 times vanilla before, 1.00 after adjustment (1 stratum)"
+    assert found["tests"] == "rank test p < 0.0001"  # all is one stratum
+    named_again = {
+        key.replace("resnet", "vanilla"): text.replace("resnet", "vanilla")
+        for key, text in found.items()
+        if key not in ("parameter count", "5 % quantile, vanilla")
+    }
+    assert {key: mirrored[key] for key in named_again} == named_again
 
 
-def test_verdict_without_a_significant_difference_claims_none() -> None:
-    sentence = say(np.array([1.0, 2, 3]), np.array([2.0, 3, 4]), given="none")
-    # D = 1/3, and any other way to deal out 1, 2, 2, 3, 3, 4 is that far apart or farther.
-    assert sentence == (
-        "Without normalising for complexity, no difference between the errors of resnet and vanilla models could be "
-        "shown: KS D = 0.33, p = 1 (exact, n_eff 3 and 3), a random resnet model beats a random vanilla model with "
-        "probability 0.78 (ties count half), the median errors are 2.00 % and 3.00 %."
+def test_verdict_without_a_significant_difference_claims_none_and_says_what_is_excluded() -> None:
+    found = pair(np.arange(20.0), np.arange(20.0) + 1, given="none")
+    assert found.estimates is not None
+    assert (mean := found.estimates.mean) is not None
+    assert verdict(found) == (
+        "Without adjustment for size, no difference between resnet and vanilla is shown (p = 0.75); the mean error of "
+        f"resnet is between {-mean.low:.2f} points lower and {mean.high:.2f} points higher (95 % CI)."
     )
+    assert (found.p_adjusted or 0) > 0.05
+    assert dict(findings(found))["tests"] == "rank test p = 0.6; shape p = 1 (20 permutations)"
+
+
+def test_verdict_on_too_few_models_claims_nothing() -> None:
+    few = pair(np.array([1.0, 2, 3]), np.array([20.0, 30, 40]), given="none")
+    assert few.verdict == (
+        "Too few models of resnet and vanilla to compare: they are worth 1.5 pairs, and a claim takes 4."
+    )
+    assert (findings(few), pointwise(few)) == ([], "")
+    # Of some more there are numbers, even ones that look clear, and still no claim.
+    some = pair(np.linspace(2, 8, 6), np.linspace(33, 39, 6))
+    assert some.verdict == (
+        "Too few models of resnet and vanilla of equal complexity to compare: they are worth 3.0 pairs, and a claim "
+        "takes 4."
+    )
+    assert dict(findings(some))["tests"] == "none, with so few models"
+    assert pointwise(some) == "The intervals are of one number each; with so few models nothing is claimed."
 
 
 def test_verdict_on_distributions_of_other_shape() -> None:
     # One is narrow, the other wide around the same median: they differ, and each wins half of the time.
     narrow, wide = np.linspace(40, 60, 200), np.linspace(0, 100, 200)
-    sentence = say(narrow, wide)
+    found = pair(narrow, wide)
     assert ks(narrow, wide).p_value < 1e-12
-    assert (
-        "the error distributions of resnet and vanilla models differ in shape, but neither is clearly better"
-        in sentence
+    assert found.verdict == (
+        "At equal parameter count, the error distributions of resnet and vanilla differ in shape (p = 0.0025), but "
+        "neither is shown to be better."
     )
-    assert "probability 0.50" in sentence
-    assert sentence.endswith("and the EDFs cross (resnet ahead by up to 0.4, vanilla by up to 0.4).")
+    assert found.shape is not None
+    assert found.shape.p_value == 1 / 2_000
+    where = [figure for what, figure in findings(found) if what == "better at every threshold"]
+    # First comes the one that wins more often, by a hair.
+    assert dict(findings(found))["better of two random models"].startswith("vanilla, 50 % of the time")
+    assert [figure.split()[0] for figure in where] == ["vanilla", "resnet"]
+
+
+def best_ones(models: int) -> tuple[Floats, Floats]:
+    """Two populations that differ in so many of 240 models alone: the second has far better ones."""
+    return np.linspace(40, 60, 240), np.append(np.linspace(40, 60, 240 - models), np.linspace(0, 10, models))
 
 
 def test_verdict_on_a_difference_that_is_too_small_for_a_better_one() -> None:
-    # Three in ten of A's are a little worse than the rest, which all tie: the probability is 0.5 - 0.3 / 2, within the
-    # sampling error of 20 models, but the EDF of B lies above throughout.
-    tied = np.full(20, 5.0)
-    sentence = say(np.append(tied[:14], np.full(6, 6.0)), tied)
-    assert "Given params, the error distributions of resnet and vanilla models differ in shape" in sentence
-    assert "p = 0.02 " in sentence
-    assert "a random resnet model beats a random vanilla model with probability 0.35" in sentence
-    assert sentence.endswith("and the vanilla EDF lies nowhere below the other.")
+    # The EDF of the second lies above throughout, and yet a random model of it beats one of the first too seldom.
+    found = pair(*best_ones(31), alpha=0.01)
+    assert found.verdict == (
+        f"At equal parameter count, the error distributions of resnet and vanilla differ in shape (p = "
+        f"{found.p_adjusted:.2g}), but neither is shown to be better."
+    )
+    assert (found.p_adjusted or 1) < 0.01 < p_better(found) < 0.05
+    assert found.estimates is not None
+    assert (found.better, found.estimates.crossings.dominance) == ("shape", "b")
+    assert "vanilla has lower error than resnet" in say(*best_ones(31), alpha=0.05)
 
 
 def test_verdict_on_a_better_population_whose_edf_crosses() -> None:
     # 95 of 100 models are better, five are the worst of all.
     a = np.concatenate([np.linspace(2, 8, 95), np.full(5, 90.0)])
-    sentence = say(a, np.linspace(20, 26, 100))
-    assert "resnet models tend to have lower error than vanilla models" in sentence
-    assert sentence.endswith("and the EDFs cross (resnet ahead by up to 0.95, vanilla by up to 0.05).")
+    found = pair(a, np.linspace(20, 26, 100))
+    assert "resnet has lower error than vanilla" in found.verdict
+    assert found.estimates is not None
+    assert found.estimates.crossings.dominance == "neither"
+    assert dict(findings(found))["better of two random models"].startswith("resnet, 95 % of the time")
 
 
 def test_another_p_value_may_decide() -> None:
     found = pair(np.arange(20.0), np.arange(20.0) + 9)
-    sentence = verdict(replace(found, p_holm=0.07, pairs=10, better="none"))
-    assert sentence.startswith(
-        "Given params, no difference between the errors of resnet and vanilla models could be shown: KS D"
+    assert found.claim is not None
+    assert found.verdict == "At equal parameter count, resnet has lower error than vanilla (p = 0.00012)."
+    denied = verdict(replace(found, claim=replace(found.claim, kind="none", p_adjusted=0.07), pairs=10))
+    assert denied.startswith(
+        "At equal parameter count, no difference between resnet and vanilla is shown (p = 0.07, adjusted for 10 pairs);"
     )
-    assert f"p = {found.test.p_value:.2g} (exact, n_eff 20 and 20; 0.07 adjusted for 10 pairs), a random" in sentence
-    sure = verdict(replace(found, p_holm=1e-20, pairs=3))
-    assert "resnet models tend to have lower error than vanilla models" in sure
-    assert "n_eff 20 and 20; < 1e-16 adjusted for 3 pairs)" in sure
+    sure = verdict(replace(found, claim=replace(found.claim, p_adjusted=1e-20), pairs=3))
+    assert sure.endswith("resnet has lower error than vanilla (p < 0.0001, adjusted for 3 pairs).")
 
 
 def test_verdict_needs_more_evidence_at_a_smaller_alpha() -> None:
-    a, b = np.arange(20.0), np.arange(20.0) + 9
-    assert 0.001 < ks(a, b).p_value < 0.05
-    assert "tend to have lower error" in say(a, b)
-    assert "no difference" in say(a, b, alpha=0.001)
+    a, b = np.arange(20.0), np.arange(20.0) + 7
+    for alpha, claimed in ((0.05, True), (0.0001, False)):
+        found = pair(a, b, alpha=alpha)
+        assert 0.0001 < (found.p_adjusted or 0) < 0.05
+        assert ("has lower error than" in found.verdict) == claimed
+        assert ("no difference" in found.verdict) != claimed
 
 
-@given(errors(), errors())
-def test_verdict_claims_no_more_than_the_test(a: Floats, b: Floats) -> None:
-    sentence, test, prob = say(a, b), ks(a, b), prob_better(a, b)
-    assert ("no difference" in sentence) == (test.p_value >= 0.05)
-    if "tend to have" in sentence:
-        better = "resnet" if prob > 0.5 else "vanilla"
-        assert f"{better} models tend to have lower error" in sentence
-        assert abs(prob - 0.5) > 0.005
+def test_a_pointwise_interval_that_a_claim_denies_is_explained() -> None:
+    # The test of P has but 0.8 of the level.
+    found = pair(*best_ones(25))
+    assert found.estimates is not None
+    assert 0.04 < p_better(found) < 0.05
+    assert found.estimates.better.high < 0.5
+    assert found.better == "none"
+    assert pointwise(found) == (
+        "The intervals are of one number each; the finding allows for two tests, and claims nothing."
+    )
+    assert "allows for two tests of 6 pairs, and claims nothing" in pointwise(replace(found, pairs=6))
+    # So is that of the mean error, in the sentence itself.
+    few = pair(*best_ones(20))
+    assert few.estimates is not None
+    assert few.estimates.better.low < 0.5 < few.estimates.better.high
+    assert few.verdict.endswith(" points higher (95 % CI, of this pair by itself).")
+    assert pointwise(few) == pointwise(found)
+    # Shapes that differ say nothing of who is better.
+    shapes = pair(*best_ones(31), alpha=0.01)
+    assert shapes.better == "shape"
+    assert pointwise(shapes).endswith("the finding allows for two tests, and names no better one.")
+    assert pointwise(pair(np.arange(20.0), np.arange(20.0) + 9)) == ""
+
+
+def p_better(found: Pair) -> float:
+    assert found.estimates is not None
+    return found.estimates.better.p_value
+
+
+def test_a_verdict_says_how_equal_size_is() -> None:
+    a, b = np.linspace(2, 8, 40), np.linspace(4, 10, 40)
+    same, other = np.arange(1, 41), np.arange(11, 51)
+    assert say(a, b, params=(same, same)).startswith("At equal parameter count, resnet has")
+    # Errors go up with size, so that in two strata much of the difference is one of size.
+    found = pair(a, b, params=(same, other), strata=2)
+    assert found.verdict.startswith("With parameter count only partly balanced, ")
+    assert found.estimates is not None
+    assert found.estimates.balance is not None
+    bias = abs(found.estimates.balance.bias_in_se)
+    assert dict(findings(found))["parameter count"].endswith(
+        f"after adjustment (2 strata); what is left shifts the probability by some {bias:.1f} standard errors: take "
+        "more models where both have some"
+    )
+    for options, one in (({"strata": 1}, "stratum"), ({"bins": 1}, "bin")):
+        sentence = say(a, b, params=(same, other), **options)
+        assert sentence.startswith(f"With all models in one {one}, which does not adjust for parameter count, ")
+    assert say(a, b, params=(same, other), given="none").startswith("Without adjustment for size, ")
+
+
+def test_a_verdict_says_whether_means_are_equivalent() -> None:
+    a, b = np.linspace(2, 8, 200), np.linspace(2.9, 8.9, 200)
+    found = pair(a, b, equivalent=3)
+    assert found.verdict.startswith("At equal parameter count, resnet has lower error than vanilla (p < 0.0001); ")
+    assert found.verdict.endswith("; their mean errors are shown to differ by less than 3 points (p < 0.0001).")
+    assert dict(findings(found))["means within 3 points"] == "shown (p < 0.0001)"
+    near = pair(a, a + 0.1, equivalent=3)
+    assert "no difference between resnet and vanilla is shown (p = " in near.verdict
+    assert near.verdict.endswith(
+        " (95 % CI); their mean errors are shown to differ by less than 3 points (p < 0.0001)."
+    )
+    apart = pair(a, b, equivalent=1)
+    assert "mean errors are shown to differ" not in apart.verdict
+    assert dict(findings(apart))["means within 1 points"].startswith("not shown (p = 0.")
+
+
+@given(errors(), errors(), st.sampled_from(["params", "none"]))
+def test_verdict_claims_no_more_than_the_test(a: Floats, b: Floats, by: str) -> None:
+    found, prob = pair(a, b, given=by), prob_better(a, b)
+    sentence = found.verdict
+    enough = len(a) * len(b) / (len(a) + len(b)) >= 4
+    assert sentence.startswith("Too few models of resnet and vanilla") == (not enough)
+    assert ("no difference" in sentence) == (enough and (found.p_adjusted or 0) > 0.05)
+    if "has lower error than" in sentence:
+        better, worse = ("resnet", "vanilla") if prob > 0.5 else ("vanilla", "resnet")
+        assert f"{better} has lower error than {worse} (p" in sentence
+        assert p_better(found) <= 0.05 >= (found.p_adjusted or 0)
+        assert found.better == better
     assert "the same" not in sentence
     assert sentence.count(". ") == 0
     assert sentence.endswith(".")
+    for what, figure in findings(found):
+        assert "nan" not in figure, what

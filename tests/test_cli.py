@@ -328,14 +328,14 @@ def test_more_options_of_compare(call: Call) -> None:
     assert (pair["equivalent"], pair["p_equivalent"] < 0.1) == (True, True)
     assert found["sensitivity"] == []
     table = call("compare", *names, *options, "--bins", 5).out
-    assert "Exact test of D within the bins: p = " in table
+    assert "Exact test of D within the bins, run by run: p = " in table
     assert "30 permutations, seed 4." in table
     assert "; their mean errors are shown to differ by less than 50 points (p < 0.0001)." in table
     assert "(90 % CI " in table
     assert "\n  10 % quantile, resnet " in table
     apart = document(call("compare", *names, *options, "--strata", 7, "--json"))
     assert (apart["pairs"][0]["permutation"], apart["pairs"][0]["strata"], apart["seed"]) == (None, 7, 4)
-    assert "Exact test of D: p = " in call("compare", *names, *options, "--given", "none").out
+    assert "Exact test of D, run by run: p = " in call("compare", *names, *options, "--given", "none").out
 
 
 def test_sensitivity_of_a_comparison(call: Call) -> None:

@@ -103,7 +103,7 @@ def test_a_comparison_by_bins(digits: Source) -> None:
     (pair,) = result.pairs
     assert f"\n{pair.verdict}\n" in found
     assert pair.permutation is not None
-    assert f"Exact test of D within the bins: p = {pair.permutation.p_value:.2g} +- " in found
+    assert f"Exact test of D within the bins, run by run: p = {pair.permutation.p_value:.2g} +- " in found
     assert "100 permutations, seed 8." in found
     assert "adjusted for" not in found  # one pair
     assert_says_how_large(found, pair)

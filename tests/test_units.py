@@ -99,7 +99,7 @@ def test_a_small_gain_of_every_network_is_found_by_pairs(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("networks", "same_runs", "refused"),
     [
-        (range(10, 30), False, "10 of the 20 networks of the smaller of a and b are in both"),
+        (range(10, 30), False, "a and b have 10 networks in common, of 20 in the smaller one"),
         (range(19, 39), True, "1 of the runs are in both a and b"),
         (range(19, 39), False, ""),
     ],

@@ -108,9 +108,9 @@ def comparison(result: Comparison) -> Iterator[str]:
         yield pair.verdict
         yield from details(pair)
         if (exact := pair.permutation) is not None:
+            within = " within the bins" if pair.bins else ""
             yield (
-                f"Exact test of D{' within the bins' if pair.bins else ''}: {words.p_is(exact.p_value)} +- "
-                f"{exact.standard_error:.1g}, "
+                f"Exact test of D{within}, run by run: {words.p_is(exact.p_value)} +- {exact.standard_error:.1g}, "
                 f"{exact.trials:,} permutations, seed {result.seed}."
             )
     if len(pairs) > _IN_FULL:
@@ -203,7 +203,7 @@ def _cell(found: Mapping[tuple[str, str], Pair], names: Sequence[str], row: int,
         mark = "!"
     balance = None if pair.estimates is None else pair.estimates.balance
     partly = balance is not None and not (balance.equal and pair.adjusts)
-    return f"{words.percent(1 - prob if turned else prob)[0]:>4}{mark}{'?' if partly else ' '}"
+    return f"{100 * (1 - prob if turned else prob):>4.0f}{mark}{'?' if partly else ' '}"
 
 
 def sensitivity(settings: Sequence[Setting]) -> Iterator[str]:

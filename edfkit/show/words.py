@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edfkit.stats.adjusted import MOST_BIAS
+
 if TYPE_CHECKING:
     from edfkit.stats.adjusted import Balance
     from edfkit.stats.bands import Best
@@ -172,7 +174,15 @@ def percent(*shares: float) -> list[str]:
     decimals = 0 if width >= 0.02 or not width else 1 if width >= 0.002 else 2
     if any(0 < share < 0.01 or 0.99 < share < 1 for share in shares):
         decimals = max(decimals, 1)
-    return [f"{100 * share:.{decimals}f}" for share in shares]
+    ends = {f"{0:.{decimals}f}": "< ", f"{100:.{decimals}f}": "> "}
+    least = 10.0**-decimals
+    written = []
+    for share in shares:
+        text = f"{100 * share:.{decimals if 0 < share < 1 else 0}f}"
+        if text in ends and 0 < share < 1:  # it keeps its distance from 0 and 1
+            text = ends[text] + f"{least if share < 0.5 else 100 - least:.{decimals}f}"
+        written.append(text)
+    return written
 
 
 def points(value: float) -> str:
@@ -308,8 +318,9 @@ def _tests(pair: "Pair", its: "Estimates") -> str:
     rank = f"{kind}rank test {p_is(its.better.p_value)}"
     if pair.shape is None:
         return rank
-    how = "limit law" if pair.shape.method == "limit" else plural(pair.shape.permutations, "permutation")
-    return f"{rank}; shape {p_is(pair.shape.p_value)} ({how})"
+    drawn = pair.shape.permutations
+    how = " (limit law)" if pair.shape.method == "limit" else f" ({plural(drawn, 'permutation')})" if drawn else ""
+    return f"{rank}; shape {p_is(pair.shape.p_value)}{how}"
 
 
 def _quantile(one: "Best") -> str:
@@ -353,7 +364,7 @@ def _where(pair: "Pair", first: str) -> "list[tuple[str, str]]":
     found = []
     kinds = [("better", pair.a), ("worse", pair.b)]
     for kind, name in kinds if first == pair.a else kinds[::-1]:
-        spans = [(lo, hi) for lo, hi, which in decided if which == kind]
+        spans = [(lo, hi) for lo, hi, which in decided if which == kind and hi - lo >= 0.005]
         widest = sorted(sorted(spans, key=lambda one: one[0] - one[1])[:_RANGES])
         if spans:
             more = f" and {plural(len(spans) - len(widest), 'narrower range')}" if len(spans) > len(widest) else ""
@@ -372,10 +383,9 @@ def _balanced(pair: "Pair", equal: "Balance") -> str:
     if equal.equal or not pair.adjusts:
         return text
     cure = "use strata or more bins" if pair.bins else "take more models where both have some"
-    bias = abs(equal.bias_in_se)
-    left = (
-        f"shifts the probability by some {bias:.1f} standard errors" if bias >= 0.1 else f"is {abs(equal.smd):.2f} sd"
-    )
+    left = f"is {abs(equal.smd):.2f} standard deviations"
+    if abs(equal.bias_in_se) > MOST_BIAS:
+        left = f"shifts the probability by some {abs(equal.bias_in_se):.1f} standard errors"
     return f"{text}; what is left {left}: {cure}"
 
 

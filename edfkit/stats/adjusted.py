@@ -103,7 +103,8 @@ class Balance(Result):
     Attributes
     ----------
     before : float
-        Geometric mean of A's complexity over that of B's, all models; a difference of means where `ratio` is not set.
+        Geometric mean of A's complexity over that of B's, all models (with bins, of those in the range); a difference
+        of means where `ratio` is not set.
     after : float
         The same within strata.
     smd : float

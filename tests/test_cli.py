@@ -1096,6 +1096,8 @@ def test_an_interrupt_is_answered_with_one_sentence(tmp_path: Path) -> None:
         "compare",
         "resnet",
         "vanilla",
+        "--bins",
+        "5",
         "--permutations",
         "10000000",
         "--plot",

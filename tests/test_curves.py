@@ -14,16 +14,20 @@ from edfkit.stats.special import quadratic_tail
 from edfkit.stats.strata import Strata, in_strata
 
 
-def made(seed: int, n: int = 60, *, shift: float = 0.0, seeds: int = 1, **more: Any) -> Strata:
-    """Draw two populations whose error falls with size, each network with so many seeds."""
+def drawn(seed: int, n: int, shift: float = 0.0, seeds: int = 1) -> tuple[Any, Any, dict[str, Any]]:
+    """Draw two populations whose error falls with size, each network with so many seeds: errors, sizes, units."""
     rng = np.random.default_rng(seed)
     size = np.exp(rng.normal(12, 1, (2, n)))
     network = 20 - 3 * (np.log(size) - 12) + rng.gamma(2, 2, (2, n)) + np.array([[0.0], [shift]])
     errors = np.repeat(network, seeds, axis=1) + rng.normal(0, 0.3, (2, n * seeds)) * (seeds > 1)
-    if seeds > 1:
-        more |= dict.fromkeys(("units_a", "units_b"), np.repeat(np.arange(n), seeds))
-    (a, b), (size_a, size_b) = np.clip(np.round(errors, 2), 0, 100), np.repeat(size, seeds, axis=1)
-    found = in_strata(a, b, size_a, size_b, **more)
+    units = {} if seeds == 1 else dict.fromkeys(("units_a", "units_b"), np.repeat(np.arange(n), seeds))
+    return np.clip(np.round(errors, 2), 0, 100), np.repeat(size, seeds, axis=1), units
+
+
+def made(seed: int, n: int = 60, *, shift: float = 0.0, seeds: int = 1) -> Strata:
+    """Put two such populations into strata."""
+    (a, b), (size_a, size_b), units = drawn(seed, n, shift, seeds)
+    found = in_strata(a, b, size_a, size_b, **units)
     assert found is not None
     return found
 
@@ -73,12 +77,11 @@ def test_drawing_stops_after_twenty_or_at_the_end() -> None:
 @given(st.integers(0, 10_000), st.sampled_from([1, 3]))
 def test_neither_swapping_nor_the_order_of_rows_changes_anything(seed: int, seeds: int) -> None:
     strata = made(seed, 30, seeds=seeds)
+    (a, b), (size_a, size_b), units = drawn(seed, 30, 0.0, seeds)
     rng = np.random.default_rng(seed)
-    order = rng.permutation(strata.errors.size)
-    a, b = order[strata.first[order]], order[~strata.first[order]]
-    sizes = np.exp(strata.logs[:, 0])
-    units: dict[str, Any] = {} if strata.unit is None else {"units_a": strata.unit[b], "units_b": strata.unit[a]}
-    turned = in_strata(strata.errors[b], strata.errors[a], sizes[b], sizes[a], **units)
+    of_a, of_b = rng.permutation(a.size), rng.permutation(b.size)
+    ids = {"units_a": units["units_b"][of_b], "units_b": units["units_a"][of_a]} if units else {}
+    turned = in_strata(b[of_b], a[of_a], size_b[of_b], size_a[of_a], **ids)
     assert turned is not None
     one, other = (shape_test(each, rng=4) for each in (strata, turned))
     assert one.statistic == pytest.approx(other.statistic)

@@ -273,7 +273,7 @@ class Pair(TypedDict):
     balance: Annotated[Balance | None, "How equal the complexities are; null if nothing is held equal."]
     strata: Annotated[Annotated[int, In("strata", 1)] | None, "Strata that hold models of both; null with bins."]
     overlap: Annotated[
-        Annotated[float, In("pairs of models", 0)], "Effective number of pairs of models of equal complexity, H."
+        Annotated[float, In("models", 0)], "H: n / 2 for two populations of n models each of equal complexities."
     ]
     excluded: Annotated[Models, "Models outside the overlap, or outside the range of the bins."]
     excluded_by: Annotated[Excluded, "The same, by population."]

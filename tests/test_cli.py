@@ -795,7 +795,7 @@ def test_an_unknown_space_lists_what_there_is(call: Call, command: str, extra: l
         (["resnet", "vanilla", "--given", "none", "--strata", "2"], ["Strata belong to a complexity"]),
         (["resnet", "vanilla", "--strata", "2", "--bins", "2"], ["Strata were given together with bins or a range"]),
         (["resnet", "vanilla", "--given", "size"], ["has no variable 'size'", "'params', 'macs', 'flops', 'acts'"]),
-        (["resnet", "vanilla", "--given", "error"], ["error is a result of the runs"]),
+        (["resnet", "vanilla", "--given", "error"], ["error is a result of training"]),
         (["resnet", "vanilla", "--given", "width"], ["width has several numbers for each model"]),
         (["resnet", "vanilla", "--given", "id"], ["id has no numbers"]),
         (["resnet", "vanilla", "--given", "params,params"], ["expected one complexity, two different ones"]),

@@ -269,7 +269,7 @@ def test_models_of_one_complexity_and_single_models_have_a_report(tmp_path: Path
     assert "Given params 1 stratum 0." in Page(report(file, ["a", "b"], tmp_path / "same.html")).text
     assert "Given params 1 bin 0." in Page(report(file, ["a", "b"], tmp_path / "binned.html", bins=1)).text
     single = Page(report(file, ["c", "d"], tmp_path / "single.html")).text
-    assert "Too few models of c and d to compare: they are worth 0.5 pairs, and a claim takes 4." in single
+    assert "Too few models of c and d to compare: they are worth 1.0 of each, and a claim needs 8." in single
     assert "Better of two random models" not in single
     among = Page(report(file, ["a", "b", "c", "d"], tmp_path / "among.html")).text
     assert "c d not tested" in among
@@ -281,7 +281,7 @@ def test_why_spaces_are_not_compared_is_said_once(tmp_path: Path) -> None:
     seeds = {**again, **{name: np.repeat(np.asarray(again[name])[:1], 60, axis=0) for name in NETWORK}}
     file = archive(tmp_path / "a.h5", {"a": stages(60, 2), "b": stages(60, 3), "seeds": seeds})
     page = report(file, ["a", "b", "seeds"], tmp_path / "report.html")
-    said = "All 60 models of seeds are one network with one setting, trained again and again"
+    said = "All 60 models of seeds are runs of one network with one setting"
     assert f"<p>{said}" in page
     assert page[: page.index("</section>")].count(said) == 1
 

@@ -176,7 +176,7 @@ def test_a_comparison_in_strata_computed_by_hand() -> None:
     # Numbers, but H is less than 4: no claim.
     assert (pair.shape, pair.claim, pair.p_value, pair.p_adjusted, pair.better) == (None, None, None, None, "none")
     assert pair.no_claim == (
-        "Too few models of a and b of equal complexity to compare: they are worth 2.7 pairs, and a claim takes 4."
+        "Too few models of a and b of equal complexity to compare: they are worth 5.3 of each, and a claim needs 8."
     )
     assert pair.ranges() == [(0, 100, "undecided")]
 
@@ -193,7 +193,7 @@ def test_models_that_are_too_few_at_equal_complexity_have_no_numbers() -> None:
         nothing = {key for key, value in document.items() if value is None}
         assert {"ks", "p_value", "p_better", "prob_a_better", "mean_difference", "tail", "balance"} <= nothing
         assert document["verdict"] == document["no_claim"] == pair.no_claim
-        assert f"they are worth {overlap:.1f} pairs" in document["verdict"]
+        assert f"they are worth {2 * overlap:.1f} of each" in document["verdict"]
 
 
 def test_few_models_in_bins_have_the_numbers_of_the_paper_and_no_claim() -> None:
@@ -212,7 +212,7 @@ def test_few_models_in_bins_have_the_numbers_of_the_paper_and_no_claim() -> None
     assert {"prob_a_better_interval", "mean_difference", "median_difference", "p_better", "balance"} <= unknown
     assert ours["tail"] is not None
     assert ours["verdict"] == ours["no_claim"]
-    assert "they are worth 1.3 pairs" in ours["verdict"]
+    assert "they are worth 2.7 of each" in ours["verdict"]
 
 
 WAYS: list[dict[str, Any]] = [{}, {"strata": 5}, {"bins": 4}, {"given": "none"}]

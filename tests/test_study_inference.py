@@ -71,7 +71,7 @@ def test_no_line_denies_what_another_one_claims(seed: int, by: str) -> None:
         assert [one["a_is"] for one in ranges] == ["undecided"]
         assert "better at every threshold" not in lines
     if pair.estimates is not None and not pair.estimates.better.low <= 0.5 <= pair.estimates.better.high:
-        assert (pair.better in ("a", "b")) != ("The intervals are of one number each" in lines)
+        assert (pair.better in ("a", "b")) != ("Each interval is for one number alone" in lines)
     if pair.better == "none" and pair.claim is not None:
         assert re.search(r"the mean error of a is between \d", pair.verdict)
     balanced = pair.estimates is None or pair.estimates.balance is None or pair.estimates.balance.equal
@@ -179,7 +179,7 @@ def test_finer_strata_can_be_asked_for() -> None:
         ({"given": "params,params"}, "given: 'params,params' was given, expected one complexity, two different ones"),
         ({"given": "params,flops,acts"}, "expected one complexity, two different ones"),
         ({"given": "params,flops", "bins": 3}, "Bins hold one complexity equal"),
-        ({"given": "error"}, "given: error is a result of the runs"),
+        ({"given": "error"}, "given: error is a result of training"),
         ({"given": "kind"}, "given: kind has no numbers"),
         ({"given": "stages"}, "given: stages has several numbers for each model"),
         ({"given": "latency"}, "has no 'latency'"),

@@ -261,7 +261,7 @@ def test_a_reason_not_to_test_is_said_once() -> None:
         for name in ("a", "b", "c")
     }
     found = render(text.comparison(compare_populations(InMemory({"seeds": one, **others}), ["seeds", "a", "b", "c"])))
-    assert found.count("All 40 models of seeds are one network with one setting, trained again and again") == 1
+    assert found.count("All 40 models of seeds are runs of one network with one setting") == 1
     assert "Untested" not in found
 
 
@@ -433,7 +433,7 @@ def test_small_comparisons() -> None:
     found = render(text.comparison(compare_populations(SMALL, ["two", "three"], bins=1)))
     assert "in 1 bin, which normalises nothing within the range" in found
     found = render(text.comparison(compare_populations(SMALL, ["two", "three"])))
-    assert "Too few models of two and three of equal complexity to compare: they are worth 1.2 pairs, and a" in found
+    assert "Too few models of two and three of equal complexity to compare: they are worth 2." in found
     assert "better of two" not in found
     # A dozen of each have numbers that do not vary.
     same = InMemory({name: population([error] * 12, [3] * 12) for name, error in (("a", 5.0), ("b", 5.0), ("c", 0.0))})

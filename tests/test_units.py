@@ -131,7 +131,7 @@ def test_populations_that_share_some_networks(tmp_path: Path, networks: range, s
 def test_one_network_with_many_seeds_is_no_design_space(published: Path) -> None:
     source = Published(published)
     pair = compare_populations(source, ["resnet_reruns_top", "vanilla_reruns_top"], given="none").pairs[0]
-    assert pair.verdict.startswith("All 100 models of resnet_reruns_top are one network with one setting")
+    assert pair.verdict.startswith("All 100 models of resnet_reruns_top are runs of one network with one setting")
     assert "edfkit noise" in pair.verdict
 
 

@@ -143,17 +143,17 @@ def test_verdict_without_a_significant_difference_claims_none_and_says_what_is_e
 def test_verdict_on_too_few_models_claims_nothing() -> None:
     few = pair(np.array([1.0, 2, 3]), np.array([20.0, 30, 40]), given="none")
     assert few.verdict == (
-        "Too few models of resnet and vanilla to compare: they are worth 1.5 pairs, and a claim takes 4."
+        "Too few models of resnet and vanilla to compare: they are worth 3.0 of each, and a claim needs 8."
     )
     assert (findings(few), pointwise(few)) == ([], "")
     # Of some more there are numbers, even ones that look clear, and still no claim.
     some = pair(np.linspace(2, 8, 6), np.linspace(33, 39, 6))
     assert some.verdict == (
-        "Too few models of resnet and vanilla of equal complexity to compare: they are worth 3.0 pairs, and a claim "
-        "takes 4."
+        "Too few models of resnet and vanilla of equal complexity to compare: they are worth 6.0 of each, and a claim "
+        "needs 8."
     )
     assert dict(findings(some))["tests"] == "none, with so few models"
-    assert pointwise(some) == "The intervals are of one number each; with so few models nothing is claimed."
+    assert pointwise(some) == "Each interval is for one number alone; with so few models nothing is claimed."
 
 
 def test_verdict_on_distributions_of_other_shape() -> None:
@@ -230,9 +230,9 @@ def test_a_pointwise_interval_that_a_claim_denies_is_explained() -> None:
     assert found.estimates.better.high < 0.5
     assert found.better == "none"
     assert pointwise(found) == (
-        "The intervals are of one number each; the finding allows for two tests, and claims nothing."
+        "Each interval is for one number alone; the finding accounts for two tests and claims nothing."
     )
-    assert "allows for two tests of 6 pairs, and claims nothing" in pointwise(replace(found, pairs=6))
+    assert "accounts for two tests of 6 pairs and claims nothing" in pointwise(replace(found, pairs=6))
     # So is that of the mean error, in the sentence itself.
     few = pair(*best_ones(20))
     assert few.estimates is not None
@@ -242,7 +242,7 @@ def test_a_pointwise_interval_that_a_claim_denies_is_explained() -> None:
     # Shapes that differ say nothing of who is better.
     shapes = pair(*best_ones(31), alpha=0.01)
     assert shapes.better == "shape"
-    assert pointwise(shapes).endswith("the finding allows for two tests, and names no better one.")
+    assert pointwise(shapes).endswith("the finding accounts for two tests and names no better one.")
     assert pointwise(pair(np.arange(20.0), np.arange(20.0) + 9)) == ""
 
 
@@ -262,8 +262,8 @@ def test_a_verdict_says_how_equal_size_is() -> None:
     assert found.estimates.balance is not None
     bias = abs(found.estimates.balance.bias_in_se)
     assert dict(findings(found))["parameter count"].endswith(
-        f"after adjustment (2 strata); what is left shifts the probability by some {bias:.1f} standard errors: take "
-        "more models where both have some"
+        f"after adjustment (2 strata); what is left shifts the probability by about {bias:.1f} standard errors: train "
+        "more models at sizes that both have"
     )
     for options, one in (({"strata": 1}, "stratum"), ({"bins": 1}, "bin")):
         sentence = say(a, b, params=(same, other), **options)

@@ -382,10 +382,10 @@ def _balanced(pair: "Pair", equal: "Balance") -> str:
         text = f"{pair.a} minus {pair.b}: {equal.before:.3g} before, {equal.after:.3g} after adjustment ({many})"
     if equal.equal or not pair.adjusts:
         return text
-    cure = "use strata or more bins" if pair.bins else "take more models where both have some"
+    cure = "use strata or more bins" if pair.bins else "train more models at sizes that both have"
     left = f"is {abs(equal.smd):.2f} standard deviations"
     if abs(equal.bias_in_se) > MOST_BIAS:
-        left = f"shifts the probability by some {abs(equal.bias_in_se):.1f} standard errors"
+        left = f"shifts the probability by about {abs(equal.bias_in_se):.1f} standard errors"
     return f"{text}; what is left {left}: {cure}"
 
 
@@ -397,7 +397,7 @@ def pointwise(pair: "Pair") -> str:
     if its.better.low <= 0.5 <= its.better.high and its.mean.low <= 0 <= its.mean.high:
         return ""
     if pair.claim is None:
-        return "The intervals are of one number each; with so few models nothing is claimed."
+        return "Each interval is for one number alone; with so few models nothing is claimed."
     allows = "two tests" if pair.pairs == 1 else f"two tests of {pair.pairs} pairs"
     what = "names no better one" if pair.better == "shape" else "claims nothing"
-    return f"The intervals are of one number each; the finding allows for {allows}, and {what}."
+    return f"Each interval is for one number alone; the finding accounts for {allows} and {what}."

@@ -1,4 +1,4 @@
-"""Two populations A and B compared within strata of complexity: who is better, by how much, and how equal they are.
+"""Two populations A and B within strata of complexity: which is better, by how much, and how equal complexity is.
 
 Convention: a difference is A minus B. With the shares w_s = h_s / H of `edfkit.stats.strata`, phi = [a < b] + [a = b]
 / 2 for a model a of A and b of B, and P_s the mean of phi over the pairs of stratum s,
@@ -98,7 +98,7 @@ class Difference(Result):
 
 @dataclass(frozen=True)
 class Balance(Result):
-    """How equal the complexity of A and B is; of several complexities the least equal one.
+    """How equal the complexity of A and B is; of several complexities the least equal one, but for `bias_in_se`.
 
     Attributes
     ----------
@@ -111,7 +111,8 @@ class Balance(Result):
         Standardised mean difference of the logarithm of complexity after adjustment.
     bias_in_se : float
         Bias of P that is left, in its standard errors: the slope of the rank of the error within a stratum on the
-        logarithm of complexity, times the difference of the mean logarithms, divided by the standard error.
+        logarithm of complexity, times the difference of the mean logarithms, divided by the standard error; of several
+        complexities of all together.
     overlap : float
         H, see `edfkit.stats.strata`.
     ratio : bool
@@ -356,7 +357,7 @@ def better_by_permutation(strata: Strata, prob: float, confidence: float = 0.95)
 
 
 def _checked(strata: Strata, confidence: float) -> float:
-    """Return 1 - confidence, or refuse what nothing can be said of."""
+    """Return 1 - confidence, or refuse too little overlap."""
     if strata.overlap < 2:
         raise EdfkitError(
             f"strata: H = {strata.overlap:.2g} was given, but at least 2 is needed: give more models of both."

@@ -1,13 +1,14 @@
 """What several pairs of populations may be said to show, so that any false claim has at most the probability alpha.
 
-Convention: of a pair two p values are known: `p_better`, that a random model of one beats one of the other as often as
-not, and `p_shape`, that their error distributions are equal. If these are equal both hold, so
+Convention: each pair has two p values: `p_better`, of the hypothesis that a random model of one beats one of the other
+as often as not, and `p_shape`, of the hypothesis that their error distributions are equal. If these are equal, so that
+both hypotheses hold,
 
     p_any = min(p_better / 0.8, p_shape / 0.2)
 
-is at most alpha with at most that probability. Over m pairs one goes up p_any with the level alpha / (m - pairs already
-claimed better) and stops at the first that is above (after Holm 1979). A pair is claimed to be better where p_better is
-not above that level either, else only to differ in shape.
+is at most alpha with at most that probability. Of m pairs, those of the smallest p_any come first, each at the level
+alpha / (m - pairs already claimed better), up to the first that is above it (after Holm 1979). A pair is claimed to be
+better where p_better is not above that level either, else only to differ in shape.
 """
 
 from collections.abc import Sequence

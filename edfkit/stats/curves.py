@@ -68,7 +68,7 @@ def shape_test(strata: Strata, *, rng: np.random.Generator | int, permutations: 
     rng : numpy.random.Generator or int
         Source of the permutations, or its seed. A and B, and the order of rows, may be swapped: the result is the same.
     permutations : int
-        At most, at least 1.
+        Maximum number, at least 1.
 
     Returns
     -------
@@ -245,8 +245,8 @@ def strata_band(
     Its half width is a quantile of the largest value of a Gaussian process with the covariance of F_A - F_B: each
     model's indicator of error <= e, less the mean of its two neighbours in complexity of the same population, times
     sqrt(2 / 3) and its weight, times an independent normal number. So what complexity explains does not widen the
-    band. Without a complexity it is less the mean of its population. With more than 10,000 units, less that of its
-    population in the stratum.
+    band. Without a complexity, the mean of its population is subtracted; above 10,000 units, that of its population in
+    the stratum.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def strata_band(
     confidence : float
         At least 0.5, below 1.
     draws : int
-        Of the process; at least 20 / (1 - confidence) - 1 are taken.
+        Number of draws; at least 20 / (1 - confidence) - 1 are taken.
 
     Returns
     -------

@@ -31,7 +31,7 @@ def cut(complexity: ArrayLike, weights: ArrayLike | None = None, number: int | N
     Parameters
     ----------
     complexity : array_like, shape (n,)
-        Of both populations together, finite.
+        Complexities of both populations, one after the other; finite.
     weights : array_like, shape (n,), optional
         Units that each row stands for; one if not given.
     number : int, optional
@@ -178,7 +178,7 @@ class Strata:
 
     @cached_property
     def overlap(self) -> float:
-        """H, the sum of n_as n_bs / N_s: as many pairs of equal populations would be as telling."""
+        """H, the sum of n_as n_bs / N_s: n / 2 for two populations of n units each of equal complexities."""
         return float((self.units_a * self.units_b / (self.units_a + self.units_b)).sum())
 
     @cached_property
@@ -270,7 +270,7 @@ def in_strata(
     paired : bool
         Whether both populations hold the same units, and each is compared with its counterpart.
     bins_a, bins_b : array_like of int, shapes (n_a,) and (n_b,), optional
-        Bins that are used as strata instead, each of the same weight; -1 for a model outside.
+        Bins to use in place of strata, each of the same weight; -1 for a model outside.
 
     Returns
     -------

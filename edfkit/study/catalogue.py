@@ -145,11 +145,13 @@ _AREA_TO = Option(
     "area_to", "Largest error of the area under the EDF", float, 50.0, unit="percent", least=0, above=True
 )
 _BAND = Option("band", "Draw the bands of the EDFs into the plot.", bool, False)
-_STRATA = Option("strata", "Number of strata of equal complexity of a pair.", int, least=1, metavar="N",
+_STRATA = Option("strata", "Number of complexity strata per pair.", int, least=1, metavar="N",
                  usual="the square root of the number of models")  # fmt: skip
 _BINS = Option("bins", "Complexity bins of equal width.", int, least=1,
                usual="at most 10, as many as leave 5 models of every space in each")  # fmt: skip
-_CONFIDENCE = Option("confidence", "Confidence of bands and intervals, 0.5 to 1.", float, 0.95)
+_CONFIDENCE = Option(
+    "confidence", "Confidence of intervals and bands, and of all claims together, 0.5 to 1.", float, 0.95
+)
 RANGE = Option("range", "Complexity range, raw counts, ends included.", float, values=2, metavar="LO HI",
                 usual="the range that all spaces cover")  # fmt: skip
 SEED = Option("seed", "Random seed.", int, 0, least=0)
@@ -166,7 +168,7 @@ def control(study: Study) -> tuple[Option, ...]:
     """Give the fields of a `settings.Control` that a study takes, with the default of what is held equal."""
     first = "" if study.given else "params, or the first that is known"
     about = "Complexity to hold equal, or none: params, flops, macs, acts, or any numeric column"
-    about += "; two with a comma between." if study.strata else "."
+    about += "; or two, comma-separated." if study.strata else "."
     given = Option("given", about, str, study.given or None, usual=first, metavar="COLUMN", among=GIVEN)
     if not study.strata:
         return (given, _BINS, RANGE)
@@ -212,11 +214,12 @@ _COMPARE = (
     ),
     Option(
         "permutations",
-        "Draw up to this many permutations, if more than a claim takes; with bins also for an exact test of D.",
+        "Maximum number of permutations of the test of shape, if more than a claim needs; with --bins or --given none "
+        "also for an exact test of D.",
         int,
         0,
         least=0,
-        usual="as many as a claim takes",
+        usual="as many as a claim needs",
     ),
     SEED,
     Option("best_share", "Fraction of each population that counts as its best models.", float, 0.05),
@@ -234,7 +237,7 @@ STUDIES = (
         strata=True,
         options=_COMPARE,
         run_options=(
-            Option("sensitive", "Show how the result of two SPACEs depends on bins, range, complexity.", bool, False,
+            Option("sensitive", "Show estimates of two SPACEs for other bins, ranges and complexities.", bool, False,
                    flag="--sensitivity"),
             Option("stream", "Count in chunks, as is done above 5,000,000 models.", bool, False),
             Option("scheduler", "Count on the Dask cluster with this scheduler.", str, metavar="ADDRESS"),

@@ -134,7 +134,7 @@ class Pair:
     claim : Claim or None
         What may be said; None if the pair was not tested.
     strata : int or None
-        Strata that hold models of both; None with bins.
+        Strata that hold models of both; None with bins, or with nothing held equal.
     bins : int or None
     overlap : float
         H, see `edfkit.stats.strata`.
@@ -218,8 +218,8 @@ class Pair:
         if self.claim is None:
             equal = "" if self.given == "none" else " of equal complexity"
             return (
-                f"Too few models of {self.a} and {self.b}{equal} to compare: they are worth {self.overlap:.1f} pairs, "
-                f"and a claim takes {LEAST_CLAIM:g}."
+                f"Too few models of {self.a} and {self.b}{equal} to compare: they are worth {2 * self.overlap:.1f} of "
+                f"each, and a claim needs {2 * LEAST_CLAIM:g}."
             )
         return None
 
@@ -384,7 +384,7 @@ def compare_populations(
     """Compare the error distributions of populations, every pair of them, at equal complexity.
 
     Each pair has strata of its own, see `edfkit.stats.strata`; with bins or a range all have bins of equal width, as in
-    the paper. What may be said of all pairs together says `edfkit.stats.claims`.
+    the paper. What may be claimed of all pairs together is decided by `edfkit.stats.claims`.
 
     Parameters
     ----------
@@ -393,14 +393,14 @@ def compare_populations(
     names : sequence of str
         At least one population, each once.
     permutations : int
-        That the test of shape draws at most; fewer than a claim takes are raised to as many. With bins also those of an
-        exact test of D, if there are any.
+        Maximum number of the test of shape; fewer than a claim needs are raised to as many. With bins, or with nothing
+        held equal, also the number of an exact test of D.
     seed : int
         Of permutations and bands; those of a pair depend on it and on the pair alone.
     confidence : float
         Of bands and intervals, and of all claims together; at least 0.5 and below 1.
     best_share : float
-        What of each population is compared as its best, above 0 and up to 1.
+        Fraction of each population that counts as its best models, above 0 and up to 1.
     equivalent : float, optional
         Percentage points: whether the mean errors differ by less is tested too.
     area_to : float

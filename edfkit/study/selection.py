@@ -615,7 +615,9 @@ def check_column(given: str, column: Column) -> None:
         If it is a result of the runs, has no numbers or several for each model.
     """
     if given in OUTCOMES:
-        raise EdfkitError(f"given: {given} is a result of the runs, expected what was set before; give another column.")
+        raise EdfkitError(
+            f"given: {given} is a result of training, expected what was set before it; give another column."
+        )
     if len(column.shape) != 1 or column.dtype.kind not in "iuf":
         what = "several numbers for each model" if len(column.shape) != 1 else "no numbers"
         raise EdfkitError(f"given: {given} has {what}, expected one number for each model; give another column.")

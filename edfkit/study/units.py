@@ -1,6 +1,6 @@
 """What was drawn: which rows of populations are the same network with the same training settings.
 
-A unit is a network, with its block and all, and the settings that it was trained with; the seed of the training is no
+A unit is a network, with its block and all, and the settings that it was trained with; the seed of the training is not
 part of it. Rows that repeat a unit say less than as many units do, and rows of two populations may be of the same one.
 """
 
@@ -30,7 +30,7 @@ OVERLAP = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What the rows of a population are.
+    """The units of the rows of a population.
 
     Attributes
     ----------
@@ -173,8 +173,8 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
     for name, one in ((a, of_a), (b, of_b)):
         if one.unit.size > 1 and np.unique(one.unit).size == 1:
             return Sharing(
-                refused=f"All {one.unit.size:,} models of {name} are one network with one setting, trained again and "
-                "again: they show training noise and not a design space, see edfkit noise."
+                refused=f"All {one.unit.size:,} models of {name} are runs of one network with one setting: they show "
+                "training noise and not a design space; use edfkit noise."
             )
     units_a, units_b = np.unique(of_a.unit), np.unique(of_b.unit)
     both = np.intersect1d(units_a, units_b, assume_unique=True).size
@@ -184,8 +184,8 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
     if runs_a is not None and runs_b is not None and (same := np.intersect1d(runs_a, runs_b).size):
         return Sharing(
             both,
-            refused=f"{same:,} of the runs are in both {a} and {b}, which therefore are no independent samples; "
-            "compare parts that have no run in common.",
+            refused=f"{same:,} of the runs are in both {a} and {b}, so they are not independent samples; "
+            "compare parts without common runs.",
         )
     if not (of_a.comparable and of_b.comparable):
         return Sharing()

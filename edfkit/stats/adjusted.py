@@ -30,6 +30,9 @@ MOST_PAIRS = 20_000_000
 TAME = 0.1
 """P from here to 1 - here has a variance of its own that can be relied on."""
 
+LEAST_OVERLAP, LEAST_CLAIM = 2.0, 4.0
+"""H below which nothing is computed of a pair, and below which nothing is claimed."""
+
 
 @dataclass(frozen=True)
 class Better(Result):
@@ -270,7 +273,7 @@ def better(strata: Strata, confidence: float = 0.95) -> Better:
     EdfkitError
         If H is below 2 or the confidence is out of range.
     """
-    alpha = _checked(strata, confidence)
+    alpha = check_overlap(strata, confidence)
     wins, won, tied = _wins(strata)
     prob = float((strata.of_pair * (won + tied / 2)).sum())
     prob = min(1.0, max(0.0, prob))
@@ -341,7 +344,7 @@ def better_by_permutation(strata: Strata, prob: float, confidence: float = 0.95)
     EdfkitError
         As in `better`.
     """
-    alpha = _checked(strata, confidence)
+    alpha = check_overlap(strata, confidence)
     a, b = strata.units_a, strata.units_b
     units = a + b
     values, place = np.unique(strata.errors, return_inverse=True)
@@ -356,11 +359,27 @@ def better_by_permutation(strata: Strata, prob: float, confidence: float = 0.95)
     return wilson(prob, kappa, df, alpha)
 
 
-def _checked(strata: Strata, confidence: float) -> float:
-    """Return 1 - confidence, or refuse too little overlap."""
-    if strata.overlap < 2:
+def check_overlap(strata: Strata, confidence: float) -> float:
+    """Return 1 - confidence, or refuse too little overlap.
+
+    Parameters
+    ----------
+    strata : Strata
+    confidence : float
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    EdfkitError
+        If H is below 2, or the confidence not between 0 and 1.
+    """
+    if strata.overlap < LEAST_OVERLAP:
         raise EdfkitError(
-            f"strata: H = {strata.overlap:.2g} was given, but at least 2 is needed: give more models of both."
+            f"strata: H = {strata.overlap:.2g} was given, but at least {LEAST_OVERLAP:g} is needed: give more models "
+            "of both."
         )
     if not 0 < confidence < 1:
         raise EdfkitError(
@@ -432,15 +451,41 @@ def mean_difference(strata: Strata, confidence: float = 0.95, *, slope: bool = T
     EdfkitError
         As in `better`.
     """
-    alpha = _checked(strata, confidence)
+    alpha = check_overlap(strata, confidence)
     strata = strata.collapsed()
     logs = strata.logs[:, : None if slope else 0]
     if logs.shape[1] > 1:
         logs = powers(logs, strata.size)[:, 1:]
     left = _imbalance(strata, logs)
     slopes, covariance = _slopes(strata, logs, strata.errors)
-    # About the mean: a constant drops out of differences, and large numbers would cost digits.
-    y = strata.errors - strata.errors.mean() - (logs - logs.mean(axis=0)) @ slopes
+    delta, variance, df, _ = clustered(strata, strata.errors - (logs - logs.mean(axis=0)) @ slopes)
+    error = math.sqrt(variance + float(left @ covariance @ left))
+    half = student_quantile(alpha, df) * error
+    return Difference(delta, delta - half, delta + half, error, df)
+
+
+def clustered(strata: Strata, values: Floats) -> tuple[float, float, float, Floats]:
+    """Estimate the difference of the means of a number within strata, with its two-way clustered variance.
+
+    Parameters
+    ----------
+    strata : Strata
+        With one row a unit, see `edfkit.stats.strata.Strata.collapsed`, and H of at least 2.
+    values : ndarray, shape (n,)
+        The number of each row.
+
+    Returns
+    -------
+    difference : float
+        A minus B.
+    variance : float
+    df : float
+        Degrees of freedom.
+    pulls : ndarray, shape (n,)
+        What a unit of each row adds to the difference, up to its sign: their squares make the variance, their products
+        for two numbers the correlation of two differences.
+    """
+    y = values - values.mean()  # a constant drops out of differences, and large numbers would cost digits
     a, b = strata.units_a, strata.units_b
     sum_a, sum_b = strata.sums(strata.size * y * strata.first), strata.sums(strata.size * y * ~strata.first)
     delta = float((strata.shares * (sum_a / a - sum_b / b)).sum())
@@ -452,10 +497,7 @@ def mean_difference(strata: Strata, confidence: float = 0.95, *, slope: bool = T
     of_pairs = b * square_a + a * square_b - 2 * (sum_a - a * delta) * sum_b
     both = float((strata.of_pair**2 * of_pairs).sum())
     variance = max(0.0, strata.overlap / (strata.overlap - 1) * (squares[0] + squares[1] - both))
-    error = math.sqrt(variance + float(left @ covariance @ left))
-    df = _freedom(strata, squares)
-    half = student_quantile(alpha, df) * error
-    return Difference(delta, delta - half, delta + half, error, df)
+    return delta, variance, _freedom(strata, squares), sums * strata.of_pair[at]
 
 
 def balance(strata: Strata, standard_error: float) -> Balance | None:

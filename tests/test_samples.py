@@ -14,13 +14,10 @@ from edfkit import EdfkitError
 from edfkit.stats import sizes as samples
 from edfkit.stats.edf import Floats
 from edfkit.stats.sizes import (
-    Detection,
     Distances,
     expected_distance,
     expected_distance_to_population,
-    models_for_detection,
     models_for_precision,
-    models_for_shift,
     precision_of_models,
     simulate_distance,
 )
@@ -169,89 +166,6 @@ def test_precision_by_hand() -> None:
     assert models_for_precision(0.949, 0.9) == 2
 
 
-def test_detection_by_hand() -> None:
-    # All of A at 0, all of B at 100: D = 1 always, p = 2 / C(2 n, n): 1/10 at 3, 1/35 at 4, 1/126 at 5.
-    found = models_for_detection([0], [100], rng=rng(2))
-    assert (found.models, found.models_a, found.models_b, found.power, found.distance) == (4, 4, 4, 1, 1)
-    assert 0 < found.standard_error < 0.002
-    assert models_for_detection([0], [100], alpha=0.01, trials=50, rng=rng(2)).models == 5
-    assert models_for_detection([0], [100], alpha=0.2, trials=50, rng=rng(2)).models == 3
-    assert models_for_detection([0], [100], alpha=0.7, trials=50, rng=rng(2)).models == 2
-
-
-def rejected(a: Floats, b: Floats, n: int, repeats: int, generator: np.random.Generator) -> int:
-    return sum(ks(generator.choice(a, n), generator.choice(b, n)).p_value < 0.05 for _ in range(repeats))
-
-
-@pytest.mark.parametrize(("digits", "seed"), [(-1, 0), (0, 1), (2, 2)])
-def test_power_is_that_of_ks(digits: int, seed: int) -> None:
-    pilot = (60 * rng(30).random(400)).round(digits)
-    other = (pilot + 10).round(digits)
-    found = models_for_detection(pilot, other, trials=400, rng=rng(31, seed))
-    assert abs(found.power - 0.8) < 0.08
-    repeats = 150
-    power = rejected(pilot, other, found.models, repeats, rng(32, seed)) / repeats
-    assert abs(power - found.power) < 4 * np.hypot(found.standard_error, math.sqrt(0.16 / repeats))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("digits", [-1, 0, 2])
-def test_power_is_that_of_ks_precisely(digits: int) -> None:
-    pilot = (60 * rng(30).random(400)).round(digits)
-    other = (pilot + 6).round(digits) if digits >= 0 else pilot + 10 * (rng(33).random(400) < 0.6)
-    found = models_for_detection(pilot, other, trials=4_000, rng=rng(34))
-    power = rejected(pilot, other, found.models, 4_000, rng(35)) / 4_000
-    print(f"digits {digits}: {found.models} models, power {found.power:.4f}, by ks {power:.4f}")
-    assert abs(power - found.power) < 4 * np.hypot(found.standard_error, found.standard_error)
-
-
-def test_critical_value_without_ties_is_that_of_the_closed_form() -> None:
-    for n in (1, 3, 4, 10, 57, 200):
-        critical = samples._critical_steps(n, np.arange(1, 2 * n + 1) / (2 * n), 0.05)
-        # By reflection, P(n D >= d) = 2 (C(2 n, n - d) - C(2 n, n - 2 d) + ...) / C(2 n, n).
-        p_values = [
-            sum(2 * (-1) ** (i - 1) * math.comb(2 * n, n - i * d) for i in range(1, n // d + 1)) / math.comb(2 * n, n)
-            for d in range(1, n + 1)
-        ]
-        assert critical == 1 + sum(p >= 0.05 for p in p_values)
-
-
-def test_more_is_needed_for_more_power_a_lower_level_and_a_smaller_difference() -> None:
-    pilot = (50 * rng(40).random(300)).round(1)
-
-    def models(shift: float = 8, power: float = 0.8, alpha: float = 0.05) -> int:
-        return models_for_shift(pilot, shift, power=power, alpha=alpha, trials=200, rng=rng(41)).models
-
-    assert models(power=0.5) < models() < models(power=0.95)
-    assert models() < models(alpha=0.005)
-    assert models() < models(shift=4)
-
-
-def test_shift_is_detection_of_the_shifted_pilot() -> None:
-    pilot = np.array([7.1, 50.0, 60.3, 99.9])
-    shifted = models_for_shift(pilot, 0.2, trials=100, power=0.3, rng=rng(42))
-    assert shifted == models_for_detection(pilot, [7.3, 50.2, 60.5, 100], trials=100, power=0.3, rng=rng(42))
-    # 7.1 + 0.2 is not 7.3 in binary, so without rounding this would be another pair of pilots.
-    assert models_for_shift([7.1, 7.3], 0.2, trials=100, rng=rng(43)).distance == 0.5
-    assert models_for_shift(pilot, -0.2, trials=100, power=0.3, rng=rng(44)).distance == 0.25
-
-
-def test_weights_are_shares_of_the_draws() -> None:
-    a, b, weights = [1.0, 5.0, 9.0, 40.0], [2.0, 5.0, 30.0], [1, 3, 4, 0]
-    weighted = models_for_detection(a, b, weights, trials=200, rng=rng(45))
-    repeated = models_for_detection(np.repeat(a, weights), b, trials=200, rng=rng(45))
-    assert (weighted.models, weighted.power) == (repeated.models, repeated.power)
-    # n / n_eff is 3 * 26 / 64.
-    assert weighted.models_a == math.ceil(weighted.models * 78 / 64)
-    assert weighted.models_b == weighted.models
-
-
-def test_detection_is_plain_data_and_repeatable() -> None:
-    found = models_for_detection([1, 2, 3], [2, 3, 4], trials=50, rng=rng(46))
-    assert found == models_for_detection([1, 2, 3], [2, 3, 4], trials=50, rng=rng(46))
-    assert Detection(**json.loads(json.dumps(found.to_dict()))) == found
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -267,12 +181,6 @@ def test_detection_is_plain_data_and_repeatable() -> None:
         (lambda: precision_of_models(5, 95), "confidence: 95 was given, but a share between 0 and 1"),
         (lambda: models_for_precision(0), "eps: 0 was given, but a share between 0 and 1"),
         (lambda: models_for_precision(1e-6), "eps: 1e-06 at confidence 0.95 was given, but that takes more than 1e9"),
-        (lambda: models_for_detection([1, 2], [2, 1], rng=rng(0)), "pilots: both have the same EDF"),
-        (lambda: models_for_detection([1], [2], power=80, rng=rng(0)), "power: 80 was given"),
-        (lambda: models_for_detection([1], [2], most=3, rng=rng(0)), "most: 3 models were given as the limit"),
-        (lambda: models_for_shift([1], 0, rng=rng(0)), "shift: 0 was given"),
-        (lambda: models_for_shift([1], math.nan, rng=rng(0)), "shift: nan was given"),
-        (lambda: models_for_shift([100], 1, rng=rng(0)), "pilots: both have the same EDF"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], message: str) -> None:

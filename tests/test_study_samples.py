@@ -10,16 +10,17 @@ from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
 from edfkit.datasets import BUNDLED
+from edfkit.stats.planning import Pilot, models_for_comparison
 from edfkit.stats.sizes import (
     expected_distance,
     expected_distance_to_population,
-    models_for_detection,
-    models_for_shift,
     simulate_distance,
 )
 from edfkit.stats.two_sample import summarize
-from edfkit.study.samples import plan_detection, plan_precision, sample_study
-from edfkit.study.selection import InMemory, Source, select
+from edfkit.study.compare import compare_populations
+from edfkit.study.plan import plan_comparison, plan_precision, plan_study
+from edfkit.study.samples import sample_study
+from edfkit.study.selection import InMemory, Source, gather, select
 
 SELECTED = ["given", "error", "diverged", "bins", "range", "spaces"]
 
@@ -133,24 +134,39 @@ def test_a_precision_out_of_range_is_refused(eps: float, confidence: float) -> N
         plan_precision(eps, confidence)
 
 
-@pytest.mark.parametrize("by", ["none", "params"])
-def test_a_plan_is_that_of_the_array_functions(digits: Source, by: str) -> None:
+@pytest.mark.parametrize("by", [{"given": "none"}, {}, {"given": "flops", "strata": 4}])
+def test_a_plan_is_that_of_the_array_functions(digits: Source, by: Any) -> None:
     settings: dict[str, Any] = {"power": 0.7, "alpha": 0.01, "trials": 50}
     names = ["resnet", "vanilla"]
-    a, b = select(digits, names, given=by).populations
-    plan = plan_detection(digits, names, given=by, seed=2, **settings)
-    assert (plan.shift, plan.wanted, plan.seed) == (None, 0.7, 2)
-    assert plan.detection == models_for_detection(
-        a.errors, b.errors, a.weights, b.weights, rng=np.random.default_rng(2), **settings
-    )
-    (a,) = select(digits, ["resnet"], given=by).populations
-    shifted = plan_detection(digits, ["resnet"], shift=3.0, given=by, seed=2, **settings)
-    assert shifted.detection == models_for_shift(a.errors, 3.0, a.weights, rng=np.random.default_rng(2), **settings)
-    assert shifted.detection.models > plan.detection.models
-    for one in (plan, shifted):
+    pilots = [
+        Pilot(one.errors, one.complexity, one.units.unit if one.units else None)
+        for one in gather(digits, names, **({"given": "params"} | by)).populations
+    ]
+    strata = by.get("strata")
+    plan = plan_comparison(digits, names, seed=2, **settings, **by)
+    assert (plan.shift, plan.width, plan.equivalent, plan.wanted, plan.seed) == (None, None, None, 0.7, 2)
+    assert plan.needed == models_for_comparison(*pilots, rng=np.random.default_rng(2), strata=strata, **settings)
+    goals: dict[str, Any] = {goal: {goal: 8.0} for goal in GOALS}
+    alone = {goal: plan_comparison(digits, ["resnet"], seed=2, **goals[goal], **settings, **by) for goal in GOALS}
+    for goal, one in alone.items():
+        assert one.needed == models_for_comparison(
+            pilots[0], rng=np.random.default_rng(2), strata=strata, **goals[goal], **settings
+        )
+    for one in (plan, *alone.values()):
         document = one.to_dict()
         assert json.loads(json.dumps(document, allow_nan=False)) == document
-        assert list(document) == [*SELECTED, "shift", "wanted_power", "seed", "detection"]
+        assert list(document) == [*SELECTED, *GOALS, "wanted_power", "seed", "needed"]
+
+
+GOALS = ("shift", "width", "equivalent")
+
+
+def test_a_plan_has_the_estimates_of_compare(digits: Source) -> None:
+    plan = plan_comparison(digits, ["pnas", "darts"], trials=20).needed
+    (pair,) = compare_populations(digits, ["pnas", "darts"]).pairs
+    document: Any = pair.to_dict()
+    for key in ("prob_a_better", "prob_a_better_interval", "mean_difference", "mean_difference_interval"):
+        assert plan.to_dict()[key] == pytest.approx(document[key]), key
 
 
 def test_policies_reach_the_pilots() -> None:
@@ -160,27 +176,76 @@ def test_policies_reach_the_pilots() -> None:
         "b": {"error": errors + 8, "status": [0] * 20 + [1] * 20},
     }
     kept, censored = (
-        plan_detection(InMemory(pilots), ["a", "b"], trials=50, diverged=policy).detection
+        plan_comparison(InMemory(pilots), ["a", "b"], trials=50, diverged=policy, given="none").needed
         for policy in ("keep", "censor")
     )
-    assert censored.distance > kept.distance
+    assert (kept.prob_a_better or 0) < (censored.prob_a_better or 0)
     assert censored.models < kept.models
+
+
+def test_small_pilots_are_named() -> None:
+    rng = np.random.default_rng(1)
+    source = InMemory({"a": {"error": rng.normal(30, 2, 20)}, "b": {"error": rng.normal(33, 2, 25)}})
+    assert [one.name for one in plan_comparison(source, ["a", "b"], trials=20, given="none").small] == ["a"]
+
+
+def test_rows_of_a_network_are_no_models_of_a_plan() -> None:
+    rng = np.random.default_rng(2)
+    columns: dict[str, Any] = {
+        name: {"error": np.repeat(rng.normal(mean, 3, 40), 3), "depth": np.repeat(depths, 3)[:, None]}
+        for name, mean, depths in (("a", 30, np.arange(40)), ("b", 32, np.arange(40, 80)))
+    }
+    single = {name: {"error": one["error"][::3], "depth": one["depth"][::3]} for name, one in columns.items()}
+    several, alone = (
+        plan_comparison(InMemory(one), ["a", "b"], trials=20, given="none").needed for one in (columns, single)
+    )
+    assert several.prob_a_better_interval == pytest.approx(alone.prob_a_better_interval)
+
+
+def test_pilots_that_share_networks_are_refused() -> None:
+    def pilots(start: int) -> InMemory:
+        depth = np.arange(60)[:, None]
+        return InMemory(
+            {
+                "a": {"error": np.linspace(20, 40, 60), "depth": depth, "id": [f"a{i}" for i in range(60)]},
+                "b": {"error": np.linspace(22, 41, 60), "depth": depth + start, "id": [f"b{i}" for i in range(60)]},
+            }
+        )
+
+    with pytest.raises(EdfkitError, match=r"^a and b are the same 60 networks, .*; name populations without"):
+        plan_comparison(Known(pilots(0)), ["a", "b"], given="none")
+    with pytest.raises(EdfkitError, match=r"^a and b have 30 networks in common"):
+        plan_comparison(Known(pilots(30)), ["a", "b"], given="none")
+
+
+class Known:
+    """Populations whose networks are known as far as an archive says: with an architecture."""
+
+    def __init__(self, source: InMemory) -> None:
+        self.models, self.variables, self.read = source.models, source.variables, source.read
+
+    def group_attrs(self, name: str) -> dict[str, str]:
+        return {"architecture": "residual"}
 
 
 @pytest.mark.parametrize(
     ("names", "options", "message"),
     [
-        (
-            [],
-            {},
-            "^shift: 0 populations were given without a shift, expected two, or one and",
-        ),
-        (["resnet"], {}, "^shift: 1 populations were given without"),
-        (["resnet", "vanilla", "resnet"], {}, "^shift: 3 populations were given without"),
-        (["resnet", "vanilla"], {"shift": 1.0}, "^shift: 2 populations were given with a"),
+        ([], {}, "^names: 0 populations were named, expected one or two"),
+        (["resnet"], {}, "^resnet was named alone, expected a goal, shift, width or equivalent, or two spaces"),
+        (["resnet", "vanilla", "darts"], {}, "^names: 3 populations were named"),
+        (["resnet", "vanilla"], {"shift": 1.0}, "^shift was given with two spaces, whose own difference counts"),
+        (["resnet"], {"shift": 1.0, "width": 1.0}, "^shift and width were given, but a plan has one goal"),
+        (["resnet", "vanilla"], {"width": 1.0, "equivalent": 1.0}, "^width and equivalent were given"),
         (["resnet", "resnet"], {}, "named twice"),
-        (["resnet"], {"shift": 0.0}, "shift: 0 was given"),
-        (["resnet"], {"shift": float("nan")}, "shift: nan was given"),
+        (["resnet"], {"shift": 0.0}, "^shift: 0 was given"),
+        (["resnet"], {"shift": float("nan")}, "^shift: nan was given"),
+        (
+            ["resnet", "vanilla"],
+            {"equivalent": 1.0},
+            "^equivalent: 1 was given, but the pilots' mean errors differ by 40",
+        ),
+        (["resnet", "vanilla"], {"bins": 3}, "^bins: 3 with range None was given, but a plan is for the strata"),
         (["resnet", "vanilla"], {"power": 1.0}, "power"),
         (["resnet", "vanilla"], {"alpha": 0.0}, "alpha"),
         (["resnet", "vanilla"], {"trials": 0}, "trials"),
@@ -188,6 +253,11 @@ def test_policies_reach_the_pilots() -> None:
 )
 def test_what_cannot_be_planned_is_refused(digits: Source, names: list[str], options: Any, message: str) -> None:
     with pytest.raises(EdfkitError, match=message) as caught:
-        plan_detection(digits, names, **options)
+        plan_comparison(digits, names, **options)
     assert str(caught.value).endswith(".")
     assert "\n" not in str(caught.value)
+
+
+def test_a_precision_is_no_goal_of_a_comparison() -> None:
+    with pytest.raises(EdfkitError, match=r"^eps: 0\.1 was given with width, which is a goal of populations"):
+        plan_study(None, eps=0.1, width=1.0)

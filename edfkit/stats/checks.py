@@ -1,7 +1,9 @@
 """What several functions of arrays ask of their arguments, and the sentence that refuses anything else."""
 
+import math
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.stats.edf import Floats
@@ -72,3 +74,55 @@ def same_models(**columns: Floats) -> None:
             f"The numbers of models differ ({sizes}), but every model needs one value of each: select all in the same "
             "way."
         )
+
+
+def whole(values: ArrayLike, name: str, low: int, high: float = math.inf) -> NDArray[np.int64]:
+    """Return whole numbers in a range, or refuse them.
+
+    Parameters
+    ----------
+    values : array_like of int, any shape
+    name : str
+        What the numbers are, for the message.
+    low, high : int
+        The smallest and the largest that is allowed.
+
+    Returns
+    -------
+    ndarray of int64, shape of `values`
+
+    Raises
+    ------
+    EdfkitError
+        If there is none, or one is out of the range or no whole number.
+    """
+    numbers = np.asarray(values)
+    if numbers.size == 0 or numbers.dtype.kind not in "iu" or numbers.min() < low or numbers.max() > high:
+        upto = "" if high == math.inf else f" to {high:.0f}"
+        raise EdfkitError(
+            f"{name}: {numbers.tolist()} was given, but whole numbers from {low}{upto} are needed: correct them."
+        )
+    return numbers.astype(np.int64)
+
+
+def share(value: float, name: str) -> float:
+    """Return a number strictly between 0 and 1, or refuse it.
+
+    Parameters
+    ----------
+    value : float
+    name : str
+        What it is, for the message.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    EdfkitError
+        If it is not between 0 and 1.
+    """
+    if not 0 < value < 1:
+        raise EdfkitError(f"{name}: {value:g} was given, but a share between 0 and 1 is needed: divide percent by 100.")
+    return float(value)

@@ -1,4 +1,4 @@
-"""The sample-size studies: how many models are enough."""
+"""The sample-size study: how many models are enough."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,22 +6,16 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from edfkit import EdfkitError
-from edfkit.result import Result
 from edfkit.stats.edf import Floats
 from edfkit.stats.sizes import (
-    Detection,
     Distances,
     expected_distance,
     expected_distance_to_population,
-    models_for_detection,
-    models_for_precision,
-    models_for_shift,
     simulate_distance,
 )
 from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.selection import Selection, Source, select
-from edfkit.study.settings import Control, ReadingKeywords, SelectionKeywords, settle
+from edfkit.study.settings import ReadingKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -132,182 +126,3 @@ def sample_study(
         samples,
         seed,
     )
-
-
-@dataclass(frozen=True)
-class Precision(Result):
-    """Models whose EDF is everywhere within `eps` of the truth with some confidence.
-
-    Attributes
-    ----------
-    models : int
-    eps, confidence : float
-        Shares, 0 to 1.
-    """
-
-    models: int
-    eps: float
-    confidence: float
-
-
-@dataclass(frozen=True)
-class DetectionPlan:
-    """Models of each population with which a KS test detects a difference.
-
-    Attributes
-    ----------
-    selection : Selection
-        The pilot populations: two, or one of which the errors are shifted.
-    shift : float or None
-        Percentage points.
-    detection : Detection
-    wanted : float
-        The power that was asked for.
-    seed : int
-    """
-
-    selection: Selection
-    shift: float | None
-    detection: Detection
-    wanted: float
-    seed: int
-
-    def to_dict(self) -> "documents.DetectionPlan":
-        """Give the plan as plain data, see the guide."""
-        return {
-            **self.selection.to_dict(),
-            "shift": self.shift,
-            "wanted_power": self.wanted,
-            "seed": self.seed,
-            "detection": self.detection.to_dict(),
-        }
-
-
-def plan_precision(eps: float, confidence: float = 0.95) -> Precision:
-    """Say how many models a population needs for its EDF to be within `eps` of the truth everywhere.
-
-    Parameters
-    ----------
-    eps : float
-        Share, above 0 and below 1.
-    confidence : float
-        Above 0 and below 1.
-
-    Returns
-    -------
-    Precision
-
-    Raises
-    ------
-    EdfkitError
-        If one is out of its range.
-    """
-    return Precision(models_for_precision(eps, confidence), eps, confidence)
-
-
-def plan_detection(
-    source: Source,
-    names: Sequence[str],
-    *,
-    shift: float | None = None,
-    power: float = 0.8,
-    alpha: float = 0.05,
-    trials: int = 1000,
-    seed: int = 0,
-    **settings: Unpack[SelectionKeywords],
-) -> DetectionPlan:
-    """Say how many models are needed to tell two populations split, by simulation from pilot populations.
-
-    Parameters
-    ----------
-    source : Source
-        Where the pilots are.
-    names : sequence of str
-        Two populations; or one, with a shift.
-    shift : float, optional
-        Percentage points that the second population's errors are above the first's.
-    power, alpha : float
-        Wanted probability to detect the difference, and level of the test.
-    trials : int
-        Simulated pairs of samples for each number of models that is tried.
-    seed : int
-        Of the simulation.
-    **settings
-        `reading` and `control`, or their fields, see `edfkit.study.settings`; by default nothing is held equal.
-
-    Returns
-    -------
-    DetectionPlan
-
-    Raises
-    ------
-    EdfkitError
-        If there are not two populations, or one with a shift; and see `edfkit.stats.sizes.models_for_detection`.
-    """
-    if len(names) != (2 if shift is None else 1):
-        raise EdfkitError(
-            f"shift: {len(names)} populations were given {'without' if shift is None else 'with'} a shift, expected "
-            "two, or one and a shift, the points by which another would be worse; name these."
-        )
-    reading, control = settle("plan_detection", settings, Control("none"))
-    selection = select(source, names, reading=reading, control=control)
-    rng = np.random.default_rng(seed)
-    first, last = selection.populations[0], selection.populations[-1]
-    wanted: dict[str, Any] = {"power": power, "alpha": alpha, "trials": trials, "rng": rng}
-    if shift is not None:
-        detection = models_for_shift(first.errors, shift, first.weights, **wanted)
-    else:
-        detection = models_for_detection(first.errors, last.errors, first.weights, last.weights, **wanted)
-    return DetectionPlan(selection, shift, detection, power, seed)
-
-
-class _Planned(SelectionKeywords, total=False):
-    shift: float | None
-    power: float
-    alpha: float
-    trials: int
-    seed: int
-
-
-def plan_study(
-    source: Source | None,
-    names: Sequence[str] = (),
-    *,
-    eps: float | None = None,
-    confidence: float = 0.95,
-    **settings: Unpack[_Planned],
-) -> Precision | DetectionPlan:
-    """Say how many models to train: for a precision, or to tell populations split.
-
-    Parameters
-    ----------
-    source : Source or None
-        Where the pilots are; not needed with `eps`.
-    names : sequence of str
-        Two populations, or one with a shift; none with `eps`.
-    eps, confidence
-        See `plan_precision`.
-    **settings
-        See `plan_detection`.
-
-    Returns
-    -------
-    Precision or DetectionPlan
-
-    Raises
-    ------
-    EdfkitError
-        If there are neither `eps` nor populations, or both; and see `plan_precision` and `plan_detection`.
-    """
-    if (eps is None) == (not names):
-        raise EdfkitError(
-            f"eps: {eps} was given with {len(names)} populations, expected either a precision, eps, or one or two "
-            "populations; give one of them."
-        )
-    if unknown := [name for name in settings if name not in _Planned.__annotations__]:
-        raise TypeError(f"plan_study() takes no argument {unknown[0]!r}")
-    if eps is not None:  # a precision makes no use of the settings
-        return plan_precision(eps, confidence)
-    if source is None:
-        raise EdfkitError("source: None was given, expected where the populations are; open an archive.")
-    return plan_detection(source, names, **settings)

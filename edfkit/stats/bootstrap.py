@@ -16,11 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.edf import ROUND_OFF, Floats, checked_sample
+from edfkit.stats.minima import MODELS_PER_DRAW
 
 STATISTICS = ("mean", "median", "quantile", "area", "min", "prob_better")
-
-MODELS_PER_DRAW = 20
-"""Least number of models, effectively, for each draw of the search of which "min" is the outcome."""
 
 _CELLS = 2_000_000
 """Numbers in one matrix of trials: 16 MB."""

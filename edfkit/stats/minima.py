@@ -21,7 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.result import Result
+from edfkit.stats.checks import share
 from edfkit.stats.edf import ROUND_OFF, Floats, checked_sample, effective_size, finite_vector
+from edfkit.stats.special import student_quantile
 
 GRID_DECIMALS = 4
 GRID_CELLS = 2**21
@@ -30,7 +32,26 @@ GRID_CELLS = 2**21
 MOST_PAIRS = 4_000_000
 """`difference` of errors off any grid holds at most this many pairs of errors: some 0.2 GB."""
 
+MODELS_PER_DRAW = 20
+"""Least number of models, effectively, for each draw of a search: with fewer its standard error is too small."""
+
 Law = tuple[Floats, Floats]
+
+
+def most_draws(n_eff: float) -> int:
+    """Say up to how many draws the standard error of the expected smallest error can be relied on.
+
+    Parameters
+    ----------
+    n_eff : float
+        Effective number of models, at least 1.
+
+    Returns
+    -------
+    int
+        A twentieth of them. A single draw is always among these: its expectation is a mean.
+    """
+    return max(1, int(n_eff / MODELS_PER_DRAW * (1 + ROUND_OFF)))
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,8 @@ class BestOf(Result):
         Standard deviation of the smallest error over searches, percent.
     se : ndarray, shape (k,)
         Standard error of `error` as an estimate from this many models, percent; NaN for a single model.
+    df : ndarray, shape (k,)
+        Degrees of freedom of the standard error: fewer where few models decide.
     quantiles : dict of float to ndarray of shape (k,)
         Share of the searches to the smallest error that so many of them reach, percent.
     models : int
@@ -66,11 +89,31 @@ class BestOf(Result):
     error: Floats
     spread: Floats
     se: Floats
+    df: Floats
     quantiles: dict[float, Floats]
     models: int
     n_eff: float
     replacement: bool
     method: str
+
+    def interval(self, confidence: float = 0.95) -> Floats:
+        """Give a confidence interval of each expected smallest error, each for one m alone.
+
+        Parameters
+        ----------
+        confidence : float
+            Above 0, below 1.
+
+        Returns
+        -------
+        ndarray, shape (k, 2)
+            Percent, 0 to 100; NaN where m is above `most_draws`, as the standard error is too small there.
+        """
+        alpha = 1 - share(confidence, "confidence")
+        known = (self.m <= most_draws(self.n_eff)) & np.isfinite(self.se)
+        half = np.full(self.m.size, np.nan)
+        half[known] = [student_quantile(alpha, df) * se for df, se in zip(self.df[known], self.se[known], strict=True)]
+        return np.asarray(np.clip(np.column_stack([self.error - half, self.error + half]), 0.0, 100.0))
 
 
 @dataclass(frozen=True)
@@ -170,7 +213,9 @@ def _sums(index: NDArray[np.intp], weights: Floats) -> Floats:
 class _Population:
     """The models of a population, sorted once, as searches of any size draw from them."""
 
-    def __init__(self, errors: ArrayLike, weights: ArrayLike | None, replacement: bool) -> None:
+    def __init__(
+        self, errors: ArrayLike, weights: ArrayLike | None, replacement: bool, units: ArrayLike | None = None
+    ) -> None:
         if weights is not None and not replacement:
             raise EdfkitError(
                 "weights: they were given for draws without replacement, but weighted draws are defined only with "
@@ -180,13 +225,51 @@ class _Population:
         self.models, self.replacement, self.n_eff = sample.size, replacement, effective_size(scaled)
         if weights is None:
             self.values, counts = np.unique(sample, return_counts=True)
-            mass = squared = np.asarray(counts, dtype=np.float64)
+            mass = np.asarray(counts, dtype=np.float64)
         else:
             self.values, step = np.unique(sample, return_inverse=True)
-            mass, squared = _sums(step, scaled), _sums(step, np.square(scaled))
+            mass = _sums(step, scaled)
         self._mass, self._left = mass, np.cumsum(mass[::-1])[::-1]
         self.shares = mass / self._left[0]
-        self.squares = squared / self._left[0] ** 2  # sum of the squared weights of the models with each value
+        self._sample, self._scaled, self._unit = sample, scaled, None
+        if units is not None:
+            of_row = np.asarray(units)
+            if of_row.shape != np.shape(errors):
+                raise EdfkitError(
+                    f"units: {of_row.size} were given for {np.size(errors)} errors, but every model needs one of each: "
+                    "select both in the same way."
+                )
+            taken = slice(None) if weights is None else np.asarray(weights) > 0
+            self._unit = np.unique(of_row[taken], return_inverse=True)[1]
+            self.n_eff = effective_size(_sums(self._unit, scaled))
+
+    @cached_property
+    def _place(self) -> NDArray[np.intp]:
+        """Which value each model has."""
+        return np.searchsorted(self.values, self._sample)
+
+    def of_models(self, by_value: Floats) -> Floats:
+        """Give each model what its value has."""
+        return np.asarray(by_value[self._place])
+
+    def variance(self, influence: Floats) -> tuple[float, float]:
+        """Return the variance of an estimate and its degrees of freedom, from the influence of a model by its value.
+
+        Where few models have most of the influence, the variance is not known as well as the number of models says: the
+        degrees of freedom are those of a chi square with its coefficient of variation.
+        """
+        if self.n_eff <= 1:
+            return math.nan, math.nan
+        pull = self._scaled / self._left[0] * self.of_models(influence)
+        if self._unit is not None:
+            pull = _sums(self._unit, pull)
+        squares = np.square(pull)
+        total = float(squares.sum())
+        vary = float(np.square(squares).sum() - total**2 / squares.size)
+        df = self.n_eff - 1
+        if vary * df > 2 * total**2:
+            df = 2 * total**2 / vary
+        return total * self.n_eff / (self.n_eff - 1), df
 
     @cached_property
     def single(self) -> Floats:
@@ -223,6 +306,15 @@ class _Population:
         log[many:some] = np.log((left[many:some] - m) / left[many:some])
         log[some:] = -np.inf
         return np.add.reduceat(log, self._starts)
+
+    def influence(self, m: int) -> Floats:
+        """Return the influence of a model on the expected smallest of m draws with replacement, by its value.
+
+        One more model at x lowers it by m times what the integral of (1 - F)^(m - 1) from x on is above its mean.
+        """
+        above = np.exp((m - 1) * np.cumsum(self.single)[:-1])
+        rest = np.append(np.cumsum((np.diff(self.values) * above)[::-1])[::-1], 0.0)
+        return np.asarray(m * (self.shares @ rest - rest))
 
     def law(self, m: int) -> Law:
         """Return the values and the probabilities of the smallest of m draws."""
@@ -275,6 +367,7 @@ def best_of(
     *,
     replacement: bool = True,
     q: Sequence[float] = (0.05, 0.5, 0.95),
+    units: ArrayLike | None = None,
 ) -> BestOf:
     """Compute the expected smallest error of m models, for several m: the random-search curve (NDS, figure 6 right).
 
@@ -296,6 +389,8 @@ def best_of(
         Whether a model can be drawn again.
     q : sequence of float
         Shares of the searches in (0, 1], see `BestOf.quantiles`; reached as in `edfkit.stats.edf.quantiles`.
+    units : array_like of int, shape (n,), optional
+        The unit of each model, where some repeat one; then units are counted by `n_eff` and the standard error.
 
     Returns
     -------
@@ -304,27 +399,22 @@ def best_of(
     Raises
     ------
     EdfkitError
-        If a q is outside (0, 1], and see `minimum`.
+        If a q is outside (0, 1], there is not one unit per model, and see `minimum`.
     """
     shares = np.asarray(q, dtype=np.float64)
     if shares.ndim != 1 or not np.all((shares > 0) & (shares <= 1)):
         raise EdfkitError(f"q: {q} was given, but shares above 0 and up to 1 are needed: divide percent by 100.")
     draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
-    population = _Population(errors, weights, replacement)
+    population = _Population(errors, weights, replacement, units)
     values, gaps = population.values, np.diff(population.values)
-    log_above = np.cumsum(population.single)[:-1]  # log(1 - F)
     log_missed = -np.log1p(-shares * (1 - ROUND_OFF))
-    unbiased = population.n_eff / (population.n_eff - 1) if population.models > 1 else np.nan
-    rows, reached = np.empty((len(draws), 3)), np.empty((len(draws), shares.size))
+    rows, reached = np.empty((len(draws), 4)), np.empty((len(draws), shares.size))
     for row, size in enumerate(draws):
         log_beyond = np.cumsum(population.log_avoided(size))  # log P(min > u)
         beyond = np.exp(log_beyond)
         mean = values[0] + gaps @ beyond[:-1]
         variance = -np.diff(beyond, prepend=1.0) @ np.square(values - mean)
-        # One more model at x lowers the curve by m times the integral of (1 - F)^(m - 1) from x, less its mean.
-        rest = np.append(np.cumsum((gaps * np.exp((size - 1) * log_above))[::-1])[::-1], 0.0)
-        influence = size * (rest - population.shares @ rest)
-        rows[row] = mean, variance, population.squares @ np.square(influence) * unbiased
+        rows[row] = mean, variance, *population.variance(population.influence(size))
         reached[row] = values[np.searchsorted(-log_beyond, log_missed)]
     how = ("with" if replacement else "without") + " replacement"
     return BestOf(
@@ -332,12 +422,52 @@ def best_of(
         error=rows[:, 0],
         spread=np.sqrt(rows[:, 1]),
         se=np.sqrt(rows[:, 2]),
+        df=rows[:, 3],
         quantiles=dict(zip(shares.tolist(), reached.T, strict=True)),
         models=population.models,
         n_eff=population.n_eff,
         replacement=replacement,
         method=f"exact, {how}, {'all models alike' if weights is None else 'weighted'}; se by influence function",
     )
+
+
+def pseudo_values(errors: ArrayLike, m: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+    """Give each model a number whose weighted mean is the expected smallest error of m draws with replacement.
+
+    It is that expectation plus the influence of the model on it, so that inference about means holds for it too; of one
+    draw it is the error of the model.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,)
+        Percent, 0 to 100.
+    m : int or array_like of int, shape (k,)
+        Numbers of draws, at least 1.
+    weights : array_like, shape (n,), optional
+        Above 0, on any scale; all equal if not given.
+
+    Returns
+    -------
+    ndarray, shape (n, k)
+        Percent.
+
+    Raises
+    ------
+    EdfkitError
+        If a weight is 0, and see `minimum`.
+    """
+    draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
+    population = _Population(errors, weights, replacement=True)
+    if population.models < np.size(errors):
+        raise EdfkitError(
+            f"weights: {np.size(errors) - population.models} of {np.size(errors)} are 0, but models that count are "
+            "needed: leave the others out."
+        )
+    found = np.empty((population.values.size, len(draws)))
+    for column, size in enumerate(draws):
+        values, probabilities = population.law(size)
+        found[:, column] = values @ probabilities + population.influence(size)
+    return population.of_models(found)
 
 
 def best_of_bins(errors: ArrayLike, bin_index: ArrayLike, r: int) -> BestOfBins:
@@ -431,6 +561,57 @@ def best_of_band(
     EdfkitError
         If the band is not as described, or m is not whole numbers from 1 on.
     """
+    steps, below, above = _checked_band(values, lower, upper, upper_before, least, most)
+    draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
+    widths = np.diff(steps, prepend=least, append=most)
+    high, low = (np.array([least + widths @ (1.0 - edge) ** size for size in draws]) for edge in (below, above))
+    return low, high
+
+
+def median_band(
+    values: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    m: ArrayLike,
+    *,
+    upper_before: float,
+    least: float = 0.0,
+    most: float = 100.0,
+) -> tuple[Floats, Floats]:
+    """Turn a simultaneous band on F into one on the median of the smallest of m draws, for every m.
+
+    That median is the quantile of F at 1 - 2^(-1/m), which falls as F rises. Other than the expectation it does not
+    depend on errors that no search will meet.
+
+    Source: Lourie, Cho and He (2024), who invert bands for the quantiles of tuning curves.
+
+    Parameters
+    ----------
+    values, lower, upper, m, upper_before, least, most
+        As in `best_of_band`.
+
+    Returns
+    -------
+    low, high : ndarray, shape (j,)
+        Ends of the median, percent; `least` or `most` where the band allows any error on that side.
+
+    Raises
+    ------
+    EdfkitError
+        As in `best_of_band`.
+    """
+    steps, below, above = _checked_band(values, lower, upper, upper_before, least, most)
+    draws = np.array([_whole(size, "m") for size in np.atleast_1d(np.asarray(m))])
+    height = -np.expm1(-math.log(2) / draws) * (1 - ROUND_OFF)
+    reached = np.concatenate([[least], steps, [most]])
+    high, low = (reached[np.searchsorted(np.append(edge, 1.0), height)] for edge in (below, above))
+    return low, high
+
+
+def _checked_band(
+    values: ArrayLike, lower: ArrayLike, upper: ArrayLike, upper_before: float, least: float, most: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return the steps of a band, its lower and its upper edge with what they are before the first step, or refuse."""
     steps = finite_vector(values, "values")
     band = [np.append(0.0, finite_vector(lower, "lower")), np.append(upper_before, finite_vector(upper, "upper"))]
     if any(edge.size != steps.size + 1 for edge in band) or np.any(np.diff(steps) <= 0):
@@ -450,10 +631,7 @@ def best_of_band(
             f"band: values from {steps[0]:g} to {steps[-1]:g} were given, but they must lie between least = {least:g} "
             f"and most = {most:g}: widen these."
         )
-    draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
-    widths = np.diff(steps, prepend=least, append=most)
-    high, low = (np.array([least + widths @ (1.0 - edge) ** size for size in draws]) for edge in band)
-    return low, high
+    return steps, band[0], band[1]
 
 
 def _both(

@@ -1,16 +1,26 @@
-"""The search study: the error to expect of the best of m models, by their number or by what they cost."""
+"""The search study: the error to expect of the best of m models, by their number or cost, and which space has less.
+
+Curves of several populations are at equal complexity by strata that all have, pairs by strata of their own, as in
+`edfkit.study.compare`; with bins or a range all have bins of equal width, as in the paper.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+from edfkit.result import plain
 from edfkit.stats.bands import TABLE_SIZES, edf_band
 from edfkit.stats.edf import Floats
-from edfkit.stats.minima import BestOf, best_of, best_of_band, draws_for_top
-from edfkit.study.selection import Selection, Source, select
+from edfkit.stats.minima import BestOf, best_of, best_of_band, draws_for_top, median_band, most_draws
+from edfkit.stats.searches import best_difference
+from edfkit.stats.strata import Strata
+from edfkit.study.compare import at_equal_complexity, prepared, side_by_side, take_part, untested
+from edfkit.study.selection import Population, Selection, Source
 from edfkit.study.settings import Control, SelectionKeywords, settle
 
 if TYPE_CHECKING:
@@ -32,6 +42,10 @@ class Curve:
         Simultaneous band of the expected smallest error, percent.
     cost_of_one : float or None
         Mean cost of a draw, in the unit of the cost; None if there is none.
+    interval : ndarray, shape (k, 2)
+        Confidence interval of the expected smallest error, of each m alone, percent; NaN where m is above `most`.
+    median, median_low, median_high : ndarray, shape (k,)
+        Median of the smallest error, and its simultaneous band, percent.
     """
 
     name: str
@@ -39,6 +53,15 @@ class Curve:
     low: Floats
     high: Floats
     cost_of_one: float | None
+    interval: Floats
+    median: Floats
+    median_low: Floats
+    median_high: Floats
+
+    @property
+    def most(self) -> int:
+        """The largest m for which there are enough models for an interval of the expectation."""
+        return most_draws(self.best.n_eff)
 
     def to_dict(self) -> "documents.Curve":
         """Give the curve as plain data; errors in percent."""
@@ -47,11 +70,16 @@ class Curve:
             "name": self.name,
             "m": best["m"],
             "error": best["error"],
+            "interval": [None if np.isnan(ends).any() else ends.tolist() for ends in self.interval],
+            "median": self.median.tolist(),
+            "median_low": self.median_low.tolist(),
+            "median_high": self.median_high.tolist(),
             "spread": best["spread"],
-            "se": best["se"],
+            "se": plain(np.where(self.best.m <= self.most, self.best.se, np.nan)),
             "quantiles": best["quantiles"],
             "models": best["models"],
             "n_eff": best["n_eff"],
+            "most": self.most,
             "replacement": best["replacement"],
             "method": best["method"],
             "low": self.low.tolist(),
@@ -62,15 +90,90 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class SearchPair:
+    """Two searches of equal budget: the expected smallest error of A minus that of B, at equal complexity.
+
+    Attributes
+    ----------
+    a, b : str
+        Names.
+    m : ndarray of int, shape (k,)
+        Numbers of models drawn, with replacement.
+    difference : ndarray, shape (k,)
+        Percentage points; NaN, as what follows, where m is above `most`, and where the pair was not tested.
+    low, high : ndarray, shape (k,)
+        Intervals that hold together for all m of all pairs.
+    p_adjusted : ndarray, shape (k,)
+        The p value of no difference, adjusted for all m of all pairs.
+    better : list of str
+        For each m the one that is claimed to have the lower expectation, as `p_adjusted` is at most 1 - confidence; or
+        "none".
+    most : int or None
+        Largest m for which there are enough models to claim anything; None if the pair was not tested.
+    no_claim : str or None
+        Why the pair was not tested, a sentence; None if it was.
+    """
+
+    a: str
+    b: str
+    m: NDArray[np.int64]
+    difference: Floats
+    low: Floats
+    high: Floats
+    p_adjusted: Floats
+    better: list[str]
+    most: int | None
+    no_claim: str | None
+
+    @property
+    def claims(self) -> list[list[int]]:
+        """The places in `m` of budgets that follow each other with the same claim: a list for every such range."""
+        order = np.argsort(self.m, kind="stable").tolist()
+        runs = [list(places) for _, places in groupby(order, key=lambda at: self.better[at])]
+        return [run for run in runs if self.better[run[0]] != "none"]
+
+    @property
+    def claimed(self) -> tuple[str, int, int] | None:
+        """The better one, with the first and last m of the longest range of budgets that it is claimed for."""
+        if not self.claims:
+            return None
+        longest = max(self.claims, key=len)
+        return self.better[longest[0]], int(self.m[longest[0]]), int(self.m[longest[-1]])
+
+    def to_dict(self) -> "documents.SearchPair":
+        """Give the pair as plain data."""
+        found = self.claimed
+        return {
+            "a": self.a,
+            "b": self.b,
+            "m": self.m.tolist(),
+            "difference": plain(self.difference),
+            "low": plain(self.low),
+            "high": plain(self.high),
+            "p_adjusted": plain(self.p_adjusted),
+            "better": [None if one == "none" else one for one in self.better],
+            "most": self.most,
+            "claimed": None if found is None else {"better": found[0], "first": found[1], "last": found[2]},
+            "no_claim": self.no_claim,
+        }
+
+
+@dataclass(frozen=True)
 class SearchStudy:
-    """Best-of-m curves of some populations.
+    """Best-of-m curves of some populations, and every pair of them.
 
     Attributes
     ----------
     selection : Selection
+        The populations with the weights that they are drawn with; given "none" if these adjust for nothing.
     curves : list of Curve
+    pairs : list of SearchPair
+    given : str
+        What is held equal, by curves or by pairs; "none" if neither does.
+    unadjusted : str or None
+        Why curves are not adjusted for a complexity, a few words; None if they are, or that was not asked for.
     confidence : float
-        Of the bands.
+        Of bands, intervals, and all claims together.
     cost : str or None
         What the cost is counted in.
     top : dict of float to int
@@ -79,6 +182,9 @@ class SearchStudy:
 
     selection: Selection
     curves: list[Curve]
+    pairs: list[SearchPair]
+    given: str
+    unadjusted: str | None
     confidence: float
     cost: str | None
     top: dict[float, int]
@@ -88,12 +194,15 @@ class SearchStudy:
         curves = {curve.name: curve.to_dict() for curve in self.curves}
         selected = self.selection.to_dict()
         return {
-            "given": selected["given"],
+            "given": self.given,
             "error": selected["error"],
             "diverged": selected["diverged"],
             "bins": selected["bins"],
             "range": selected["range"],
+            "strata": self.selection.strata if self.selection.given != "none" else None,
+            "unadjusted": self.unadjusted,
             "spaces": [{**curves[space["name"]], "summary": space} for space in selected["spaces"]],
+            "pairs": [pair.to_dict() for pair in self.pairs],
             "confidence": self.confidence,
             "cost": self.cost,
             "draws_for_top": {f"{share:g}": draws for share, draws in self.top.items()},
@@ -110,7 +219,7 @@ def search_study(
     confidence: float = 0.95,
     **settings: Unpack[SelectionKeywords],
 ) -> SearchStudy:
-    """Compute the error to expect of the best of m random models (NDS, figures 6 right and 10).
+    """Compute the error to expect of the best of m random models (NDS, figures 6 right and 10), and compare searches.
 
     Parameters
     ----------
@@ -122,14 +231,15 @@ def search_study(
         Numbers of draws, at least 1; by default powers of 2 up to 4,096, without replacement up to the smallest
         population.
     replacement : bool
-        Whether a model can be drawn again, as in the paper; without it there can be no weights (given none).
+        Whether a model can be drawn again, as in the paper; without it there can be no weights (given none), and rows
+        that repeat a network are drawn as any other. Pairs are compared with replacement in any case.
     cost : {"seconds", "params", "macs", "flops"}, optional
         What a search spends: the mean of it over the models, drawn with their weights, times m.
     confidence : float
-        Of the band on each curve, at least 0.5 and below 1.
+        Of bands and intervals, and of all claims together; at least 0.5 and below 1.
     **settings
-        `reading` and `control`, or their fields, see `edfkit.study.settings`; by default params is held equal: models
-        are drawn with the weights.
+        `reading` and `control`, or their fields, see `edfkit.study.settings`; by default params is held equal by
+        strata, where there are several populations.
 
     Returns
     -------
@@ -141,12 +251,13 @@ def search_study(
         If the cost is not known, models with weights are to be drawn without replacement, and see `selection.select`.
     """
     reading, control = settle("search_study", settings, Control())
-    selection, given = select(source, names, reading=reading, control=control), control.given
+    gathered, given = take_part(source, names, reading, control), control.given
     if not replacement and given != "none":
         raise EdfkitError(
             f"replacement: models that are weighted, given {given}, cannot be drawn without replacement; draw them "
             "with it, or hold nothing equal (given none)."
         )
+    selection = _overlapping(gathered)
     fewest = min(len(member.errors) for member in selection.populations)
     if m is None:
         m = [draws for draws in DRAWS if replacement or draws <= fewest]
@@ -157,20 +268,101 @@ def search_study(
         )
     curves = []
     for member in selection.populations:
-        found = best_of(member.errors, np.array(m), member.weights, replacement=replacement)
-        # Narrow at the best models, which is what counts here; without weights only, and within what is tabulated.
-        local = member.weights is None and len(member.errors) <= TABLE_SIZES[-1]
-        method = "equal-local-levels" if local else "ks"
-        band = edf_band(member.errors, member.weights, confidence=confidence, method=method)
-        low, high = best_of_band(band.values, band.lower, band.upper, np.array(m), upper_before=band.upper_before)
-        price = None
-        if cost is not None:
-            each = source.read(member.name, cost)[member.rows].astype(float)
-            if np.isnan(each).any():
-                raise EdfkitError(
-                    f"The {cost} of {np.isnan(each).sum():,} {member.name} models are not known; choose another cost."
-                )
-            price = float(np.average(each, weights=member.weights))
-        curves.append(Curve(member.name, found, low, high, price))
+        weights = _weights(member) if replacement else None
+        price = _price(source, member, weights, cost)
+        curves.append(_curve(member, weights, np.array(m), replacement, confidence, price))
+    pairs = _pairs(gathered, curves[0].best.m, confidence)
+    unadjusted = None
+    if given != selection.given:
+        unadjusted = _why(gathered)
+        given = given if pairs else "none"
     top = {share: draws_for_top(share, 0.05) for share in (0.1, 0.05, 0.01, 0.001)}
-    return SearchStudy(selection, curves, confidence, cost, top)
+    return SearchStudy(selection, curves, pairs, given, unadjusted, confidence, cost, top)
+
+
+def _overlapping(gathered: Selection) -> Selection:
+    """Weigh populations alike, and count the models that no common stratum holds as left out."""
+    selection = at_equal_complexity(gathered)
+    members = []
+    for one, whole in zip(selection.populations, gathered.populations, strict=True):
+        outside = whole.errors.size - one.errors.size
+        left_out = one.left_out | ({"outside the common strata": outside} if outside else {})
+        members.append(replace(one, left_out=left_out))
+    return replace(selection, populations=members)
+
+
+def _why(gathered: Selection) -> str:
+    """Say why populations cannot all be weighted alike."""
+    if len(gathered.populations) == 1:
+        return "one space"
+    if "," in gathered.given and len(gathered.populations) > 2:
+        return "two complexities at once make strata of two spaces only"
+    return "no stratum holds models of " + ("both spaces" if len(gathered.populations) == 2 else "all spaces")
+
+
+def _price(source: Source, member: Population, weights: Floats | None, cost: str | None) -> float | None:
+    """Compute the mean cost of a model."""
+    if cost is None:
+        return None
+    each = source.read(member.name, cost)[member.rows].astype(float)
+    if np.isnan(each).any():
+        raise EdfkitError(
+            f"The {cost} of {np.isnan(each).sum():,} {member.name} models are not known; choose another cost."
+        )
+    return float(np.average(each, weights=weights))
+
+
+def _weights(member: Population) -> Floats | None:
+    """Give the weights of a population; rows that repeat a network share one."""
+    if member.weights is None and member.units is not None and member.repeats:
+        return member.units.weights
+    return member.weights
+
+
+def _curve(
+    member: Population,
+    weights: Floats | None,
+    m: NDArray[np.int64],
+    replacement: bool,
+    confidence: float,
+    price: float | None,
+) -> Curve:
+    """Compute the curve of a population, with what is known of its expectation and its median."""
+    units = member.units.unit if member.units is not None and member.repeats else None
+    found = best_of(member.errors, m, weights, replacement=replacement, units=units)
+    # Narrow at the best models, which is what counts here; without weights only, and within what is tabulated.
+    local = weights is None and units is None and len(member.errors) <= TABLE_SIZES[-1]
+    method = "equal-local-levels" if local else "ks"
+    band = edf_band(member.errors, weights, confidence=confidence, method=method, n_eff=found.n_eff)
+    edges = band.values, band.lower, band.upper, found.m
+    low, high = best_of_band(*edges, upper_before=band.upper_before)
+    median_low, median_high = median_band(*edges, upper_before=band.upper_before)
+    return Curve(
+        member.name, found, low, high, price, found.interval(confidence), found.quantiles[0.5], median_low, median_high
+    )
+
+
+def _pairs(gathered: Selection, m: NDArray[np.int64], confidence: float) -> list[SearchPair]:
+    """Compare every pair of populations; the intervals of all those that can be tested hold together."""
+    members, both, shared = prepared(gathered)
+    together: list[tuple[str, str, Strata | None, str | None]] = []
+    for (a, b), same in zip(both, shared, strict=True):
+        _, _, strata = side_by_side(members[a.name], members[b.name], same, gathered)
+        overlap = 0.0 if strata is None else strata.overlap
+        together.append((a.name, b.name, strata, untested(a.name, b.name, gathered.given, overlap, same)))
+    tested = sum(why is None for *_, why in together)
+    pairs = []
+    for name, other, strata, why in together:
+        if strata is None or why is not None:
+            unknown = np.full(m.size, np.nan)
+            pairs.append(SearchPair(name, other, m, unknown, unknown, unknown, unknown, ["none"] * m.size, None, why))
+            continue
+        found = best_difference(strata, m, confidence, pairs=tested)
+        better = np.where(found.estimate < 0, name, other)
+        claimed = np.where(found.p_adjusted <= 1 - confidence, better, "none").tolist()
+        pairs.append(
+            SearchPair(
+                name, other, m, found.estimate, found.low, found.high, found.p_adjusted, claimed, found.most, None
+            )
+        )
+    return pairs

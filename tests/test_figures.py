@@ -25,10 +25,11 @@ from edfkit.archive import Archive, write
 from edfkit.archive.published import Published
 from edfkit.cli import edfkit
 from edfkit.cli import main as run_edfkit
+from edfkit.datasets import BUNDLED
 from edfkit.show.figures import Outcome, make_figures, wanted
 from edfkit.show.figures.distributions import edfs
 from edfkit.show.figures.page import STYLE, rows_of, settle, write_csv
-from edfkit.show.figures.reading import BOUNDS, Comparing, FigureSource
+from edfkit.show.figures.reading import BOUNDS, Comparing, FigureSource, findings, in_columns
 from edfkit.show.figures.registry import FIGURES
 from edfkit.show.figures.tables import write_markdown
 from edfkit.show.look import SPACES
@@ -38,8 +39,9 @@ from edfkit.stats.epochs import error_ranks
 from edfkit.stats.minima import best_of, difference, who_wins
 from edfkit.stats.noise import average_over_seeds, seed_noise
 from edfkit.stats.sizes import expected_distance_to_population
-from edfkit.stats.two_sample import ks, prob_better
-from edfkit.study.selection import select
+from edfkit.stats.two_sample import ks
+from edfkit.study.compare import Pair, compare_populations
+from edfkit.study.selection import InMemory, select
 
 MODELS = 150
 SEED = 3
@@ -183,7 +185,7 @@ def test_another_seed_draws_other_models(full: Archive, tmp_path: Path) -> None:
 def test_edfs_are_those_of_the_library(
     full: Archive, made: tuple[Path, Any], number: str, panel: str, given: str, bins: int, names: tuple[str, ...]
 ) -> None:
-    rows = some(table(made[0], f"figure_{number}"), panel=panel)
+    rows = [row for row in some(table(made[0], f"figure_{number}"), panel=panel) if row["population"]]
     assert {row["population"] for row in rows} == set(names)
     setting: dict[str, Any] = {"given": rows[0]["given"]}
     if given != "none":
@@ -392,7 +394,7 @@ def test_resnet_stands_in_for_resnet_b_and_that_is_said(tmp_path: Path) -> None:
     path = write_stand_ins(tmp_path / "a.h5", ["resnet", "resnext-b"], 80)
     (outcome,) = make(path, ["1"], tmp_path / "o")
     assert outcome.populations == {"resnet": 80, "resnext-b": 80}
-    assert outcome.notes == ["resnet in place of resnet-b"]
+    assert outcome.notes == ["resnet in place of resnet-b", "EDFs: bins of equal width, as in the paper"]
     assert outcome.missing == []
     rows = table(tmp_path / "o", "figure_01")
     assert {row["population"]: row["in_place_of"] for row in rows} == {"resnet": "resnet-b", "resnext-b": ""}
@@ -477,12 +479,76 @@ def test_comparisons_are_those_of_the_library(full: Archive, made: tuple[Path, A
     ends = float(row["range_low"]), float(row["range_high"])
     chosen = select(full, [row["a"], row["b"]], given="flops", bins=int(row["bins"]), range=ends)
     a, b = chosen.populations
-    test = ks(a.errors, b.errors, a.weights, b.weights)
-    assert (float(row["ks_statistic"]), float(row["p_value"])) == (test.statistic, test.p_value)
-    assert float(row["prob_a_better"]) == prob_better(a.errors, b.errors, a.weights, b.weights)
-    nine = some(rows, figure="9", given="params")
-    assert all(float(row["p_holm"]) >= float(row["p_value"]) for row in nine)
-    assert any(float(row["p_holm"]) > float(row["p_value"]) for row in nine)
+    assert float(row["ks_statistic"]) == ks(a.errors, b.errors, a.weights, b.weights).statistic
+    for number, given in (("3", "flops"), ("9", "params"), ("3", "none")):
+        chosen_rows = some(rows, figure=number, given=given)
+        names = list(dict.fromkeys(name for row in chosen_rows for name in (row["a"], row["b"])))
+        compared = compare_populations(full, names, given=given, seed=SEED).pairs
+        assert [(row["a"], row["b"]) for row in chosen_rows] == [(pair.a, pair.b) for pair in compared]
+        for row, pair in zip(chosen_rows, compared, strict=True):
+            assert_is_the_finding(row, pair)
+    assert not {"p_value", "p_method", "p_holm"} & set(rows[0])
+
+
+def assert_is_the_finding(row: dict[str, str], pair: Pair) -> None:
+    """Hold a row of a table against what is found of a pair by strata."""
+    assert pair.estimates is not None
+    assert pair.estimates.mean is not None
+    better, mean = pair.estimates.better, pair.estimates.mean
+    assert (row["better"], row["not_compared"]) == (pair.better, "")
+    ends = [better.prob, better.low, better.high, mean.estimate, mean.low, mean.high]
+    columns = [f"prob_a_better{end}" for end in ("", "_low", "_high")]
+    columns += [f"mean_difference{end}_points" for end in ("", "_low", "_high")]
+    assert [float(row[column]) for column in ("p_adjusted", *columns)] == [pair.p_adjusted, *ends]
+
+
+def test_figures_of_edfs_have_the_findings_by_strata_below(
+    full: Archive, made: tuple[Path, dict[str, Outcome]]
+) -> None:
+    for number, file in (("3", "03"), ("11", "11")):
+        outcome = made[1][f"figure {number}"]
+        assert "EDFs: bins of equal width, as in the paper; findings below: strata" in outcome.notes
+        said = " ".join(
+            " ".join("".join(one.itertext()).split()) for one in ET.parse(made[0] / f"figure_{file}.svg").iter()
+        )
+        rows = [row for row in table(made[0], f"figure_{file}") if row["a"]]
+        for given in dict.fromkeys(row["given"] for row in rows):
+            pairs = compare_populations(full, list(outcome.populations), given=given, seed=SEED).pairs
+            shown = some(rows, given=given)
+            assert [(row["a"], row["b"]) for row in shown] == [(pair.a, pair.b) for pair in pairs]
+            for row, pair in zip(shown, pairs, strict=True):
+                assert_is_the_finding(row, pair)
+            opening = "not normalised:" if given == "none" else f"at equal {given}:"
+            assert opening in said
+
+
+def compared(**errors: Any) -> str:
+    """Write what is found of populations of one law of complexity."""
+    params = np.random.default_rng(5).integers(20_000, 300_000, 150)
+    source = InMemory({name: {"params": params[: len(values)], "error": values} for name, values in errors.items()})
+    return findings(compare_populations(source, list(errors)).pairs)
+
+
+def test_findings_are_written_in_a_line() -> None:
+    rng = np.random.default_rng(4)
+    low, high = (rng.normal(mean, 4, 150) for mean in (20, 40))
+    high_too = rng.permutation(high)
+    assert compared(a=high, b=high_too) == "at equal params: none shown to be better"
+    assert compared(a=low, b=high) == "at equal params: a better, 99.9 % (98.1 to > 99.9)"
+    assert compared(a=high, b=low, c=high_too) == "at equal params: b better than a, c"
+    assert compared(a=low[:3], b=high, c=high_too) == "at equal params: none shown; too few models: a and b, a and c"
+    wide = np.concatenate([high[:75] - 15, high[75:] + 15])
+    assert compared(a=high, b=high_too, c=wide) == "at equal params: none shown; differ in shape: a and c, b and c"
+
+
+def test_a_pair_that_cannot_be_compared_is_said() -> None:
+    with Archive(BUNDLED["digits"]) as source:
+        pairs = compare_populations(source, ["resnet", "resnet_rng1", "vanilla"]).pairs
+        assert findings(pairs).endswith("; not comparable: resnet and resnet_rng1")
+        assert findings(pairs[:1]) == "at equal params: not comparable"
+        row = in_columns(pairs[0])
+    assert (row["better"], row["p_adjusted"]) == ("", None)
+    assert row["not_compared"].startswith("resnet and resnet_rng1 have 100 networks in common")
 
 
 def test_populations_and_best_models_are_described(full: Archive, made: tuple[Path, Any]) -> None:
@@ -501,17 +567,17 @@ def test_populations_and_best_models_are_described(full: Archive, made: tuple[Pa
 
 def test_tables_are_to_be_read(tmp_path: Path) -> None:
     rows = [
-        {"name": "a|b", "n": 25_000, "x": 1 / 3, "bins": 5, "p_value": 0.0},
-        {"name": "c", "n": 10**17, "x": float("nan"), "bins": "", "p_value": 0.5},
+        {"name": "a|b", "n": 25_000, "x": 1 / 3, "bins": 5, "p_adjusted": 0.0},
+        {"name": "c", "n": 10**17, "x": float("nan"), "bins": "", "p_adjusted": 0.5},
     ]
     write_markdown(tmp_path / "t.md", "some numbers", rows)
     assert (tmp_path / "t.md").read_text().splitlines() == [
         "# Some numbers",
         "",
-        "| name |          n |      x | bins | p value |",
-        "| ---- | ---------: | -----: | ---: | ------: |",
-        "| a\\|b |     25,000 | 0.3333 |    5 | < 1e-16 |",
-        "| c    | 1.0000e+17 |        |      |     0.5 |",
+        "| name |          n |      x | bins | p adjusted |",
+        "| ---- | ---------: | -----: | ---: | ---------: |",
+        "| a\\|b |     25,000 | 0.3333 |    5 |    < 1e-16 |",
+        "| c    | 1.0000e+17 |        |      |        0.5 |",
     ]
 
 

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from edfkit import EdfkitError
+from edfkit.show import words
 from edfkit.show.plot import (
     FORMATS,
     check_path,
@@ -238,23 +240,71 @@ assert "matplotlib.pyplot" not in sys.modules
     assert (tmp_path / "p.png").stat().st_size > 1000
 
 
-def test_a_band_holds_its_curve_and_is_drawn_only_if_asked_for(comparison: Comparison) -> None:
-    (axes,) = edf_figure(comparison).axes
-    assert not axes.collections
-    (axes,) = edf_figure(comparison, band=True).axes
-    assert len(axes.collections) == 2
-    for i, band in enumerate(comparison.bands):
-        (x, y) = drawn_lines(axes)[i]
-        outline = axes.collections[i].get_paths()[0].vertices
-        corners = {(float(a), float(b)) for a, b in np.asarray(outline)}
-        for value, lower, upper in zip(band.values, band.lower, band.upper, strict=True):
-            assert {(value, lower), (value, upper)} <= corners
-        assert (0.0, band.upper_before) in corners
-        assert {(100.0, band.lower[-1]), (100.0, band.upper[-1])} <= corners
-        for at, height in zip(x, y, strict=True):
-            heights = [b for a, b in corners if a == at]
-            assert min(heights) - 1e-12 <= height <= max(heights) + 1e-12
-    assert "bands 95 %, everywhere at once" in axes.get_title(loc="left")
+def test_a_band_is_that_of_the_claim_and_is_drawn_only_if_asked_for() -> None:
+    compared = compare_populations(SOURCE, ["b", "a"])
+    (pair,) = compared.pairs
+    assert pair.better == "a"
+    assert pair.estimates is not None
+    (axes,) = edf_figure(compared).axes
+    assert not axes.collections  # EDFs have no bands of their own, which would say less than that of the difference
+    edfs, difference = edf_figure(compared, band=True).axes
+    assert not edfs.collections
+    assert edfs.get_xlim() == difference.get_xlim()
+    zero, curve = difference.get_lines()
+    assert list(np.asarray(zero.get_ydata())) == [0, 0]
+    region = pair.estimates.difference
+    assert curve.get_drawstyle() == "steps-post"
+    assert curve.get_ydata() == pytest.approx([0, *region.difference, region.difference[-1]])
+    band, *bars = difference.collections
+    corners = {(float(x), float(y)) for x, y in np.asarray(band.get_paths()[0].vertices)}
+    for value, lower, upper in zip(region.values, region.lower, region.upper, strict=True):
+        assert {(value, lower), (value, upper)} <= corners
+    assert {(0.0, region.half_width), (0.0, -region.half_width)} <= corners
+    low, high = difference.get_ylim()
+    assert low < region.lower.min()
+    assert region.upper.max() < high
+    (bar,) = bars
+    assert isinstance(bar, LineCollection)
+    segments = [(float(start[0]), float(end[0])) for start, end in map(np.asarray, bar.get_segments())]
+    assert segments == [(lo, hi) for lo, hi, which in pair.ranges() if which == "worse"]
+    assert segments
+    assert difference.get_title(loc="left") == f"b, a: {words.brief(pair)}"
+    assert words.brief(pair).startswith("a better, ")
+
+
+def test_a_range_is_drawn_of_a_claimed_pair_alone() -> None:
+    source = InMemory({"a": simulated(60), "b": simulated(60), "c": simulated(60, 1)})
+    compared = compare_populations(source, ["a", "b", "c"])
+    assert [pair.better == "none" for pair in compared.pairs] == [True, False, False]
+    edfs, *differences = edf_figure(compared, band=True).axes
+    assert [len(axes.collections) for axes in differences] == [1, 2, 2]  # the band, and the bars
+    assert differences[0].get_title(loc="left") == "a, b: none shown to be better"
+    assert len({axes.get_ylim() for axes in differences}) == 1
+    assert re.fullmatch(r"params, \d+ common strata; pairs have strata of their own", edfs.get_title(loc="left"))
+
+
+def test_a_pair_that_cannot_be_compared_has_an_empty_panel_that_says_so() -> None:
+    apart = {"error": np.linspace(1, 9, 30), "params": np.arange(9_000, 9_030)}
+    compared = compare_populations(InMemory({"a": simulated(30), "far": apart}), ["a", "far"])
+    _, difference = edf_figure(compared, band=True).axes
+    assert not difference.collections
+    assert difference.get_title(loc="left") == "a, far: too few models"
+
+
+def test_bands_of_too_many_pairs_are_refused() -> None:
+    names = [f"space_{i}" for i in range(5)]
+    compared = compare_populations(InMemory({name: {"error": [10, 20, 20, 40]} for name in names}), names, given="none")
+    with pytest.raises(EdfkitError, match=r"^A plot with the band of each pair takes 4 spaces at most and 5 were"):
+        edf_figure(compared, band=True)
+    assert len(edf_figure(compared).axes) == 1
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "c"], ["a", "b", "c", "d"]])
+def test_nothing_overlaps_in_a_plot_with_bands(names: list[str]) -> None:
+    source = InMemory({name: simulated(40, seed) for seed, name in enumerate(names)})
+    drawing = edf_figure(compare_populations(source, names), band=True)
+    assert len(drawing.axes) == 1 + len(names) * (len(names) - 1) // 2
+    assert_nothing_overlaps(drawing)
 
 
 @pytest.mark.parametrize("against", [None, "b"])
@@ -301,13 +351,17 @@ def test_a_small_difference_is_no_tie() -> None:
 
 def test_the_search_curves_are_the_studys() -> None:
     study = search_study(SOURCE, BOTH, bins=3, m=[1, 2, 4, 8])
-    (axes,) = search_figure(study).axes
-    lines = drawn_lines(axes)
+    axes, median = search_figure(study).axes
+    lines, medians = drawn_lines(axes), drawn_lines(median)
     for i, curve in enumerate(study.curves):
         for at, expected in enumerate((curve.best.quantiles[0.05], curve.best.quantiles[0.95], curve.best.error)):
             assert lines[3 * i + at] == ([1, 2, 4, 8], expected.tolist())
         outline = {tuple(point) for point in np.asarray(axes.collections[i].get_paths()[0].vertices).tolist()}
         for edge in (curve.low, curve.high):
+            assert set(zip([1.0, 2.0, 4.0, 8.0], edge.tolist(), strict=True)) <= outline
+        assert medians[i] == ([1, 2, 4, 8], curve.median.tolist())
+        outline = {tuple(point) for point in np.asarray(median.collections[i].get_paths()[0].vertices).tolist()}
+        for edge in (curve.median_low, curve.median_high):
             assert set(zip([1.0, 2.0, 4.0, 8.0], edge.tolist(), strict=True)) <= outline
         assert np.all((curve.low <= curve.best.error) & (curve.best.error <= curve.high))
     bottom, top = axes.get_ylim()
@@ -315,16 +369,18 @@ def test_the_search_curves_are_the_studys() -> None:
     assert axes.get_xscale() == "log"
     assert axes.get_xlabel() == "models drawn, m"
     assert axes.get_ylabel() == "expected smallest test error (%)\n(given params)"
+    assert median.get_ylabel() == "median smallest test error (%)\n(given params)"
+    assert median.get_ylim() == axes.get_ylim()
 
 
 @pytest.mark.parametrize(("cost", "unit"), [("seconds", "seconds"), ("flops", "flops of its models")])
 def test_a_search_is_drawn_against_its_cost(cost: str, unit: str) -> None:
     study = search_study(SOURCE, ["a"], given="none", cost=cost)
-    (axes,) = search_figure(study).axes
+    axes, median = search_figure(study).axes
     (curve,) = study.curves
     assert curve.cost_of_one is not None
     assert drawn_lines(axes)[-1][0] == pytest.approx((curve.best.m * curve.cost_of_one).tolist())
-    assert axes.get_xlabel() == f"mean cost of a search ({unit})"
+    assert axes.get_xlabel() == median.get_xlabel() == f"mean cost of a search ({unit})"
 
 
 @pytest.mark.parametrize("trials", [0, 3])
@@ -416,7 +472,10 @@ def test_no_other_result_has_one() -> None:
 
 
 def test_nothing_overlaps_or_is_cut_in_any_figure(study: Study) -> None:
-    drawing = figure(study)
+    assert_nothing_overlaps(figure(study))
+
+
+def assert_nothing_overlaps(drawing: Figure) -> None:
     drawing.draw_without_rendering()
     extent = drawing.get_tightbbox()
     assert min(extent.x0, extent.y0) >= 0

@@ -18,7 +18,7 @@ from edfkit.archive.files import replacing
 from edfkit.show import words
 from edfkit.show.look import Look
 from edfkit.show.words import short
-from edfkit.stats.bands import Band
+from edfkit.stats.bands import DifferenceBand
 from edfkit.stats.buckets import BucketMeans
 from edfkit.stats.edf import Floats, edf
 from edfkit.stats.rates import RateMap
@@ -178,12 +178,16 @@ def step_edf(axes: "Axes", member: Population, look: Look, label: str | None = N
     step(axes, *edf(member.errors, member.shares), label=text, **line(look))
 
 
-def fill_band(axes: "Axes", band: Band, look: Look) -> None:
-    """Draw the band of an EDF."""
+def step_difference(axes: "Axes", band: DifferenceBand) -> None:
+    """Draw the difference of two EDFs, from error 0 to 100 %, and its band."""
     x = np.concatenate([[0.0], band.values, [100.0]])
-    lower = np.concatenate([[0.0], band.lower, band.lower[-1:]])
-    upper = np.concatenate([[band.upper_before], band.upper, band.upper[-1:]])
-    axes.fill_between(x, lower, upper, step="post", color=look.light, alpha=0.18, linewidth=0)
+    lower, upper, difference = (
+        np.concatenate([[first], heights, heights[-1:]])
+        for first, heights in ((-band.half_width, band.lower), (band.half_width, band.upper), (0.0, band.difference))
+    )
+    label = f"{100 * band.confidence:g} % band, at all errors at once"
+    axes.fill_between(x, lower, upper, step="post", color="#000000", alpha=0.15, linewidth=0, label=label)
+    axes.step(x, difference, where="post", color="#000000", label="difference")
 
 
 def edf_axes(axes: "Axes", selection: Selection, also: str = "") -> None:

@@ -5,6 +5,8 @@ A population has its design space's look (see `edfkit.show.look`) in all axes.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +18,8 @@ from edfkit.show.look import Look, looks
 from edfkit.show.words import short
 from edfkit.stats.epochs import AtEpochs
 from edfkit.stats.noise import SeedNoise
-from edfkit.study.catalogue import STUDIES
-from edfkit.study.compare import Comparison
+from edfkit.study.catalogue import STUDIES, too_many_bands
+from edfkit.study.compare import Comparison, Pair
 from edfkit.study.complexity import ComplexityStudy
 from edfkit.study.noise import NoiseStudy
 from edfkit.study.point import PointStudy
@@ -42,6 +44,9 @@ __all__ = [
     "write_figure",
 ]
 
+_BARS = {"better": 0.98, "worse": 0.02}
+"""The bars of where the EDF of A, or of B, is above: how high in the axes."""
+
 
 @draw.styled
 def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
@@ -52,22 +57,34 @@ def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
     comparison : Comparison
         The populations, with their weights.
     band : bool
-        Whether to draw the simultaneous band of each.
+        Whether to draw the difference of the EDFs of each pair too, with its simultaneous band.
 
     Returns
     -------
     matplotlib.figure.Figure
-        One line a population, of steps at its errors (percent) to its EDF (share), from error 0 to 100.
+        One line a population, of steps at its errors (percent) to its EDF (share), from error 0 to 100. With the band a
+        panel for each pair follows: the EDF of A minus that of B in the strata of the pair (share, -1 to 1), its band,
+        and bars, above for A and below for B, where a pair that is claimed to differ has the higher EDF. With settings
+        the last panel is a forest plot: the probability that A is better in each (share, 0 to 1), with its interval.
+
+    Raises
+    ------
+    EdfkitError
+        If bands are asked for of more than `catalogue.MOST_WITH_BANDS` populations.
     """
-    figure, ((axes,),) = panels = draw.panels(1)
-    selection = comparison.drawn
-    for member, look, region in zip(selection.populations, _looks(selection), comparison.bands, strict=True):
-        if band:
-            draw.fill_band(axes, region, look)
-        draw.step_edf(axes, member, look)
-    confidence = f"bands {100 * comparison.bands[0].confidence:g} %, everywhere at once" if band else ""
-    draw.edf_axes(axes, selection, confidence)
-    draw.add_legends(*panels)
+    if band and (wrong := too_many_bands([member.name for member in comparison.drawn.populations])):
+        raise EdfkitError(words.capital(wrong))
+    steps = [partial(_draw_edfs, comparison)]
+    if band:
+        steps += [partial(_draw_difference, comparison, pair) for pair in comparison.pairs]
+    if comparison.settings:
+        steps.append(partial(_draw_forest, comparison))
+    columns = len(steps) if len(steps) < 4 else 2 if len(steps) == 4 else 3
+    rows = [min(columns, len(steps) - first) for first in range(0, len(steps), columns)]
+    figure, panels = draw.panels(*rows)
+    for step, axes in zip(steps, chain(*panels), strict=True):
+        step(axes)
+    draw.add_legends(figure, panels)
     return figure
 
 
@@ -109,7 +126,7 @@ def point_figure(study: PointStudy) -> "Figure":
 
 @draw.styled
 def search_figure(study: SearchStudy) -> "Figure":
-    """Draw the error to expect of the best of m models against m, or against what they cost (NDS, figures 6, 10).
+    """Draw the expected and the median error of the best of m models against m, or their cost (NDS, figures 6, 10).
 
     Parameters
     ----------
@@ -118,37 +135,44 @@ def search_figure(study: SearchStudy) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
-        One line a population with its simultaneous band, errors in percent; thin dotted lines are the outermost
-        quantiles of the searches. The axes show the lines whole; bands and quantiles may leave them.
+        One line a population with its simultaneous band, errors in percent: left the expectations, with the outermost
+        quantiles of the searches as thin dotted lines, right the medians. Both show all lines whole; bands and
+        quantiles may leave the axes.
     """
-    figure, ((axes,),) = panels = draw.panels(1)
+    figure, ((mean, median),) = panels = draw.panels(2)
     quantiles = sorted({q for curve in study.curves for q in curve.best.quantiles})
     outermost = sorted({quantiles[0], quantiles[-1]}) if quantiles else []
     for curve, member, look in zip(study.curves, study.selection.populations, _looks(study.selection), strict=True):
         x = curve.best.m * (1.0 if curve.cost_of_one is None else curve.cost_of_one)
-        axes.fill_between(x, curve.low, curve.high, color=look.light, alpha=0.15, linewidth=0.6)
         for q in outermost:
-            axes.plot(x, curve.best.quantiles[q], color=look.light, linestyle=":", linewidth=0.9)
-        axes.plot(x, curve.best.error, label=draw.models_label(member), **draw.marked(look))
-    axes.fill_between(
-        [], [], color="#000000", alpha=0.15, label=f"mean: {100 * study.confidence:g} % band, all m at once"
-    )
+            mean.plot(x, curve.best.quantiles[q], color=look.light, linestyle=":", linewidth=0.9)
+        for axes, line, low, high in (
+            (mean, curve.best.error, curve.low, curve.high),
+            (median, curve.median, curve.median_low, curve.median_high),
+        ):
+            axes.fill_between(x, low, high, color=look.light, alpha=0.15, linewidth=0.6)
+            axes.plot(x, line, label=draw.models_label(member), **draw.marked(look))
+    for axes, what in ((mean, "mean"), (median, "median")):
+        label = f"{what}: {100 * study.confidence:g} % band, all m at once"
+        axes.fill_between([], [], color="#000000", alpha=0.15, label=label)
     if outermost:
         shares = " and ".join(f"{100 * q:g} %" for q in outermost)
-        axes.plot([], [], color="#000000", linestyle=":", linewidth=0.9, label=f"{shares} of the searches")
-    draw.set_error_limits(axes, [curve.best.error for curve in study.curves])
-    axes.set_xscale("log", base=2)
-    if study.cost is None:
-        axes.set_xlabel("models drawn, m")
-        draw.ticks(axes.xaxis, 2)
-    else:
-        unit = "seconds" if study.cost == "seconds" else f"{study.cost} of its models"
-        axes.set_xlabel(f"mean cost of a search ({unit})")
-        draw.ticks(axes.xaxis, 10)
-    axes.set_ylabel(
-        f"expected smallest {draw.error_label(study.selection.error)}\n({words.held(study.selection.given)})"
-    )
-    draw.decorate(axes, draw.title(study.selection))
+        mean.plot([], [], color="#000000", linestyle=":", linewidth=0.9, label=f"{shares} of the searches")
+    lines = [line for curve in study.curves for line in (curve.best.error, curve.median)]
+    for axes, what in ((mean, "expected"), (median, "median")):
+        draw.set_error_limits(axes, lines)
+        axes.set_xscale("log", base=2)
+        if study.cost is None:
+            axes.set_xlabel("models drawn, m")
+            draw.ticks(axes.xaxis, 2)
+        else:
+            unit = "seconds" if study.cost == "seconds" else f"{study.cost} of its models"
+            axes.set_xlabel(f"mean cost of a search ({unit})")
+            draw.ticks(axes.xaxis, 10)
+        axes.set_ylabel(
+            f"{what} smallest {draw.error_label(study.selection.error)}\n({words.held(study.selection.given)})"
+        )
+        draw.decorate(axes, draw.title(study.selection))
     draw.add_legends(*panels)
     return figure
 
@@ -299,6 +323,52 @@ def figure(study: Study, **options: Any) -> "Figure":
         raise EdfkitError(f"There is no plot of a {type(study).__name__}; give one of {names}.")
     draw: Callable[..., Figure] = globals()[drawn[kind]]
     return draw(study, **options)
+
+
+def _draw_edfs(comparison: Comparison, axes: "Axes") -> None:
+    selection = comparison.drawn
+    for member, look in zip(selection.populations, _looks(selection), strict=True):
+        draw.step_edf(axes, member, look)
+    own = len(selection.populations) > 2 and selection.given != "none" and selection.bins is None
+    draw.edf_axes(axes, selection, "pairs have strata of their own" if own else "")
+
+
+def _draw_difference(comparison: Comparison, pair: Pair, axes: "Axes") -> None:
+    regions = [one.estimates.difference for one in comparison.pairs if one.estimates is not None]
+    low = min((min(float(one.lower.min()), -one.half_width) for one in regions), default=-1.0)
+    high = max((max(float(one.upper.max()), one.half_width) for one in regions), default=1.0)
+    margin = 0.08 * (high - low)  # for the bars
+    draw.limit_edfs(axes, comparison.drawn)
+    axes.set_ylim(low - margin, high + margin)  # of all pairs, so that their panels can be compared
+    axes.axhline(0, color="#000000", linewidth=0.6)
+    if pair.estimates is not None:
+        draw.step_difference(axes, pair.estimates.difference)
+    for (kind, height), name, look in zip(_BARS.items(), (pair.a, pair.b), looks([pair.a, pair.b]), strict=True):
+        above = np.array([(lo, hi) for lo, hi, which in pair.ranges() if which == kind])
+        if above.size:
+            bars: dict[str, Any] = {"color": look.light, "linewidth": 4, "transform": axes.get_xaxis_transform()}
+            axes.hlines([height] * len(above), *above.T, **bars, label=f"{name} is shown to have the higher EDF")
+    axes.set_xlabel(draw.error_label(comparison.selection.error))
+    axes.set_ylabel(f"EDF of {pair.a}\nminus EDF of {pair.b}")
+    draw.decorate(axes, f"{pair.a}, {pair.b}: {words.brief(pair)}")
+
+
+def _draw_forest(comparison: Comparison, axes: "Axes") -> None:
+    (pair,) = comparison.pairs
+    shown = [one for one in comparison.settings if one.prob_a_better is not None]
+    for height, one in enumerate(shown):
+        assert one.prob_a_better is not None
+        assert one.prob_a_better_interval is not None
+        colour = "#000000" if one.chosen else "#666666"
+        axes.hlines(height, *one.prob_a_better_interval, color=colour, linewidth=2.2 if one.chosen else 1.2)
+        axes.plot(one.prob_a_better, height, color=colour, marker="D" if one.chosen else "o", markersize=4)
+    axes.axvline(0.5, color="#000000", linewidth=0.6)
+    axes.set_yticks(range(len(shown)), [one.label for one in shown], fontsize="x-small")
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    interval = words.confidently(pair.confidence)
+    axes.set_xlabel(f"probability that {pair.a} is better than {pair.b}\n({interval} of each)")
+    draw.decorate(axes, "other settings: estimates, no claims")
 
 
 def _known(epochs: AtEpochs) -> bool:

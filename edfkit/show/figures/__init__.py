@@ -40,7 +40,7 @@ class Outcome(Result):
     settings : list of str
         What the panels show.
     notes : list of str
-        What else differs from the paper.
+        What else is to be known, such as what differs from the paper.
     reason : str or None
         Why it was left out.
     """

@@ -1,6 +1,7 @@
 """Figures of EDFs and of random search: 1, 3, 6, 9, 10, 11 and the like of 16."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -8,18 +9,21 @@ import numpy as np
 from edfkit.show import draw
 from edfkit.show.figures.complexity import complexity_axis
 from edfkit.show.figures.page import Page, about, add_edf, by_name, finish, page
-from edfkit.show.figures.reading import Comparing, FigureSource, setting
+from edfkit.show.figures.reading import AS_IN_THE_PAPER, Comparing, FigureSource, findings, in_columns, setting
 from edfkit.show.words import held
 from edfkit.study.search import search_study
 from edfkit.study.selection import Population, Selection
 
 _FEW = 5  # models on a curve estimate
 _OF_SEARCHES = (0.05, 0.95)
+_CHARACTERS = 108  # of what is found, side by side in a figure
+_LEADING = 0.14  # of its lines, inches
 
 
 def estimates(reading: FigureSource, names: Sequence[str], by: Comparing) -> Page:
     """Draw a point, a curve and a distribution estimate side by side (figure 1)."""
     drawn = page(1, 3)
+    drawn.notes.append(f"EDFs: {AS_IN_THE_PAPER}")
     (selection,) = by.selections(reading, names)
     lo, hi = selection.range or (0.0, 0.0)
     points = drawn.name(0, "point estimate", "the best model of each")
@@ -51,11 +55,21 @@ def estimates(reading: FigureSource, names: Sequence[str], by: Comparing) -> Pag
 
 
 def edfs(reading: FigureSource, names: Sequence[str], by: Comparing) -> Page:
-    """Draw EDFs, a panel for each way of normalising (figures 3, 9, 11)."""
+    """Draw EDFs, a panel for each way of normalising (figures 3, 9, 11), with what is found by strata below."""
     drawn = page(1, len(by.given), one_scale=True)
+    drawn.notes.append(f"EDFs: {AS_IN_THE_PAPER}; findings below: strata")
+    most = 0
     for place, selection in enumerate(by.selections(reading, names)):
         _edfs(drawn, place, reading, selection, by, held(selection.given))
-        drawn.axes[place].label_outer()
+        axes = drawn.axes[place]
+        axes.label_outer()
+        pairs = reading.compared(names, selection.given)
+        lines = wrap(findings(pairs).replace(" %", "\u00a0%"), _CHARACTERS // len(by.given))
+        axes.set_xlabel("\n".join([axes.get_xlabel(), *lines]))
+        most = max(most, len(lines))
+        for pair in pairs:
+            drawn.add(place, given=selection.given, a=pair.a, b=pair.b, **in_columns(pair))
+    drawn.figure.set_figheight(drawn.figure.get_figheight() + _LEADING * most)
     ends = [axes.get_xlim() for axes in drawn.axes]
     for axes in drawn.axes:  # the same errors, so that panels can be compared
         axes.set_xlim(min(left for left, _ in ends), max(right for _, right in ends))
@@ -66,6 +80,7 @@ def edfs(reading: FigureSource, names: Sequence[str], by: Comparing) -> Page:
 def edfs_and_search(reading: FigureSource, names: Sequence[str], by: Comparing, most: int) -> Page:
     """Draw EDFs, and random search (figure 6)."""
     drawn = page(1, 2)
+    drawn.notes.append(AS_IN_THE_PAPER)
     (selection,) = by.selections(reading, names)
     _edfs(drawn, 0, reading, selection, by, f"EDFs {held(selection.given)}")
     _search(drawn, 1, reading, selection, by, most)
@@ -76,6 +91,7 @@ def edfs_and_search(reading: FigureSource, names: Sequence[str], by: Comparing, 
 def search(reading: FigureSource, names: Sequence[str], by: Comparing, most: int) -> Page:
     """Draw the efficiency of random search, up to 2 ** `most` models, a panel a complexity (figure 10)."""
     drawn = page(1, len(by.given), one_scale=True)
+    drawn.notes.append(AS_IN_THE_PAPER)
     for place, selection in enumerate(by.selections(reading, names)):
         _search(drawn, place, reading, selection, by, most)
         drawn.axes[place].label_outer()

@@ -57,7 +57,7 @@ class Page:
     settings : list of str
         What the panels show, one line each.
     notes : list of str
-        What differs from the paper.
+        What is to be known, such as what differs from the paper.
     headings : dict of int to (str, str)
         Title and setting of each panel, the latter of one line or more.
     """

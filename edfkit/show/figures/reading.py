@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from edfkit.show import words
 from edfkit.stats.bins import EmptyBinsError
+from edfkit.study.compare import Pair, compare_populations
 from edfkit.study.selection import Population, Selection, Source, read_complexity, select, shared_range
 from edfkit.study.settings import Control, Reading
 
@@ -66,6 +67,10 @@ class FigureSource:
         """Read a complexity of the models that take part, raw counts."""
         return read_complexity(self.source, member.name, by, member.rows)
 
+    def compared(self, names: Sequence[str], given: str) -> list[Pair]:
+        """Compare every pair of populations as `edfkit compare` does: by strata, with p values for all pairs."""
+        return compare_populations(self.source, names, given=given, reading=self.how, seed=self.seed).pairs
+
     def normalised(self, names: Sequence[str], given: str, bins: int, lowest: float | None = None) -> Selection:
         """Select populations, given a complexity, in the paper's range and bins as far as no bin is empty.
 
@@ -112,6 +117,55 @@ class Comparing:
             else reading.normalised(names, given, self.bins, self.lowest.get(given))
             for given in self.given
         ]
+
+
+AS_IN_THE_PAPER = "bins of equal width, as in the paper"
+
+
+def findings(pairs: Sequence[Pair]) -> str:
+    """Write in a line what is found of populations, such as at equal params: resnet better, 90 % (87 to 92)."""
+    given = pairs[0].given
+    opening = "not normalised" if given == "none" else f"at equal {given}"
+    if len(pairs) == 1:
+        return f"{opening}: {words.brief(pairs[0])}"
+    over: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.better in (pair.a, pair.b):
+            over.setdefault(pair.better, []).append(pair.b if pair.better == pair.a else pair.a)
+    parts = [f"{better} better than {', '.join(others)}" for better, others in over.items()] or ["none shown"]
+    for what, some in (
+        ("differ in shape", [pair for pair in pairs if pair.better == "shape"]),
+        (f"{given} only partly balanced", [pair for pair in pairs if partly_balanced(pair)]),
+        ("too few models", [pair for pair in pairs if pair.no_claim and not pair.sharing.refused]),
+        ("not comparable", [pair for pair in pairs if pair.sharing.refused]),
+    ):
+        if some:
+            parts.append(f"{what}: {', '.join(f'{pair.a} and {pair.b}' for pair in some)}")
+    return f"{opening}: {'; '.join(parts)}"
+
+
+def partly_balanced(pair: Pair) -> bool:
+    """Tell whether a pair is compared at complexities that are not quite equal."""
+    equal = None if pair.estimates is None else pair.estimates.balance
+    return pair.claim is not None and equal is not None and not (equal.equal and pair.adjusts)
+
+
+def in_columns(pair: Pair) -> dict[str, Any]:
+    """Give the columns that say what is found of a pair by strata; a difference is that of A minus B."""
+    found = pair.to_dict()
+    prob, mean = found["prob_a_better_interval"] or (None, None), found["mean_difference_interval"] or (None, None)
+    return {
+        "strata": pair.strata,
+        "better": "" if pair.claim is None else pair.better,
+        "p_adjusted": pair.p_adjusted,
+        "prob_a_better": pair.prob_a_better,
+        "prob_a_better_low": prob[0],
+        "prob_a_better_high": prob[1],
+        "mean_difference_points": found["mean_difference"],
+        "mean_difference_low_points": mean[0],
+        "mean_difference_high_points": mean[1],
+        "not_compared": pair.no_claim or "",
+    }
 
 
 def setting(selection: Selection, bins: int | None = None) -> str:

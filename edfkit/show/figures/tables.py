@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 
 from edfkit import EdfkitError
 from edfkit.archive.files import write_text
 from edfkit.show.figures.page import Numbers, about, header
-from edfkit.show.figures.reading import FigureSource
+from edfkit.show.figures.reading import FigureSource, in_columns
 from edfkit.show.figures.registry import FIGURES
 from edfkit.show.look import SPACES, space_of
-from edfkit.stats.mix import holm
-from edfkit.stats.two_sample import ks, prob_better
+from edfkit.stats.two_sample import ks
+from edfkit.study.compare import Pair
 from edfkit.study.selection import Population, Selection, complexity_ranges
 
 Sizes = Mapping[str, tuple[int, int | None]]
@@ -83,7 +82,10 @@ def points(reading: FigureSource, members: Mapping[str, Population]) -> list[Num
 
 
 def comparisons(reading: FigureSource) -> tuple[list[Numbers], list[str]]:
-    """Compare every pair of populations that a figure compares, in its setting; say which cannot be compared so."""
+    """Compare every pair of populations that a figure compares; say which cannot be compared.
+
+    Sizes and D are those of the figure, with bins of equal width; what is found is by strata.
+    """
     rows: list[Numbers] = []
     notes = []
     for entry in FIGURES.values():
@@ -96,29 +98,24 @@ def comparisons(reading: FigureSource) -> tuple[list[Numbers], list[str]]:
             notes.append(f"without the pairs of figure {entry.name}: {str(error).rstrip('.')}")
             continue
         for selection in selections:
-            rows += _pairs(entry.name, selection)
+            rows += _pairs(entry.name, selection, reading.compared(chosen, selection.given))
     return rows, notes
 
 
-def _pairs(figure: str, selection: Selection) -> list[Numbers]:
-    pairs = list(combinations(selection.populations, 2))
-    tests = [ks(a.errors, b.errors, a.weights, b.weights) for a, b in pairs]
-    adjusted = holm([test.p_value for test in tests]).tolist()
+def _pairs(figure: str, selection: Selection, compared: Sequence[Pair]) -> list[Numbers]:
+    members = {member.name: member for member in selection.populations}
     return [
         {
             "figure": figure,
             **about(selection),
-            "a": a.name,
-            "b": b.name,
+            "a": (a := members[pair.a]).name,
+            "b": (b := members[pair.b]).name,
             "models_a": a.summary.models,
             "models_b": b.summary.models,
-            "ks_statistic": test.statistic,
-            "p_value": test.p_value,
-            "p_method": test.method,
-            "p_holm": p_holm,
-            "prob_a_better": prob_better(a.errors, b.errors, a.weights, b.weights),
+            "ks_statistic": ks(a.errors, b.errors, a.weights, b.weights).statistic,
+            **in_columns(pair),
         }
-        for (a, b), test, p_holm in zip(pairs, tests, adjusted, strict=True)
+        for pair in compared
     ]
 
 
@@ -190,7 +187,7 @@ def _readable(column: str, value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}" if value < 1e15 else f"{value:.4e}"
     if isinstance(value, float):
-        if column in ("p_value", "p_holm") and value < 1e-16:
+        if column == "p_adjusted" and value < 1e-16:
             return "< 1e-16"
         return f"{value:,.0f}" if value >= 1e4 and value == round(value) else f"{value:.4g}"
     return str(value).replace("|", "\\|")

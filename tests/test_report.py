@@ -25,16 +25,17 @@ from edfkit.archive import Archive
 from edfkit.archive.source import open_source
 from edfkit.cli import edfkit, main
 from edfkit.datasets import locate
-from edfkit.show.report import content, draw
+from edfkit.show.report import content, draw, figures
 from edfkit.show.report.content import decided, study, verdict
 from edfkit.show.report.models import pack
 from edfkit.show.report.page import render, write_report
-from edfkit.show.words import capital, findings, p_value
+from edfkit.show.words import against, balanced, capital, findings, p_value, search_finding, sensitivity
 from edfkit.stats.edf import edf, evaluate
 from edfkit.study.compare import compare_populations
 from edfkit.study.point import point_study
 from edfkit.study.search import search_study
 from edfkit.study.selection import InMemory
+from edfkit.study.stream import compare
 
 NETWORK = ("depth", "width", "bot_mul", "groups")
 SECTIONS = [
@@ -95,16 +96,20 @@ def test_a_report_says_what_the_library_says(digits: str) -> None:
     with open_source(locate("digits")) as source:
         comparison = compare_populations(source, ["resnet", "vanilla"])
         point = point_study(source, "resnet", "vanilla", small=25, large=250)
-        best = search_study(source, ["resnet", "vanilla"]).curves[1].best
+        search = search_study(source, ["resnet", "vanilla"])
+        best = search.curves[1]
     (pair,) = comparison.pairs
     assert pair.estimates is not None
     assert pair.estimates.mean is not None
     assert pair.verdict in text
     for what, number in findings(pair):
-        assert f"{capital(what)}: {number}." in text
-    prob, mean = pair.estimates.better, pair.estimates.mean
-    assert f"probability that resnet beats vanilla {prob.prob:.2f}" in text
-    assert f"largest distance of the EDFs, D {pair.estimates.distance:.2f}" in text
+        assert f"{capital(what)} {number}" in text
+    prob, mean, middle = pair.estimates.better, pair.estimates.mean, pair.estimates.middle.a
+    often = " ".join(f"{100 * share:.0f}" for share in (prob.low, prob.high)).replace(" ", " to ")
+    assert f"a random resnet model beats one of vanilla {100 * prob.prob:.0f} % 95 % CI {often}" in text
+    signed = text.replace("\N{MINUS SIGN}", "-")
+    assert f"(points) {mean.estimate:+.2f} 95 % CI {mean.low:+.2f} to {mean.high:+.2f}" in signed
+    assert f"median error, resnet {middle.quantile:.2f} % 95 % CI {middle.low:.2f} to {middle.high:.2f}" in text
     assert (
         f"Given params 31 strata {prob.prob:.3f} ({prob.low:.3f} to {prob.high:.3f}) "
         f"{mean.estimate:+.2f} ({mean.low:+.2f} to {mean.high:+.2f})"
@@ -119,11 +124,40 @@ def test_a_report_says_what_the_library_says(digits: str) -> None:
     assert (
         f"{point.wins.small_wins:.3f} {point.wins.tie:.3f} {point.wins.large_wins:.3f} {point.gap.either:.2f}" in text
     )
-    at = best.m.tolist().index(64)
-    assert f"{best.error[at]:.2f} ± {best.se[at]:.2f}" in text
+    at = best.best.m.tolist().index(16)
+    assert f"{best.best.error[at]:.2f} ({best.interval[at][0]:.2f} to {best.interval[at][1]:.2f})" in text
+    assert f"{best.best.error[-1]:.2f} -" in text
+    for searched in search.pairs:
+        assert search_finding(searched, search) in text
+    balance = pair.estimates.balance
+    assert balance is not None
+    assert f"Parameter count: {balanced(pair, balance)}." in text
+    assert f"{balance.before:.2f} {balance.after:.2f} {balance.smd:+.3f} {balance.bias_in_se:+.2f} yes" in text
+    assert "differ by this much or more with a probability of at most 0.05" in text
     assert pair.mix is not None
     for part in (pair.mix.mean.total, pair.mix.mean.composition, pair.mix.mean.within):
         assert f"{part:+.2f} points {part:+.2f} " in text
+
+
+def test_the_finding_is_held_against_other_settings(digits: str) -> None:
+    text = Page(digits).text
+    with open_source(locate("digits")) as source:
+        comparison = compare(source, ["resnet", "vanilla"], sensitive=True)
+    assert sensitivity(comparison) in text
+    for one in comparison.settings:
+        assert one.prob_a_better is not None
+        assert one.prob_a_better_interval is not None
+        low, high = one.prob_a_better_interval
+        assert f"{capital(one.label)} resnet is better with probability {one.prob_a_better:.3f} ({low:.3f} to" in text
+        strip = re.search(rf'aria-label="{re.escape(one.label)}".*?</svg>', digits)
+        assert strip
+        ends = re.search(r'x1="([\d.]+)%" x2="([\d.]+)%" y1="50%"', strip[0])
+        assert ends
+        np.testing.assert_allclose([float(ends[1]), float(ends[2])], [100 * low, 100 * high], atol=0.006)
+        dot = re.search(r'cx="([\d.]+)%"', strip[0])
+        assert dot
+        assert float(dot[1]) == pytest.approx(100 * one.prob_a_better, abs=0.006)
+    assert digits.count('<tr class="chosen">') == 1
 
 
 def test_the_sections_come_in_order_the_verdict_first(digits: str) -> None:
@@ -220,6 +254,54 @@ def test_more_than_two_spaces_give_a_table_of_pairs_and_no_sensitivity(three: Pa
     assert "Other ways to control" not in text
 
 
+def test_many_spaces_give_a_table_of_all_pairs_before_the_long_one(tmp_path: Path) -> None:
+    populations = {f"s{i}": stages(100, i, 1.5 * i) for i in range(6)}
+    file = archive(tmp_path / "six.h5", populations)
+    page = report(file, list(populations), tmp_path / "report.html")
+    with open_source(file) as source:
+        comparison = compare_populations(source, list(populations))
+    (table,) = re.findall(r'<table class="matrix">.*?</table>', page, re.DOTALL)
+    found = [
+        [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", row)]
+        for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)[1:]
+    ]
+    for pair in comparison.pairs:
+        for row, column in ((pair.a, pair.b), (pair.b, pair.a)):
+            assert found[int(row[1])][int(column[1])] == "".join(against(pair, row))
+    assert any(cell.endswith("+") for row in found for cell in row)
+    assert page.index('class="matrix"') < page.index("<details>") < page.index("Pairs of spaces, given params")
+    # Over a range of one's own fifteen pairs would be too many.
+    about = json.loads(
+        html.unescape(page[page.index('id="about">') + 11 : page.index('</script>\n<script type="text/p')])
+    )
+    assert [(pair["a"], pair["b"]) for pair in about["pairs"]] == [(0, i) for i in range(1, 6)]
+    assert "pairs of s0, as all 15 are too many" in Page(page).text
+
+
+def test_spaces_that_share_no_range_of_complexity_have_a_report(tmp_path: Path) -> None:
+    small: dict[str, Any] = {"params": np.full(40, 1000)}
+    large: dict[str, Any] = {"params": np.full(40, 9000)}
+    file = archive(tmp_path / "a.h5", {"a": stages(40, 1, **small), "b": stages(40, 2, **large)})
+    text = Page(report(file, ["a", "b"], tmp_path / "report.html")).text
+    assert "Too few models of a and b of equal complexity to compare" in text
+    assert "Left out. No stratum holds models of both spaces." in text
+
+
+def test_a_distribution_of_complexity_is_drawn_as_it_is_and_as_it_is_weighed() -> None:
+    # Two of A at 10 and one at 1,000; of B one at 10 and two at 1,000: two strata, of 3 models and of weight 2/3 each.
+    a, b = ({"error": [1.0, 2.0, 3.0], "params": params} for params in ([10, 10, 1000], [10, 1000, 1000]))
+    comparison = compare_populations(InMemory({"a": a, "b": b}), ["a", "b"])
+    before, after = figures.complexities(comparison, 0)
+    assert after is not None
+
+    def heights(drawn: str) -> list[float]:
+        paths = re.findall(r'class="line s\d" d="M0 ([\d.]+)', drawn)
+        return [1 - float(path) / 1000 for path in paths]
+
+    np.testing.assert_allclose(heights(before), [2 / 3, 1 / 3], atol=1e-4)
+    np.testing.assert_allclose(heights(after), [0.5, 0.5], atol=1e-4)
+
+
 def test_the_verdict_on_many_spaces_names_one_that_beats_all_others_only() -> None:
     def compared(*worse: float) -> tuple[str, str]:
         populations = {f"s{i}": stages(200, i, points) for i, points in enumerate(worse)}
@@ -256,7 +338,7 @@ def test_without_any_complexity_there_is_still_a_report(tmp_path: Path) -> None:
     text = Page(page).text
     assert "Without adjustment for size, a has lower error than b (p" in text
     assert "No complexity is known of all models" in text
-    assert "It takes params or flops, and neither is known" in text
+    assert "As chosen" in text
     assert 'id="block"' not in page
 
 
@@ -269,11 +351,12 @@ def test_models_of_one_complexity_and_single_models_have_a_report(tmp_path: Path
     assert "Given params 1 stratum 0." in Page(report(file, ["a", "b"], tmp_path / "same.html")).text
     assert "Given params 1 bin 0." in Page(report(file, ["a", "b"], tmp_path / "binned.html", bins=1)).text
     single = Page(report(file, ["c", "d"], tmp_path / "single.html")).text
-    assert "Too few models of c and d to compare: they are worth 1.0 of each, and a claim needs 8." in single
+    few = "Too few models of c and d of equal complexity to compare: they are worth 1.0 of each, and a claim needs 8."
+    assert few in single
     assert "Better of two random models" not in single
     among = Page(report(file, ["a", "b", "c", "d"], tmp_path / "among.html")).text
     assert "c d not tested" in among
-    assert "Too few models of c and d to compare" in among
+    assert "Too few models of c and d of equal complexity to compare" in among
 
 
 def test_why_spaces_are_not_compared_is_said_once(tmp_path: Path) -> None:
@@ -296,7 +379,7 @@ def test_networks_that_are_not_described_are_named(tmp_path: Path) -> None:
 
 def test_what_an_archive_says_is_text_and_never_markup(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
-    attrs = dict.fromkeys(("title", "source", "license", "software", "dataset", "commit"), evil)
+    attrs: dict[str, Any] = dict.fromkeys(("title", "source", "license", "software", "dataset", "commit"), evil)
     attrs["recipe"] = json.dumps({evil: evil})
     file = archive(tmp_path / f"{evil.replace('/', '')}.h5", {"a": stages(50, 1), "b": stages(50, 2)}, **attrs)
     page = Page(source := report(file, ["a", "b"], tmp_path / "report.html"))
@@ -486,7 +569,7 @@ def test_json_gives_the_comparison_and_where_the_report_is(three: Path, tmp_path
     assert found["report"] == str(target)
     assert found["bytes"] == target.stat().st_size
     with open_source(three) as source:
-        expected = compare_populations(source, ["one", "two"], sensitive=True).to_dict()
+        expected = compare(source, ["one", "two"], sensitive=True).to_dict()
     assert {key: found[key] for key in expected} == expected
     assert set(found) - set(expected) == {"archive", "report", "bytes"}
 

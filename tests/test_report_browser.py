@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from reported import archive, cells, stages
+from reported import archive, cells, repeated, stages
 
-from edfkit import EdfkitError
-from edfkit.archive import Archive
 from edfkit.archive.nets import genotypes
 from edfkit.archive.source import open_source
 from edfkit.show.report.page import write_report
 from edfkit.stats.edf import edf
-from edfkit.stats.two_sample import ks
-from edfkit.study.selection import Selection, select
+from edfkit.study.compare import Comparison, Pair, compare_populations
+from edfkit.study.selection import InMemory, Selection
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 ARGUMENTS = [
@@ -41,8 +39,9 @@ def browser() -> Iterator[Browser]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an archive with a report for each kind of network beside it."""
     folder = tmp_path_factory.mktemp("browser")
-    # Gaps in the complexities, one model on the upper end of a range, and params beyond 2**32.
+    # Gaps in the complexities, params beyond 2**32, ties of many models, networks with several rows.
     sparse: dict[str, Any] = {"params": np.array([10, 20, 21, 30, 40, 90, 100, 2**40]) * 1000}
+    tied: dict[str, Any] = {"params": np.repeat([30_000, 90_000, 200_000], 40)}
     file = archive(
         folder / "made.h5",
         {
@@ -50,11 +49,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "two": stages(300, 2, 1.0),
             "nas": cells(90, 3),
             "sparse": stages(8, 4, **sparse),
+            "tied": stages(120, 5, 0.5, **tied),
+            "seeds": repeated(60, 3, 6),
+            "again": repeated(60, 3, 6, worse=0.4),
         },
+        group_attrs={"seeds": {"architecture": "same"}, "again": {"architecture": "same"}},
     )
     with open_source(file) as source:
-        for names in (["one", "two"], ["one", "nas"], ["one", "two", "nas"], ["two", "sparse"]):
-            write_report(source, names, folder / f"{'-'.join(names)}.html")
+        for name in ("one-two", "one-nas", "one-two-nas", "two-sparse", "two-tied", "one-seeds", "seeds-again"):
+            write_report(source, name.split("-"), folder / f"{name}.html")
     return file
 
 
@@ -81,11 +84,15 @@ class Opened:
     def message(self) -> str:
         return str(self.page.evaluate("edfkit.message"))
 
-    def choose(self, lo: float, hi: float, bins: float, given: str | None = None) -> None:
+    def pairs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.page.evaluate("edfkit.pairs")
+        return found
+
+    def choose(self, lo: float, hi: float, strata: float | None, given: str | None = None) -> None:
         if given is not None:
             self.page.select_option("#given", given)
-        for field, value in (("from", lo), ("to", hi), ("bins", bins)):
-            self.page.fill(f"#{field}", np.format_float_positional(value, trim="-"))
+        for field, value in (("from", lo), ("to", hi), ("strata", strata)):
+            self.page.fill(f"#{field}", "" if value is None else np.format_float_positional(value, trim="-"))
 
 
 @pytest.fixture
@@ -106,7 +113,7 @@ def agree(curves: list[dict[str, Any]], selection: Selection) -> None:
     """Hold the curves of a page against what the library computes."""
     assert [curve["name"] for curve in curves] == [member.name for member in selection.populations]
     for curve, member in zip(curves, selection.populations, strict=True):
-        values, heights = edf(member.errors, member.weights)
+        values, heights = edf(member.errors, member.shares)
         assert np.array_equal(curve["values"], values)
         np.testing.assert_allclose(curve["heights"], heights, rtol=0, atol=1e-12)
         summary = member.summary
@@ -116,98 +123,151 @@ def agree(curves: list[dict[str, Any]], selection: Selection) -> None:
         np.testing.assert_allclose([curve["mean"], curve["nEff"]], [summary.mean, summary.n_eff], rtol=1e-12)
 
 
+def agree_on_pair(shown: dict[str, Any], pair: Pair | None) -> bool:
+    """Hold the estimates of a page against those of the library; tell whether there are any."""
+    if pair is None or not pair.sure:
+        assert shown["better"] is shown["mean"] is None
+        if pair is None or not pair.sharing.refused:  # such as when the range leaves one network alone
+            assert shown["overlap"] == pytest.approx(0.0 if pair is None else pair.overlap, abs=1e-9)
+        return False
+    assert shown["overlap"] == pytest.approx(pair.overlap, rel=1e-12)
+    assert pair.sharing.paired or shown["strata"] == pair.strata
+    assert pair.estimates is not None
+    assert pair.estimates.mean is not None
+    better, mean = pair.estimates.better, pair.estimates.mean
+    for its, numbers in (
+        (shown["better"], (better.prob, better.low, better.high)),
+        (shown["mean"], (mean.estimate, mean.low, mean.high)),
+    ):
+        np.testing.assert_allclose([its["estimate"], its["low"], its["high"]], numbers, rtol=0, atol=1e-9)
+    return True
+
+
+READ = ("error", "status", "lr", "wd", "depth", "width", "bot_mul", "groups", "op", "input", "concat")
+
+
+def over(made: Path, names: list[str], given: str, lo: float, hi: float, strata: int | None) -> Comparison | None:
+    """Compare those of the populations that have models in a range of complexity; None if they are not two."""
+    found: dict[str, dict[str, Any]] = {}
+    with open_source(made) as source:
+        for name in names:
+            counts = source.read(name, given)
+            rows = (counts >= lo) & (counts <= hi)
+            if rows.any():
+                known = [variable for variable in (*READ, given) if variable in source.variables(name)]
+                found[name] = {variable: source.read(name, variable)[rows] for variable in known}
+    return None if len(found) < 2 else compare_populations(InMemory(found), list(found), given=given, strata=strata)
+
+
+def check(opened: Opened, made: Path) -> int:
+    """Hold what a page shows against what the library computes of the models in its range; count estimated pairs."""
+    names = opened.address.rsplit("/", 1)[-1].removesuffix(".html").split("-")
+    lo, hi = (float(opened.page.input_value(f"#{field}")) for field in ("from", "to"))
+    strata = opened.page.input_value("#strata")
+    given = opened.page.input_value("#given")
+    comparison = over(made, names, given, lo, hi, int(strata) if strata else None)
+    pairs = {} if comparison is None else {(pair.a, pair.b): pair for pair in comparison.pairs}
+    estimated = 0
+    for shown in opened.pairs():
+        estimated += agree_on_pair(shown, pairs.get((names[shown["a"]], names[shown["b"]])))
+    drawn = None if comparison is None else comparison.drawn
+    if drawn is None or drawn.given == "none" or len(drawn.populations) < len(names):
+        assert opened.curves() == []
+    else:
+        agree(opened.curves(), drawn)
+        assert opened.page.evaluate("edfkit.common") == drawn.strata
+    return estimated
+
+
 def test_a_page_shows_at_first_what_the_report_is_about(opened: Opened, made: Path) -> None:
     with open_source(made) as source:
-        selection = select(source, ["one", "two"], given="params")
-    agree(opened.curves(), selection)
-    one, two = selection.populations
-    d = ks(one.errors, two.errors, one.weights, two.weights).statistic
-    assert f"D = {d:.3f}." in opened.page.inner_text("#found")
-    assert opened.page.inner_text("#command").startswith("edfkit compare one two --archive made.h5 --given params")
+        comparison = compare_populations(source, ["one", "two"])
+    agree(opened.curves(), comparison.drawn)
+    (pair,) = comparison.pairs
+    assert agree_on_pair(opened.pairs()[0], pair)
+    assert f"{pair.strata} strata hold models of all spaces." in opened.page.inner_text("#found")
+    assert pair.estimates is not None
+    assert pair.estimates.mean is not None
+    better, mean = pair.estimates.better, pair.estimates.mean
+    assert opened.page.inner_text("#pairs tbody tr").split("\t") == [
+        "one", "two", str(pair.strata), f"{2 * pair.overlap:.1f}",
+        f"{better.prob:.3f} ({better.low:.3f} to {better.high:.3f})",
+        f"{mean.estimate:+.2f} ({mean.low:+.2f} to {mean.high:+.2f})",
+    ]  # fmt: skip
+    assert "It names no winner" in opened.page.inner_text("#explore")
 
 
-def ranges(source: Archive, names: list[str], given: str) -> list[tuple[float, float, int]]:
-    """Choose ranges: at random, and with ends on models, where it matters which end belongs to a bin."""
+def ranges(made: Path, names: list[str], given: str) -> list[tuple[float, float, int | None]]:
+    """Choose ranges: at random with ends on models and beside them, all, tiny, of one complexity, without models."""
     rng = np.random.default_rng(5)
-    counts = np.sort(np.concatenate([source.read(name, given) for name in names]).astype(float))
-    found = []
-    for bins in (1, 2, 3, 5, 7, 10, 20, 40):
-        lo, hi = np.sort(rng.choice(counts, 2, replace=False)).tolist()
-        found += [(lo, hi, bins), (lo - 0.5, hi + 0.25, bins)]
-    return found
-
-
-NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e\+\d+)?")
-
-
-def same(said: str, expected: str) -> None:
-    """Hold a sentence against another one; numbers half-way between two of ten digits may be rounded up or to even."""
-    assert NUMBER.sub("", said) == NUMBER.sub("", expected)
-    assert list(map(float, NUMBER.findall(said))) == pytest.approx(list(map(float, NUMBER.findall(expected))), rel=1e-9)
-
-
-@pytest.mark.parametrize("opened", [{"name": "one-two-nas"}, {"name": "two-sparse"}], indirect=True, ids=str)
-def test_any_range_gives_the_edfs_of_the_library_or_its_advice(opened: Opened, made: Path) -> None:
-    names = ["one", "two", "nas"] if "nas" in opened.address else ["two", "sparse"]
-    computed = advised = 0
     with open_source(made) as source:
-        assert isinstance(source, Archive)
-        for given in ("params", "flops", "acts"):
-            for lo, hi, bins in ranges(source, names, given):
-                opened.choose(lo, hi, bins, given)
-                try:
-                    selection = select(source, names, given=given, bins=bins, range=(lo, hi))
-                except EdfkitError as error:
-                    selection, advice = None, str(error)
-                    advised += 1
-                else:
-                    advice = ""
-                    computed += 1
-                same(opened.message(), advice)
-                if selection is None:
-                    assert opened.curves() == []
-                    assert opened.page.inner_text("#found") == opened.message()
-                else:
-                    agree(opened.curves(), selection)
-    assert computed >= 3
-    assert advised >= 10
-
-
-def test_the_advice_works_when_it_is_followed(opened: Opened) -> None:
-    opened.choose(8000, 850_000, 400)
-    found = re.search(r"use (\d+) bins", opened.message())
-    assert found
-    opened.page.fill("#bins", found[1])
-    assert opened.message() == ""
-    assert len(opened.curves()) == 2
+        counts = np.sort(np.concatenate([source.read(name, given) for name in names]).astype(float))
+    found: list[tuple[float, float, int | None]] = [(counts[0], counts[-1], None), (counts[-1] + 1, counts[-1] + 9, 2)]
+    for strata in (None, None, 1, 3, 60):
+        lo, hi = np.sort(rng.choice(counts, 2, replace=False)).tolist()
+        found += [(lo, hi, strata), (lo - 0.5, hi + 0.25, strata)]
+    start = int(rng.integers(len(counts) - 12))
+    return [*found, (counts[start], counts[start + 11], None), (counts[start], counts[start], None)]
 
 
 @pytest.mark.parametrize(
-    ("lo", "hi", "bins", "sentence"),
+    "opened",
+    [{"name": name} for name in ("one-two-nas", "two-sparse", "two-tied", "one-seeds")],
+    indirect=True,
+    ids=lambda options: options["name"],
+)
+def test_any_range_gives_the_numbers_of_the_library(opened: Opened, made: Path) -> None:
+    names = opened.address.rsplit("/", 1)[-1].removesuffix(".html").split("-")
+    estimated = 0
+    for given in ("params", "acts"):
+        for lo, hi, strata in ranges(made, names, given):
+            opened.choose(lo, hi, strata, given)
+            assert opened.page.evaluate("edfkit.message") == ""
+            estimated += check(opened, made)
+    assert estimated >= 8
+
+
+@pytest.mark.parametrize("opened", [{"name": "seeds-again"}], indirect=True, ids=str)
+def test_the_same_networks_in_two_spaces_are_paired(opened: Opened, made: Path, tmp_path: Path) -> None:
+    opened.choose(20_000, 300_000, None)
+    with open_source(made) as source:
+        found = {}
+        for name in ("seeds", "again"):
+            inside = (source.read(name, "params") >= 20_000) & (source.read(name, "params") <= 300_000)
+            found[name] = {variable: source.read(name, variable)[inside] for variable in source.variables(name)}
+    part = archive(tmp_path / "part.h5", found, group_attrs={name: {"architecture": "same"} for name in found})
+    with open_source(part) as source:
+        (pair,) = compare_populations(source, ["seeds", "again"]).pairs
+    assert pair.sharing.paired
+    assert agree_on_pair(opened.pairs()[0], pair)
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "strata", "sentence"),
     [
-        (5e5, 1e5, 3, "must start below its end"),
-        (1e5, 1e5, 1, "must start below its end"),
+        (5e5, 1e5, None, "must not start above its end"),
         (1e5, 5e5, 0, "must be a whole number from 1"),
         (1e5, 5e5, 2.5, "must be a whole number from 1"),
-        (1e5, 5e5, 5000, "must be a whole number from 1"),
-        (1e12, 2e12, 1, "one has no model in"),
+        (1e5, 5e5, 500_000, "must be a whole number from 1"),
     ],
 )
 def test_what_cannot_be_is_said_and_draws_nothing(
-    opened: Opened, lo: float, hi: float, bins: float, sentence: str
+    opened: Opened, lo: float, hi: float, strata: float | None, sentence: str
 ) -> None:
-    opened.choose(lo, hi, bins)
+    opened.choose(lo, hi, strata)
     assert sentence in opened.page.inner_text("#found")
     assert opened.page.locator("#again path").count() == 0
-    assert opened.page.locator("#chosen tbody tr").count() == 0
+    for table in ("chosen", "pairs"):
+        assert opened.page.locator(f"#{table} tbody tr").count() == 0
     opened.page.fill("#from", "")
     assert "no number" in opened.page.inner_text("#found")
 
 
-def expected(made: Path, opened: Opened) -> Selection:
-    lo, hi, bins = (float(opened.page.input_value(f"#{field}")) for field in ("from", "to", "bins"))
-    with open_source(made) as source:
-        return select(source, ["one", "two"], given="params", bins=int(bins), range=(lo, hi))
+def test_a_range_without_models_of_both_shows_the_overlap_alone(opened: Opened) -> None:
+    opened.choose(1e12, 2e12, None)
+    assert "one and two has no model there" in opened.page.inner_text("#found")
+    assert opened.page.inner_text("#pairs tbody tr").split("\t") == ["one", "two", "0", "0.0", "-", "-"]
+    assert opened.page.locator("#again path").count() == 0
 
 
 def middle(opened: Opened, share: float, height: float = 0.5) -> tuple[float, float]:
@@ -218,7 +278,7 @@ def middle(opened: Opened, share: float, height: float = 0.5) -> tuple[float, fl
 
 def test_drawing_a_range_and_moving_its_ends_computes_anew(opened: Opened, made: Path) -> None:
     page, mouse = opened.page, opened.page.mouse
-    page.fill("#bins", "3")
+    page.fill("#strata", "3")
     page.locator("#models").scroll_into_view_if_needed()
     before = opened.curves()
     mouse.move(*middle(opened, 0.2, 0.1))
@@ -227,7 +287,7 @@ def test_drawing_a_range_and_moving_its_ends_computes_anew(opened: Opened, made:
     mouse.up()
     drawn = opened.curves()
     assert drawn != before
-    agree(drawn, expected(made, opened))
+    assert check(opened, made) == 1
     lo = page.input_value("#from")
 
     mouse.move(*middle(opened, 0.6, 0.2))
@@ -237,16 +297,19 @@ def test_drawing_a_range_and_moving_its_ends_computes_anew(opened: Opened, made:
     assert page.input_value("#from") == lo
     moved = opened.curves()
     assert moved != drawn
-    agree(moved, expected(made, opened))
+    assert check(opened, made) == 1
 
     page.click("text=Reset")
-    assert page.input_value("#bins") == "10"
-    agree(opened.curves(), expected(made, opened))
+    assert page.input_value("#strata") == ""
+    assert check(opened, made) == 1
+    assert opened.page.evaluate("[edfkit.lo, edfkit.hi]") == opened.page.evaluate(
+        "JSON.parse(document.getElementById('about').textContent).ranges.params"
+    )
 
 
 @pytest.mark.parametrize("opened", [{"has_touch": True, "viewport": {"width": 360, "height": 800}}], indirect=True)
 def test_a_range_can_be_drawn_by_touch(opened: Opened, made: Path) -> None:
-    opened.page.fill("#bins", "2")
+    opened.page.fill("#strata", "2")
     opened.page.locator("#models").scroll_into_view_if_needed()
     touch = opened.page.context.new_cdp_session(opened.page)
 
@@ -259,17 +322,17 @@ def test_a_range_can_be_drawn_by_touch(opened: Opened, made: Path) -> None:
         send("touchMove", middle(opened, share))
     send("touchEnd")
     assert opened.curves() != before
-    agree(opened.curves(), expected(made, opened))
+    assert check(opened, made) == 1
 
 
 def test_the_ends_of_a_range_move_by_keys(opened: Opened, made: Path) -> None:
-    opened.page.fill("#bins", "2")
+    opened.page.fill("#strata", "2")
     opened.page.focus("#hi")
     for key, field in (("End", "to"), ("PageDown", "to"), ("ArrowLeft", "to")):
         before = opened.page.input_value(f"#{field}")
         opened.page.keyboard.press(key)
         assert key == "End" or float(opened.page.input_value(f"#{field}")) < float(before)
-        agree(opened.curves(), expected(made, opened))
+        assert check(opened, made) == 1
     handle = opened.page.locator("#hi")
     assert handle.get_attribute("aria-valuenow") == opened.page.input_value("#to")
     assert "params" in str(handle.get_attribute("aria-valuetext"))
@@ -426,13 +489,18 @@ def test_the_policy_stops_what_a_page_is_made_to_load(opened: Opened) -> None:
 
 @pytest.mark.slow
 def test_two_populations_of_25000_models_are_explored(browser: Browser, tmp_path: Path) -> None:
-    file = archive(tmp_path / "big.h5", {"a": stages(25_000, 1), "b": stages(25_000, 2, 0.5)})
+    rates: dict[str, Any] = {"lr": np.linspace(0.05, 0.2, 25_000)}  # so that no network is drawn twice
+    file = archive(tmp_path / "a-b.h5", {"a": stages(25_000, 1, **rates), "b": stages(25_000, 2, 0.5, **rates)})
     with open_source(file) as source:
-        write_report(source, ["a", "b"], tmp_path / "big.html")
-        selection = select(source, ["a", "b"], given="params", bins=40, range=(20_000.0, 600_000.0))
+        write_report(source, ["a", "b"], tmp_path / "a-b.html")
     context = browser.new_context()
-    found = Opened(context, tmp_path / "big.html")
-    found.choose(20_000, 600_000, 40)
-    agree(found.curves(), selection)
+    found = Opened(context, tmp_path / "a-b.html")
+    found.choose(20_000, 600_000, None)
+    assert check(found, file) == 1
+    took = found.page.evaluate(
+        "() => { const start = performance.now(); "
+        "document.getElementById('strata').dispatchEvent(new Event('input')); return performance.now() - start; }"
+    )
+    assert took < 1000  # ms
     assert found.said == []
     context.close()

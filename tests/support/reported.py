@@ -69,7 +69,26 @@ def cells(models: int, seed: int) -> dict[str, Any]:
     return common | network
 
 
-def archive(path: Path, populations: dict[str, dict[str, Any]], **attrs: str) -> Path:
+def repeated(networks: int, runs: int, seed: int, worse: float = 0.0) -> dict[str, Any]:
+    """Draw networks of which each has several runs; the same ones whatever is added to their errors."""
+    drawn = stages(networks, seed)
+    rows = {name: np.repeat(np.asarray(values), runs, axis=0) for name, values in drawn.items() if name != "id"}
+    noise = np.random.default_rng([seed, int(100 * worse)]).normal(worse, 0.5, networks * runs)
+    error = np.round(np.clip(rows["error"] + noise, 0, 99), 2)
+    return rows | {
+        "id": [f"{worse:g}-{i:05d}" for i in range(networks * runs)],
+        "error": error,
+        "error_final": error + 0.25,
+        "seed": np.tile(np.arange(runs), networks),
+    }
+
+
+def archive(
+    path: Path,
+    populations: dict[str, dict[str, Any]],
+    group_attrs: dict[str, dict[str, str | int | float]] | None = None,
+    **attrs: str,
+) -> Path:
     """Write an archive of populations."""
-    write(path, populations, ATTRS | attrs)
+    write(path, populations, ATTRS | attrs, group_attrs)
     return path

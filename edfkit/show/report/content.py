@@ -1,21 +1,25 @@
 """What stands in a report: the studies of some populations, and why parts of it are left out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
 from edfkit.show.words import opening, pointwise
 from edfkit.study import catalogue
-from edfkit.study.compare import SENSITIVE_TO, Comparison, Options, Pair, Setting, compare_populations, sensitivity
+from edfkit.study.compare import Comparison, Inference, Options, Pair, compare_selected, take_part
 from edfkit.study.complexity import ComplexityStudy, complexity_study
 from edfkit.study.point import PointStudy, point_study
 from edfkit.study.samples import SampleStudy, sample_study
 from edfkit.study.search import SearchStudy, search_study
-from edfkit.study.selection import InMemory, check_names, select
+from edfkit.study.selection import InMemory, check_names, read_complexity, select
+from edfkit.study.sensitivity import sensitivity
 from edfkit.study.settings import COMPLEXITIES, Control, Reading, SelectionKeywords, settle, split
 
 if TYPE_CHECKING:
@@ -47,12 +51,14 @@ class Report:
     search : SearchStudy
     samples : list of SampleStudy
         One a space.
-    complexities : dict of str to (float, float, int)
-        Those known of all models over a range that all spaces cover: range and number of bins to control for each.
+    complexities : dict of str to (float, float)
+        Those known of all models, with the smallest and the largest of all spaces together, raw counts.
     complexity : ComplexityStudy or None
         Of the first of them that is controlled for.
     settings_absent : str
         Why there are no other settings, on which the result may depend.
+    reading : Reading
+        Which error of each model is read.
     options : dict
         How the spaces were compared, by the names of the options of `compare`; all of them.
     """
@@ -64,9 +70,10 @@ class Report:
     points: list[PointStudy]
     search: SearchStudy
     samples: list[SampleStudy]
-    complexities: dict[str, tuple[float, float, int]]
+    complexities: dict[str, tuple[float, float]]
     complexity: ComplexityStudy | None
     settings_absent: str
+    reading: Reading
     options: dict[str, Any]
 
     @property
@@ -118,58 +125,62 @@ def study(source: Archive | Published | InMemory, names: Sequence[str], **settin
     options = {one.name: one.default for one in catalogue.find("compare").options} | own
     reading, held = settle("report", others, Control())
     seed, confidence = options["seed"], options["confidence"]
-    complexities: dict[str, tuple[float, float, int]] = {}
-    absent: dict[str, str] = {}
-    for complexity in COMPLEXITIES:
-        try:
-            usual = select(source, names, reading=reading, control=Control(complexity))
-        except EdfkitError as why:
-            absent[complexity] = str(why)
-        else:
-            assert usual.range is not None
-            assert usual.bins is not None
-            complexities[complexity] = (*usual.range, usual.bins)
+    complexities, absent = _known(source, names, reading, dict.fromkeys((*COMPLEXITIES, *held.columns)))
     if not others.keys() & {"given", "control"}:
         held = replace(held, given=next(iter(complexities), "none"))
     given = held.given
 
+    take = lru_cache(maxsize=None)(partial(take_part, source, names, area_to=options["area_to"]))
+    inference, _ = split(options, Inference)
     comparisons: dict[str, Comparison] = {}
     for control in dict.fromkeys((*_ALWAYS, given)):
         if control in absent and control != given:
             continue
         try:
             equal = held if control == given else Control(control)
-            comparisons[control] = compare_populations(source, names, reading=reading, control=equal, **options)
+            comparisons[control] = compare_selected(take(reading, equal), **inference)
         except EdfkitError as why:
             if control == given:
                 raise
             absent[control] = str(why)
-    main = comparisons[given].selection
-    if main.range is not None and main.bins is not None:
-        complexities[given] = (*main.range, main.bins)
-    found, settings_absent = _settings(source, names, [c for c in SENSITIVE_TO if c in complexities], reading)
-    comparisons[given] = replace(comparisons[given], settings=found)
-    by = given if given in complexities else next(iter(complexities), None)
+    settings_absent = f"It is made for two spaces, and this report has {len(names)}; compare two of them."
+    if len(names) == 2:
+        found = sensitivity(source, names, reading, held, confidence=confidence, take=take)
+        comparisons[given], settings_absent = replace(comparisons[given], settings=found), ""
+    by = next((one for one in (*held.columns, *complexities) if one in complexities), None)
     return Report(
         names,
         given,
         comparisons,
         {control: why for control, why in absent.items() if control in _ALWAYS},
         _points(source, names, comparisons["none"], seed, reading),
-        search_study(
-            source, names, reading=reading, control=_by_bins(held, main.bins, main.range), confidence=confidence
-        ),
+        search_study(source, names, reading=reading, control=held, confidence=confidence),
         [sample_study(source, name, reading=reading, seed=seed) for name in names],
         complexities,
-        None if by is None else _complexity(source, names, by, main.range if by == given else None, reading),
+        None
+        if by is None
+        else _complexity(source, names, by, (comparisons[given].selection.range, complexities[by]), reading),
         settings_absent,
+        reading,
         options,
     )
 
 
-def _by_bins(control: Control, bins: int | None, range: tuple[float, float] | None) -> Control:
-    """Give what holds the first complexity of a control equal by bins, as searches do."""
-    return Control(control.columns[0], bins, range) if control.columns else Control("none")
+def _known(
+    source: Archive | Published | InMemory, names: Sequence[str], reading: Reading, columns: Iterable[str]
+) -> tuple[dict[str, tuple[float, float]], dict[str, str]]:
+    """Find the smallest and the largest of each complexity, or say why it is not known."""
+    members = select(source, names, reading=reading).populations
+    known: dict[str, tuple[float, float]] = {}
+    absent: dict[str, str] = {}
+    for column in columns:
+        try:
+            both = np.concatenate([read_complexity(source, one.name, column, one.rows) for one in members])
+        except EdfkitError as why:
+            absent[column] = str(why)
+        else:
+            known[column] = float(both.min()), float(both.max())
+    return known, absent
 
 
 def _points(
@@ -189,26 +200,16 @@ def _complexity(
     source: Archive | Published | InMemory,
     names: Sequence[str],
     by: str,
-    range: tuple[float, float] | None,
+    ranges: Iterable[tuple[float, float] | None],
     reading: Reading,
 ) -> ComplexityStudy | None:
-    try:
-        return complexity_study(source, names, by=by, range=range, reading=reading)
-    except EdfkitError:  # one complexity for all models, so that there is no range to look at
-        return None
-
-
-def _settings(
-    source: Archive | Published | InMemory, names: Sequence[str], given: Sequence[str], reading: Reading
-) -> tuple[list[Setting], str]:
-    if len(names) != 2:
-        return [], f"It is made for two spaces, and this report has {len(names)}; compare two of them."
-    if not given:
-        return [], "It takes params or flops, and neither is known of all models over a range that both spaces cover."
-    try:
-        return sensitivity(source, *names, given=given, reading=reading), ""
-    except EdfkitError as why:
-        return [], str(why)
+    """Describe a complexity over the first range that works; None stands for what all spaces cover."""
+    for range in ranges:
+        try:
+            return complexity_study(source, names, by=by, range=range, reading=reading)
+        except EdfkitError:  # nothing is covered by all, or there is one complexity for all models
+            continue
+    return None
 
 
 def verdict(comparison: Comparison) -> tuple[str, str]:

@@ -15,14 +15,10 @@ function column(block, place) {
   return Float64Array.from(stored, (code) => table[code]);
 }
 
-// A space: its errors as places in the increasing list of its distinct ones, so that an EDF is one sum.
 function space(block, about) {
   const columns = {};
   for (const [name, place] of Object.entries(about.columns)) columns[name] = column(block, place);
-  const values = Float64Array.from(new Set(columns.error)).sort();
-  const places = new Map(Array.from(values, (value, place) => [value, place]));
-  const steps = Uint32Array.from(columns.error, (error) => places.get(error));
-  return { ...about, places: about.columns, columns, values, steps };
+  return { ...about, places: about.columns, columns };
 }
 
 // The network of a model, as lines: a list of [what, numbers by stage], or of [cell, its nodes].

@@ -159,6 +159,12 @@ def whisker(x: Axis, y: Axis, value: float, low: float, high: float, style: str,
     )
 
 
+def interval(x: Axis, low: float, high: float, style: str) -> Markup:
+    """Draw a horizontal line from a low to a high value, half-way up."""
+    ends = _percent(x.place(low)), _percent(x.place(high))
+    return Markup('<line class="whisker {}" x1="{}" x2="{}" y1="50%" y2="50%"/>').format(style, *ends)
+
+
 def dot(x: Axis, y: Axis, value: float, height: float, style: str, shift: float = 0.0) -> Markup:
     """Draw a point; its shape stays that of a circle."""
     return Markup('<circle class="dot {}" cx="{}" cy="{}" r="3.5" transform="translate({} 0)"/>').format(

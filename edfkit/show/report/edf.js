@@ -1,120 +1,151 @@
-// EDFs given complexity, number by number what edfkit computes: see edfkit/stats/bins.py, edfkit/stats/edf.py.
+// Models in strata of complexity, and their EDFs, number by number what edfkit computes: see edfkit/stats/strata.py.
 
-const ROUND_OFF = 1e-10;
-
-function edges(lo, hi, bins) {
-  const step = (hi - lo) / bins;
-  const found = Float64Array.from({ length: bins + 1 }, (_, i) => i * step + lo);
-  found[bins] = hi;
-  return found;
-}
-
-// Of each model the bin, or -1 outside [lo, hi]: one on an inner edge belongs to the bin above it, one at hi to the last.
-function binOf(complexity, ends) {
-  const bins = ends.length - 1, lo = ends[0], hi = ends[bins];
-  return Int32Array.from(complexity, (value) => {
-    if (value < lo || value > hi) return -1;
-    if (value === hi) return bins - 1;
-    let low = 0, high = bins;
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (ends[middle] <= value) low = middle; else high = middle;
+// All models in one table, in order of error once and for all; so that strata are cut and sorted without sorting.
+function pool(spaces) {
+  const joined = (name) => Float64Array.from(spaces.flatMap((one) => Array.from(one.columns[name])));
+  const sorted = (values) => Uint32Array.from(values.keys()).sort((a, b) => values[a] - values[b] || a - b);
+  const of = Uint32Array.from(spaces.flatMap((one, i) => Array(one.models).fill(i)));
+  const error = joined('error'), complexities = new Map();
+  // A network has a number that it shares with its like in other spaces, and a unit is a network of one space.
+  const network = spaces.every((one) => one.columns.unit) ? Uint32Array.from(joined('unit')) : null;
+  const numbers = new Map();
+  const unit = network && network.map((number, row) => {
+    const key = number * spaces.length + of[row];
+    if (!numbers.has(key)) numbers.set(key, numbers.size);
+    return numbers.get(key);
+  });
+  const complexity = (name) => {
+    if (!complexities.has(name)) {
+      const value = joined(name);
+      if (unit) ofUnits(value, unit, numbers.size);
+      complexities.set(name, { value, order: sorted(value) });
     }
-    return low;
-  });
+    return complexities.get(name);
+  };
+  return { models: of.length, spaces: spaces.length, of, error, byError: sorted(error), network, unit, units: numbers.size, complexity };
 }
 
-function countBins(index, bins) {
-  const counts = new Float64Array(bins);
-  for (const bin of index) if (bin >= 0) counts[bin] += 1;
-  return counts;
+// It is the unit that has a complexity: the mean over its rows.
+function ofUnits(value, unit, units) {
+  const low = new Float64Array(units).fill(Infinity), above = new Float64Array(units), rows = new Float64Array(units);
+  unit.forEach((one, row) => { low[one] = Math.min(low[one], value[row]); rows[one] += 1; });
+  unit.forEach((one, row) => { above[one] += value[row] - low[one]; });
+  unit.forEach((one, row) => { value[row] = low[one] + above[one] / rows[one]; });
 }
 
-// The largest number of bins, up to `most`, that leaves none empty in any space; 0 if not even one does.
-function mostBins(complexities, lo, hi, most) {
-  for (const models of complexities) {
-    const inside = models.filter((value) => lo <= value && value <= hi).sort();
-    let gap = 0, before = lo;
-    for (const value of [...inside, hi]) { gap = Math.max(gap, value - before); before = value; }
-    most = Math.min(most, Math.max(1, inside.length), gap > 0 ? Math.floor((2 * (hi - lo)) / gap) + 1 : 1);
+// The rows of some spaces within [lo, hi], in order of complexity, and of each how many units it stands for.
+function within(pooled, given, wanted, lo, hi) {
+  const { value, order } = pooled.complexity(given);
+  const rows = order.filter((row) => wanted[pooled.of[row]] && lo <= value[row] && value[row] <= hi);
+  if (!pooled.unit) return { value, rows, size: new Float64Array(rows.length).fill(1) };
+  const repeats = new Float64Array(pooled.units);
+  for (const row of rows) repeats[pooled.unit[row]] += 1;
+  return { value, rows, size: Float64Array.from(rows, (row) => 1 / repeats[pooled.unit[row]]) };
+}
+
+// Strata of about equal size at quantiles of complexity, of each row in its order; a tie goes to that of its middle.
+function cut({ value, rows, size }, number) {
+  const ends = [], units = [];
+  let total = 0;
+  for (let start = 0, end = 0; start < rows.length; start = end) {
+    let sum = 0;
+    for (; end < rows.length && value[rows[end]] === value[rows[start]]; end += 1) sum += size[end];
+    ends.push(end);
+    units.push(Math.round(sum));
+    total += Math.round(sum);
   }
-  for (let bins = most; bins > 0; bins -= 1) {
-    const ends = edges(lo, hi, bins);
-    if (complexities.every((models) => countBins(binOf(models, ends), bins).every((count) => count > 0))) return bins;
-  }
-  return 0;
-}
-
-// Ten digits, as Python writes them by %.10g.
-function digits(value) {
-  const [mantissa, exponent] = value.toExponential(9).split('e').map(Number);
-  if (exponent >= -4 && exponent < 10) return String(Number(value.toPrecision(10)));
-  return `${mantissa}e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
-}
-const named = (bins) => `${bins} ${bins === 1 ? 'bin' : 'bins'}`;
-
-// What is wrong with a range and a number of bins, and what would work; nothing if it works.
-function advice(names, complexities, lo, hi, bins) {
-  const ends = edges(lo, hi, bins);
-  const found = [];
-  complexities.forEach((models, i) => {
-    const counts = countBins(binOf(models, ends), bins);
-    const empty = [];
-    counts.forEach((count, bin) => { if (count === 0) empty.push(`${digits(ends[bin])} to ${digits(ends[bin + 1])}`); });
-    const more = empty.length > 3 ? ` and ${empty.length - 3} more` : '';
-    if (empty.length) found.push(`${names[i]} has no model in ${empty.slice(0, 3).join(', ')}${more}`);
+  const pieces = number ?? Math.max(1, Math.round(Math.sqrt(total)));
+  const stratum = new Int32Array(rows.length);
+  let before = 0;
+  ends.forEach((end, tie) => {
+    const place = Math.floor(((before + units[tie] / 2) * pieces) / total);
+    stratum.fill(Math.min(place, pieces - 1), tie ? ends[tie - 1] : 0, end);
+    before += units[tie];
   });
-  if (!found.length) return '';
-  const use = [];
-  const fewer = mostBins(complexities, lo, hi, bins);
-  if (fewer) use.push(`use ${named(fewer)}`);
-  const least = (models) => models.reduce((a, b) => Math.min(a, b));
-  const largest = (models) => models.reduce((a, b) => Math.max(a, b));
-  const innerLo = Math.max(...complexities.map(least)), innerHi = Math.min(...complexities.map(largest));
-  if (innerLo < innerHi) {
-    const inner = mostBins(complexities, innerLo, innerHi, bins);
-    if (inner > fewer) use.push(`use the range ${innerLo} to ${innerHi} with ${named(inner)}`);
-  }
-  const instead = use.join(', or ') || 'compare without normalising (given none)';
-  return `With ${named(bins)} over the complexity range ${lo} to ${hi}, ${found.join('; ')}: ${instead}.`;
+  return stratum;
 }
 
-// The EDF of a space over a range without empty bins, with its summary.
-function normalised(one, given, lo, hi, bins) {
-  const index = binOf(one.columns[given], edges(lo, hi, bins));
-  const counts = countBins(index, bins);
-  const mass = new Float64Array(one.values.length);
-  let models = 0, squares = 0, mean = 0;
-  index.forEach((bin, model) => {
-    if (bin < 0) return;
-    const weight = 1 / (bins * counts[bin]);
-    models += 1;
-    squares += weight * weight;
-    mean += weight * one.columns.error[model];
-    mass[one.steps[model]] += weight;
-  });
-  const values = [], heights = [];
-  let sum = 0;
-  mass.forEach((weight, place) => {
-    if (weight === 0) return;
-    sum += weight;
-    values.push(one.values[place]);
-    heights.push(sum);
-  });
-  for (let i = 0; i < heights.length; i += 1) heights[i] /= sum;
-  const median = values[heights.findIndex((height) => height >= 0.5 * (1 - ROUND_OFF))];
-  return { name: one.name, values, heights, models, nEff: (sum * sum) / squares, min: values[0], median, mean: mean / sum };
+// The EDF of each space by the strata that all of them have, each of which weighs 1 / (sum over spaces of 1 / models).
+function edfs(pooled, names, given, lo, hi, number) {
+  const found = within(pooled, given, names.map(() => true), lo, hi), { rows, size } = found;
+  const stratum = cut(found, number);
+  const highest = stratum.reduce((most, one) => Math.max(most, one), -1) + 1;
+  const units = names.map(() => new Float64Array(highest));
+  rows.forEach((row, i) => { units[pooled.of[row]][stratum[i]] += size[i]; });
+  const shares = Float64Array.from({ length: highest }, (_, s) => (
+    units.every((of) => of[s] > 0) ? 1 / units.reduce((sum, of) => sum + 1 / of[s], 0) : 0
+  ));
+  const all = shares.reduce((sum, share) => sum + share, 0);
+  if (!all) return { strata: 0, curves: [] };
+  const weight = new Float64Array(pooled.models);
+  rows.forEach((row, i) => { weight[row] = (size[i] * shares[stratum[i]]) / all / units[pooled.of[row]][stratum[i]]; });
+  const curves = names.map((name) => ({ name, values: [], heights: [], models: 0, mean: 0, sum: 0, squares: 0 }));
+  for (const row of pooled.byError) {
+    if (!weight[row]) continue;
+    const curve = curves[pooled.of[row]], error = pooled.error[row], last = curve.values.length - 1;
+    curve.models += 1;
+    curve.sum += weight[row];
+    curve.squares += weight[row] ** 2;
+    curve.mean += weight[row] * error;
+    if (curve.values[last] === error) curve.heights[last] = curve.sum;
+    else { curve.values.push(error); curve.heights.push(curve.sum); }
+  }
+  for (const curve of curves) {
+    curve.heights = curve.heights.map((height) => height / curve.sum);
+    const half = curve.heights.findIndex((height) => height >= 0.5 * (1 - 1e-10)); // sums are inexact
+    Object.assign(curve, { mean: curve.mean / curve.sum, nEff: curve.sum ** 2 / curve.squares, min: curve.values[0], median: curve.values[half] });
+  }
+  return { strata: shares.reduce((many, share) => many + (share > 0), 0), curves };
 }
 
-// The largest distance of two EDFs.
-function distance(a, b) {
-  let i = 0, j = 0, found = 0;
-  while (i < a.values.length || j < b.values.length) {
-    const at = Math.min(a.values[i] ?? Infinity, b.values[j] ?? Infinity);
-    if (a.values[i] === at) i += 1;
-    if (b.values[j] === at) j += 1;
-    const gap = (i ? a.heights[i - 1] : 0) - (j ? b.heights[j - 1] : 0);
-    found = Math.max(found, Math.abs(gap));
-  }
-  return found;
+// Two spaces in strata of their own, the rows in order of stratum and error; without those outside the overlap.
+function sideBySide(pooled, given, a, b, lo, hi, number, paired) {
+  const wanted = Array.from({ length: pooled.spaces }, (_, i) => i === a || i === b);
+  const found = within(pooled, given, wanted, lo, hi), { value, rows, size } = found;
+  const placed = paired ? Int32Array.from(rows, (row) => pooled.network[row]) : cut(found, number);
+  const highest = placed.reduce((most, one) => Math.max(most, one), -1) + 1;
+  const all = [new Float64Array(highest), new Float64Array(highest)];
+  rows.forEach((row, i) => { all[Number(pooled.of[row] === b)][placed[i]] += size[i]; });
+  const kept = Array.from(all[0].keys()).filter((s) => all[0][s] > 0 && all[1][s] > 0);
+  const [unitsA, unitsB] = all.map((of) => Float64Array.from(kept, (s) => of[s]));
+  const overlaps = unitsA.map((of, s) => (of * unitsB[s]) / (of + unitsB[s]));
+  const overlap = overlaps.reduce((sum, one) => sum + one, 0);
+  const numbered = new Int32Array(highest).fill(-1);
+  kept.forEach((s, at) => { numbered[s] = at; });
+
+  const stratumOf = new Int32Array(pooled.models).fill(-1), sizeOf = new Float64Array(pooled.models);
+  const next = new Uint32Array(kept.length + 1);
+  let positive = true;
+  rows.forEach((row, i) => {
+    positive &&= value[row] > 0;
+    stratumOf[row] = numbered[placed[i]];
+    sizeOf[row] = size[i];
+    if (stratumOf[row] >= 0) next[stratumOf[row] + 1] += 1;
+  });
+  for (let s = 0; s < kept.length; s += 1) next[s + 1] += next[s];
+  const starts = next.slice(), order = new Uint32Array(next[kept.length]);
+  for (const row of pooled.byError) if (stratumOf[row] >= 0) { order[next[stratumOf[row]]] = row; next[stratumOf[row]] += 1; }
+
+  const numbers = new Map();
+  const unit = Uint32Array.from(order, (row, i) => {
+    if (!pooled.unit) return i;
+    if (!numbers.has(pooled.unit[row])) numbers.set(pooled.unit[row], numbers.size);
+    return numbers.get(pooled.unit[row]);
+  });
+  return {
+    paired,
+    starts,
+    unitsA,
+    unitsB,
+    overlap,
+    shares: overlaps.map((one) => one / overlap),
+    repeated: pooled.unit !== null,
+    units: pooled.unit ? numbers.size : order.length,
+    unit,
+    error: Float64Array.from(order, (row) => pooled.error[row]),
+    log: Float64Array.from(order, (row) => (positive ? Math.log(value[row]) : value[row])),
+    first: Uint8Array.from(order, (row) => pooled.of[row] === a),
+    size: Float64Array.from(order, (row) => sizeOf[row]),
+    stratum: Int32Array.from(order, (row) => stratumOf[row]),
+  };
 }

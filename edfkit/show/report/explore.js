@@ -95,10 +95,11 @@ function polygon(c, x, y, r, corners, turn, inner) {
 async function explore() {
   const about = JSON.parse($('about').textContent);
   const block = await unpack($('block').textContent);
-  const spaces = about.spaces.map((one) => space(block, one));
+  const spaces = about.spaces.map((one) => space(block, one)), names = spaces.map((one) => one.name);
+  const pooled = pool(spaces);
   const models = $('models'), canvas = models.querySelector('canvas'), tip = $('model');
-  const inputs = { given: $('given'), from: $('from'), to: $('to'), bins: $('bins') };
-  const state = { given: about.given, lo: 0, hi: 1, bins: 1, curves: [], message: '', at: null };
+  const inputs = { given: $('given'), from: $('from'), to: $('to'), strata: $('strata') };
+  const state = { given: about.given, lo: 0, hi: 1, strata: null, common: 0, curves: [], pairs: [], message: '', at: null };
   let x, y; // of the models: raw counts and percent
 
   // --- The models
@@ -163,44 +164,49 @@ async function explore() {
 
   // --- The range
 
-  function choose(lo, hi, bins = state.bins) {
-    Object.assign(state, { lo, hi, bins });
+  function choose(lo, hi, strata = state.strata) {
+    Object.assign(state, { lo, hi, strata });
     inputs.from.value = lo;
     inputs.to.value = hi;
-    inputs.bins.value = bins;
+    inputs.strata.value = strata ?? '';
     compute();
   }
 
   function reset(given) {
     state.given = given;
     inputs.given.value = given;
-    const { range, bins } = about.settings[given];
     frame();
     paint();
     leave();
-    choose(range[0], range[1], bins);
+    choose(...about.ranges[given], about.strata);
   }
 
   function typed() {
-    const [lo, hi, bins] = [inputs.from, inputs.to, inputs.bins].map((input) => (input.value === '' ? NaN : Number(input.value)));
-    Object.assign(state, { lo, hi, bins });
+    const [lo, hi] = [inputs.from, inputs.to].map((input) => (input.value === '' ? NaN : Number(input.value)));
+    const { value, validity } = inputs.strata; // a text that is no number has no value either
+    Object.assign(state, { lo, hi, strata: validity.badInput ? NaN : value === '' ? null : Number(value) });
     compute();
   }
 
   function wrong() {
-    const { lo, hi, bins } = state;
-    const counts = spaces.map((one) => one.columns[state.given]);
+    const { lo, hi, strata } = state;
     if (!Number.isFinite(lo) || !Number.isFinite(hi)) return 'The range has an end that is no number; give a raw count.';
-    if (!Number.isInteger(bins) || bins < 1 || bins > 1000) return 'The number of bins must be a whole number from 1 to 1,000.';
-    const single = lo === hi && bins === 1 && counts.every((models_) => models_.every((value) => value === lo));
-    if (lo >= hi && !single) return 'The range must start below its end; give a wider one.';
-    return advice(spaces.map((one) => one.name), counts, lo, hi, bins);
+    if (strata !== null && !(Number.isInteger(strata) && strata >= 1 && strata <= 1e5)) {
+      return 'The number of strata must be a whole number from 1 to 100,000, or empty.';
+    }
+    return lo > hi ? 'The range must not start above its end; give a wider one.' : '';
   }
 
   function compute() {
+    const { given, lo, hi, strata } = state;
     state.message = wrong();
-    state.curves = state.message ? [] : spaces.map((one) => normalised(one, state.given, state.lo, state.hi, state.bins));
-    for (const input of [inputs.from, inputs.to, inputs.bins]) input.setAttribute('aria-invalid', String(Boolean(state.message)));
+    const found = state.message ? { strata: 0, curves: [] } : edfs(pooled, names, given, lo, hi, strata);
+    state.common = found.strata;
+    state.curves = found.curves;
+    state.pairs = state.message ? [] : about.pairs.map((pair) => (
+      pair.refused ? { ...pair } : { ...pair, ...estimates(pooled, given, pair, lo, hi, strata, 1 - about.confidence) }
+    ));
+    for (const input of [inputs.from, inputs.to, inputs.strata]) input.setAttribute('aria-invalid', String(Boolean(state.message)));
     mark();
     draw();
   }
@@ -222,7 +228,7 @@ async function explore() {
   }
 
   function draw() {
-    const { lo, hi, bins, given, curves, message } = state;
+    const { lo, hi, given, curves, message } = state;
     const [left, right] = about.span, drawing = $('again');
     drawing.replaceChildren();
     axes(drawing, { lo: left, hi: right }, { lo: 0, hi: 1 }, String);
@@ -244,9 +250,12 @@ async function explore() {
     drawing.append(inner);
     const found = $('found');
     found.classList.toggle('wrong', Boolean(message));
-    const gap = curves.length === 2 ? ` D = ${distance(...curves).toFixed(3)}.` : '';
-    found.textContent = message
-      || `Given ${given}, ${whole(lo)} to ${whole(hi)}, in ${named(bins)} of equal weight.${gap}`;
+    const where = `Given ${given}, ${whole(lo)} to ${whole(hi)}`;
+    const inside = (one) => one.columns[given].some((value) => lo <= value && value <= hi);
+    const empty = spaces.filter((one) => !inside(one)).map((one) => one.name);
+    found.textContent = message || (curves.length
+      ? `${where}: ${whole(state.common)} ${state.common === 1 ? 'stratum holds' : 'strata hold'} models of all spaces.`
+      : `${where}: ${empty.length ? `${empty.join(' and ')} has no model there` : 'no stratum holds models of all spaces'}, so that no EDFs are drawn.`);
     const rows = curves.map((curve) => {
       const row = html('tr');
       const head = html('th', curve.name, 'text');
@@ -256,7 +265,32 @@ async function explore() {
       return row;
     });
     $('chosen').tBodies[0].replaceChildren(...rows);
-    $('command').textContent = message ? '' : `${about.command} --given ${given} --bins ${bins} --range ${lo} ${hi}`;
+    $('pairs').tBodies[0].replaceChildren(...state.pairs.map(pairRow));
+  }
+
+  function pairRow(pair) {
+    const row = html('tr'), head = html('th');
+    head.scope = 'row';
+    head.className = 'text';
+    head.append(html('span', names[pair.a], `name s${pair.a}`));
+    const other = html('td', undefined, 'text');
+    other.append(html('span', names[pair.b], `name s${pair.b}`));
+    row.append(head, other);
+    if (pair.refused) {
+      const why = html('td', pair.refused, 'text why');
+      why.colSpan = 4;
+      row.append(why);
+      return row;
+    }
+    const signed = (value, digits, plus) => `${plus && value >= 0 ? '+' : ''}${value.toFixed(digits)}`;
+    const interval = (one, digits, plus) => {
+      if (!one) return '-';
+      const [estimate, low, high] = [one.estimate, one.low, one.high].map((value) => signed(value, digits, plus));
+      return `${estimate} (${low} to ${high})`;
+    };
+    const numbers = [whole(pair.strata), (2 * pair.overlap).toFixed(1), interval(pair.better, 3), interval(pair.mean, 2, true)];
+    row.append(...numbers.map((number) => html('td', number)));
+    return row;
   }
 
   // --- One model
@@ -274,7 +308,7 @@ async function explore() {
     const head = html('p');
     head.append(html('strong', one.name, `name s${place.space}`), ` model ${columns.row[place.model]}: error ${Number(columns.error[place.model].toFixed(4))} %`);
     tip.append(head);
-    tip.append(html('p', Object.keys(about.settings).map((name) => `${short(columns[name][place.model])} ${name}`).join(', ')));
+    tip.append(html('p', Object.keys(about.ranges).map((name) => `${short(columns[name][place.model])} ${name}`).join(', ')));
     const grid = html('table');
     for (const [what, numbers] of network(one, place.model, about.ops)) {
       const row = html('tr');
@@ -401,7 +435,7 @@ async function explore() {
     event.preventDefault();
   });
   models.addEventListener('focusout', (event) => { if (!models.contains(event.relatedTarget)) leave(); });
-  for (const input of [inputs.from, inputs.to, inputs.bins]) input.addEventListener('input', typed);
+  for (const input of [inputs.from, inputs.to, inputs.strata]) input.addEventListener('input', typed);
   inputs.given.addEventListener('change', () => reset(inputs.given.value));
   $('controls').addEventListener('reset', (event) => { event.preventDefault(); reset(state.given); });
   $('controls').addEventListener('submit', (event) => event.preventDefault());

@@ -16,6 +16,7 @@ from edfkit.show.report.draw import (
     count,
     dot,
     figure,
+    interval,
     label,
     polyline,
     ribbon,
@@ -26,14 +27,14 @@ from edfkit.show.report.draw import (
     whisker,
 )
 from edfkit.stats.bands import ks_half_width
-from edfkit.stats.edf import edf
+from edfkit.stats.edf import ROUND_OFF, Floats, edf
 from edfkit.stats.mix import Parts
 from edfkit.stats.sizes import expected_distance
-from edfkit.study.compare import Comparison, Pair
+from edfkit.study.compare import Comparison, Pair, Setting
 from edfkit.study.complexity import ComplexityStudy
 from edfkit.study.point import PointStudy
 from edfkit.study.search import SearchStudy
-from edfkit.study.selection import Selection
+from edfkit.study.selection import Population, Selection
 
 _LABELLED = 2  # curves up to which each is named where it runs: of more, names and curves would cross
 _APART = 0.08  # of the height, between names
@@ -256,3 +257,67 @@ def parts(found: Parts, reach: float) -> dict[str, Markup]:
         shape = bar(min(0.5, end), max(0.5, end), "part", "20%", "60%")
         drawn[name] = strip(name, f"{value:+.2f} points", [shape, zero])
     return drawn
+
+
+def forest(one: Setting, name: str) -> Markup:
+    """Draw how often the space of that name is better in one setting, with its interval, from 0 to 1."""
+    x, y = Axis(0.0, 1.0, ""), Axis(0.0, 1.0, "")
+    parts = [rule(x, None, 0.5)]
+    if one.prob_a_better is None or one.prob_a_better_interval is None:
+        return strip(one.label, f"Nothing is estimated: {one.why or 'too few models'} (0 estimates).", parts)
+    low, high = one.prob_a_better_interval
+    style = "chosen" if one.chosen else "neutral"
+    parts += [interval(x, low, high, style), dot(x, y, one.prob_a_better, 0.5, style)]
+    return strip(
+        one.label, f"{name} is better with probability {one.prob_a_better:.3f} ({low:.3f} to {high:.3f}).", parts
+    )
+
+
+def complexities(comparison: Comparison, column: int) -> tuple[Markup, Markup | None]:
+    """Draw the distribution of a complexity in each space as it is, and as the comparison weighs it.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        With a complexity held equal.
+    column : int
+        Which of its complexities.
+
+    Returns
+    -------
+    before, after : Markup
+        The second is None where nothing is weighed, as no stratum holds models of all spaces.
+    """
+    selection, drawn = comparison.selection, comparison.drawn
+    name = selection.given.split(",")[column].strip()
+    weighed = selection if selection.bins is not None else drawn
+    before = [_distribution(one, column, one.sizes) for one in selection.populations]
+    ends = min(values[0] for values, _ in before), max(values[-1] for values, _ in before)
+    logarithmic = ends[0] > 0
+    if ends[0] == ends[1]:
+        ends = (ends[0] / 2, ends[1] * 2) if logarithmic else (ends[0] - 1, ends[1] + 1)
+    x = Axis(*ends, f"{name} of a model", 10.0 if logarithmic else None, count)
+    found = _of_complexity(x, selection, before, f"{words.capital(name)}, as they are")
+    if weighed.given == "none":
+        return found, None
+    after = [_distribution(one, column, one.shares) for one in weighed.populations]
+    return found, _of_complexity(x, weighed, after, f"{words.capital(name)}, at equal {name}")
+
+
+def _distribution(member: Population, column: int, shares: Floats | None) -> tuple[Floats, Floats]:
+    """Give the distinct values of a complexity, and the cumulative shares of the models up to each."""
+    assert member.complexity is not None
+    values, place = np.unique(member.complexity[:, column], return_inverse=True)
+    heights = np.cumsum(np.bincount(place, shares))
+    return values, heights / heights[-1]
+
+
+def _of_complexity(x: Axis, selection: Selection, found: Sequence[tuple[Floats, Floats]], name: str) -> Markup:
+    """Draw the distributions of one panel."""
+    y = Axis(0.0, 1.0, "cumulative share of models")
+    lines = [steps(x, y, *one, f"s{i}") for i, one in enumerate(found)]
+    medians = ", ".join(
+        f"{member.name} {count(float(values[np.searchsorted(heights, 0.5 * (1 - ROUND_OFF))]))}"
+        for member, (values, heights) in zip(selection.populations, found, strict=True)
+    )
+    return figure(x, y, name, f"Half of the models have at most: {medians}.", lines)

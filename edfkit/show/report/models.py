@@ -89,14 +89,15 @@ def pack(source: Archive | Published | InMemory, report: Report) -> Packed:
     Returns
     -------
     Packed
-        Columns `row` (of the population), `error` (percent) and each complexity known; of networks `depth`, `width`,
-        `bot_mul` and `groups`, or `depth`, `width`, `op`, `input` and `concat`.
+        Columns `row` (of the population), `error` (percent) and each complexity known; where a network has several
+        rows `unit`, a number that is its own in all spaces; of networks `depth`, `width`, `bot_mul` and `groups`, or
+        `depth`, `width`, `op`, `input` and `concat`.
     """
     block, spaces = _Block(), []
-    how = report.main.selection
-    everyone = select(source, report.names, error=how.error, diverged=how.diverged)
-    for member in everyone.populations:
-        columns: dict[str, NDArray[Any]] = {"row": member.rows, "error": member.errors}
+    members = select(source, report.names, reading=report.reading).populations
+    numbers = _numbers(report, [len(member.rows) for member in members])
+    for member, number in zip(members, numbers, strict=True):
+        columns: dict[str, NDArray[Any]] = {"row": member.rows, "error": member.errors} | number
         for complexity in report.complexities:
             columns[complexity] = source.read(member.name, complexity)[member.rows].astype(float)
         kind, why = None, ""
@@ -109,8 +110,25 @@ def pack(source: Archive | Published | InMemory, report: Report) -> Packed:
         models = len(member.rows)
         packed = {name: block.add(values) | {"per": int(np.size(values) / models)} for name, values in columns.items()}
         spaces.append({"name": member.name, "models": models, "kind": kind, "why": why, "columns": packed})
-    compressed = zlib.compress(b"".join(block.parts), 9)
+    compressed = zlib.compress(b"".join(block.parts), 6)
     return Packed(spaces, base64.b64encode(compressed).decode("ascii"), list(OPS))
+
+
+def _numbers(report: Report, models: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
+    """Give each unit of all spaces a number; nothing where every row is a unit by itself."""
+    everyone = report.comparisons["none"]
+    if not any(pair.sharing.paired for pair in everyone.pairs) and not any(
+        one.repeats for one in everyone.selection.populations
+    ):
+        return [{} for _ in models]
+    ends = np.cumsum(models)
+    own = [
+        np.arange(end - many, end, dtype=np.uint64) if one.units is None else one.units.unit
+        for one, many, end in zip(everyone.selection.populations, models, ends, strict=True)
+    ]
+    _, first, place = np.unique(np.concatenate(own), return_index=True, return_inverse=True)
+    # By the row that has it first, so that numbers grow and compress well.
+    return [{"unit": some} for some in np.split(first[place], ends[:-1])]
 
 
 def _networks(source: Archive | Published | InMemory, name: str) -> Mapping[str, NDArray[Any]]:

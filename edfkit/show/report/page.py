@@ -28,15 +28,17 @@ from edfkit.show.report.models import Packed, pack
 from edfkit.stats.bands import ks_half_width
 from edfkit.stats.sizes import models_for_precision
 from edfkit.study import catalogue
-from edfkit.study.compare import Comparison, Pair, Setting
+from edfkit.study.compare import Pair
+from edfkit.study.search import Curve, SearchPair
 
 Cells = list[list[Any]]
 
-_DRAWN = 3  # pairs up to which the difference of each is drawn: above, a strip each
+_DRAWN = 3  # pairs up to which each is told and drawn by itself: above, a table of all, and a strip each
+_EXPLORED = 10  # pairs that are estimated anew over a range: of more, those of the first space
 _RANGES = 12  # of errors in a table; large populations may differ in dozens
 _DRAWS = (1, 4, 16, 64, 256, 1024, 4096)  # in the table of best-of-m curves
 _PRECISIONS = (0.1, 0.05, 0.02)
-_PROGRAM = ("data.js", "edf.js", "explore.js")
+_PROGRAM = ("data.js", "edf.js", "estimates.js", "explore.js")
 _LINE = 2  # width of a curve, pixels
 _NOT_STATED = "not stated"
 
@@ -103,7 +105,7 @@ def render(source: Archive | Published, report: Report) -> str:
     style = colours(report.names) + _part("report.css")
     program = "(() => {\n'use strict';\n" + "\n".join(_part(name) for name in _PROGRAM) + "\n})();\n"
     packed = pack(source, report)
-    about, block = _data(report, packed, command(source, report, verb="compare"))
+    about, block = _data(report, packed)
     where = archive(source, report.names)
     return template.render(
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -131,6 +133,8 @@ def render(source: Archive | Published, report: Report) -> str:
         **_search(report),
         **_samples(report, confidence),
         **_complexity(report),
+        **_balances(report),
+        explored=_explored_only(report),
         undescribed=[space["why"] for space in packed.spaces if space["why"]],
         **_settings(report),
         provenance=list(_provenance(where, report)),
@@ -160,24 +164,45 @@ def colours(names: Sequence[str]) -> str:
     return "".join(rules)
 
 
-def _data(report: Report, packed: Packed, compare: str) -> tuple[str, str]:
+def _data(report: Report, packed: Packed) -> tuple[str, str]:
     """Write what the program needs: facts as JSON, which no markup can end, and the block of numbers."""
-    given = report.given if report.given in report.complexities else next(iter(report.complexities), None)
-    settings = {name: {"range": [lo, hi], "bins": bins} for name, (lo, hi, bins) in report.complexities.items()}
+    columns = [one for one in report.main.selection.given.split(",") if one in report.complexities]
     about = {
         "spaces": [
             space | {"marker": one.marker} for space, one in zip(packed.spaces, looks(report.names), strict=True)
         ],
         "ops": packed.ops,
-        "given": given,
-        "settings": settings,
+        "given": next(iter(columns or report.complexities), None),
+        "ranges": report.complexities,
+        "strata": report.main.selection.strata,
         "span": figures.ends([one.drawn for one in report.comparisons.values()]),
-        "command": compare,
+        "pairs": [
+            {
+                "a": report.names.index(pair.a),
+                "b": report.names.index(pair.b),
+                "paired": pair.sharing.paired,
+                "refused": pair.sharing.refused,
+            }
+            for pair in _explored(report)
+        ],
+        "confidence": report.options["confidence"],
     }
     content = json.dumps(about, separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         content = content.replace(character, f"\\u{ord(character):04x}")
     return content, packed.block
+
+
+def _explored(report: Report) -> list[Pair]:
+    """Choose the pairs that are estimated anew over a range."""
+    pairs = report.main.pairs
+    return pairs if len(pairs) <= _EXPLORED else [pair for pair in pairs if report.names[0] in (pair.a, pair.b)]
+
+
+def _explored_only(report: Report) -> str:
+    if len(_explored(report)) == len(report.main.pairs):
+        return ""
+    return f"pairs of {report.names[0]}, as all {len(report.main.pairs)} are too many: name another space first"
 
 
 # --- Text
@@ -206,32 +231,52 @@ def _verdict(report: Report) -> dict[str, Any]:
     ]
     return {
         "claim": claim,
-        "numbers": list(_numbers(report.main)),
+        "numbers": list(_numbers(pairs[0])) if len(pairs) == 1 else [],
         "evidence": evidence[:1].upper() + evidence[1:],
-        "details": _details(pairs),
+        "findings": words.findings(pairs[0]) if len(pairs) == 1 else [],
+        "untested": list(dict.fromkeys(pair.verdict for pair in pairs if pair.no_claim is not None)) * (len(pairs) > 1),
         "pairs": pairs,
         "pair_rows": pair_rows,
+        "matrix": _matrix(report) if len(pairs) > _DRAWN else [],
+        "marks": words.MARKS,
         **_controls(report),
     }
 
 
-def _numbers(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """Give the few numbers that a comparison comes down to, each with what it is."""
-    if len(comparison.pairs) == 1 and (its := comparison.pairs[0].estimates) is not None and comparison.pairs[0].sure:
-        (pair,) = comparison.pairs
-        first, second = (pair.a, pair.b) if its.better.prob >= 0.5 else (pair.b, pair.a)
-        better = max(its.better.prob, 1 - its.better.prob)
-        yield f"probability that {first} beats {second}", f"{better:.2f}"
-        yield "largest distance of the EDFs, D", f"{its.distance:.2f}"
-    for member in comparison.selection.populations:
-        yield f"median error, {member.name}", f"{member.summary.median:.2f} %"
+def _numbers(pair: Pair) -> Iterator[tuple[str, str, str]]:
+    """Give the few numbers that the comparison of a pair comes down to, with what each is and its interval."""
+    its = pair.estimates
+    if its is None or its.mean is None or not pair.sure:
+        return
+    turned = its.better.prob < 0.5
+    first, second = (pair.b, pair.a) if turned else (pair.a, pair.b)
+    often = its.better.prob, its.better.low, its.better.high
+    apart = its.mean.estimate, its.mean.low, its.mean.high
+    if turned:
+        often = 1 - often[0], 1 - often[2], 1 - often[1]
+        apart = -apart[0], -apart[2], -apart[1]
+    interval = words.confidently(pair.confidence)
+    at, low, high = words.percent(*often)
+    yield f"a random {first} model beats one of {second}", f"{at} %", f"{interval} {low} to {high}"
+    at, low, high = (f"{points:+.2f}".replace("-", "\N{MINUS SIGN}") for points in apart)
+    yield f"mean error, {first} minus {second} (points)", at, f"{interval} {low} to {high}"
+    for name, one in ((pair.a, its.middle.a), (pair.b, its.middle.b)):
+        median, known = words.quantile(one).rsplit(" (", 1)
+        yield f"median error, {name}", median, f"{interval} {known.rstrip(')')}"
 
 
-def _details(pairs: Sequence[Pair]) -> list[str]:
-    """Say more of the only pair."""
-    if len(pairs) > 1:
-        return list(dict.fromkeys(pair.verdict for pair in pairs if pair.no_claim is not None))
-    return [f"{words.capital(what)}: {number}." for what, number in words.findings(pairs[0])]
+def _matrix(report: Report) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Give for each space how often it beats each other one, what is claimed, and a class for either claim."""
+    found = {frozenset((pair.a, pair.b)): pair for pair in report.main.pairs}
+    style = {"+": "ahead", "-": "behind"}
+    rows = []
+    for row in report.names:
+        cells = [
+            ("", "", "") if row == column else words.against(found[frozenset((row, column))], row)
+            for column in report.names
+        ]
+        rows.append((row, [(often, marks, style.get(marks[:1], "")) for often, marks, *_ in cells]))
+    return rows
 
 
 def _prob(pair: Pair) -> str:
@@ -239,7 +284,7 @@ def _prob(pair: Pair) -> str:
     if pair.estimates is None or not pair.sure:
         return ""
     its = pair.estimates.better
-    return f"{its.prob:.3f} ({its.low:.3f} to {its.high:.3f})"
+    return _interval(its.prob, (its.low, its.high), ".3f")
 
 
 def _mean(pair: Pair) -> str:
@@ -247,7 +292,7 @@ def _mean(pair: Pair) -> str:
     if pair.estimates is None or pair.estimates.mean is None or not pair.sure:
         return ""
     its = pair.estimates.mean
-    return f"{its.estimate:+.2f} ({its.low:+.2f} to {its.high:+.2f})"
+    return _interval(its.estimate, (its.low, its.high), "+.2f")
 
 
 def _controls(report: Report) -> dict[str, Any]:
@@ -337,22 +382,37 @@ def _points(report: Report) -> dict[str, Any]:
 
 
 def _search(report: Report) -> dict[str, Any]:
-    curves = report.search.curves
+    study = report.search
+    curves, pairs = study.curves, study.pairs
     places = [i for i, m in enumerate(curves[0].best.m.tolist()) if m in _DRAWS]
-    rows = [
-        [
-            curve.name,
-            *(f"{curve.best.error[i]:.2f} \N{PLUS-MINUS SIGN} {words.number(curve.best.se[i])}" for i in places),
-        ]
-        for curve in curves
-    ]
-    top = ", ".join(f"{100 * share:g} % takes {draws:,}" for share, draws in report.search.top.items())
+    rows = [[curve.name, *(_expected(curve, i) for i in places)] for curve in curves]
+    top = ", ".join(f"{100 * share:g} % takes {draws:,}" for share, draws in study.top.items())
+    few = len(pairs) <= _DRAWN
     return {
-        "search": figures.best_of(report.search),
+        "search": figures.best_of(study),
+        "search_within": words.search_control(study),
+        "search_findings": [words.search_finding(pair, study) for pair in pairs] if few else [],
+        "search_claims": [] if few else list(_claimed(pairs)),
+        "search_pairs": len(pairs),
         "search_caption": f"In any space, to draw with probability 0.95 a model of the best {top} draws.",
         "search_headings": ["space", *(f"m = {curves[0].best.m[i]:,}" for i in places)],
         "search_rows": rows,
     }
+
+
+def _claimed(pairs: Sequence[SearchPair]) -> Iterator[list[str]]:
+    """List the budgets at which the best of one space is claimed to be lower than that of another."""
+    for pair in pairs:
+        for run in pair.claims:
+            name = pair.better[run[0]]
+            budgets, difference, m, ends = words.search_claim(pair, run)
+            yield [name, words.other(pair, name), budgets, f"{difference} ({ends})", m]
+
+
+def _expected(curve: Curve, place: int) -> str:
+    """Write the expected smallest error with its interval, or a dash where that is not known."""
+    low, high = curve.interval[place]
+    return f"{curve.best.error[place]:.2f} " + ("-" if np.isnan(low) else f"({low:.2f} to {high:.2f})")
 
 
 def _samples(report: Report, confidence: float) -> dict[str, Any]:
@@ -397,7 +457,8 @@ def _complexity(report: Report) -> dict[str, Any]:
             "histogram_caption": f"Dotted lines are the ends of the range, {words.span(found.range)}.",
             "buckets_caption": f"Rank correlation of error and {found.by}: {correlations}.",
         }
-    return {**shown, "mixes": mixes, "complexities": list(report.complexities)}
+    cells = "strata" if report.main.selection.bins is None else "bins"
+    return {**shown, "mixes": mixes, "cells": cells, "complexities": list(report.complexities)}
 
 
 def _parts(pair: Pair) -> dict[str, float]:
@@ -405,21 +466,61 @@ def _parts(pair: Pair) -> dict[str, float]:
     return {name: getattr(pair.mix.mean, name) for name in ("total", "composition", "within", "unshared")}
 
 
+def _balances(report: Report) -> dict[str, Any]:
+    """Show how equal each complexity is, as the models are and at equal complexity."""
+    main = report.main
+    drawn = []
+    for column, given in enumerate(main.selection.given.split(",") if report.given != "none" else []):
+        before, after = figures.complexities(main, column)
+        drawn.append({"given": given.strip(), "before": before, "after": after})
+    rows, says = [], []
+    for pair in main.pairs:
+        equal = None if pair.estimates is None else pair.estimates.balance
+        if equal is None or pair.sharing.paired:
+            continue
+        what = words.capital(words.called(pair.given.split(",")[equal.column]))
+        says.append(f"{what}: {words.balanced(pair, equal)}.")
+        name = [pair.given.split(",")[equal.column].strip()] if len(drawn) > 1 else []
+        ends = (f"{end:.2f}" if equal.ratio else f"{end:.3g}" for end in (equal.before, equal.after))
+        answer = "yes" if equal.equal and pair.adjusts else "only partly"
+        rows.append([pair.a, pair.b, *name, *ends, f"{equal.smd:+.3f}", f"{equal.bias_in_se:+.2f}", answer])
+    least = [] if len(drawn) < 2 else ["least equal"]
+    return {
+        "balances": drawn,
+        "balance_absent": f"{words.capital(report.search.unadjusted or 'nothing is adjusted')}.",
+        "balance_says": says[0] if len(main.pairs) == 1 and says else "",
+        "balance_within": words.capital(words.within(main.drawn)),
+        "balance_headings": ["space", "against", *least, "before", "after", "SMD", "bias (SE)", "equal"],
+        "balance_rows": rows,
+        "balance_left": 2 + len(least),
+    }
+
+
 def _settings(report: Report) -> dict[str, Any]:
     settings = report.main.settings
-    possible = [one.prob_a_better for one in settings if one.prob_a_better is not None]
-    says = (
-        f"Over {len(possible)} settings without empty bins, the probability that {report.names[0]} is better goes from "
-        f"{min(possible):.3f} to {max(possible):.3f}. These are estimates and make no claim."
-        if possible
-        else "In each some bin is empty."
-    )
-    return {"settings": list(map(_setting, settings)), "settings_absent": report.settings_absent, "settings_says": says}
+    rows = [
+        {
+            "label": words.capital(one.label),
+            "chosen": one.chosen,
+            "drawing": figures.forest(one, report.names[0]),
+            "prob": _interval(one.prob_a_better, one.prob_a_better_interval, ".3f"),
+            "mean": _interval(one.mean_difference, one.mean_difference_interval, "+.2f"),
+        }
+        for one in settings
+    ]
+    return {
+        "settings": rows,
+        "settings_absent": report.settings_absent,
+        "settings_says": words.sensitivity(report.main) if settings else "",
+        "settings_why": list(dict.fromkeys(f"{words.capital(one.label)}: {one.why}" for one in settings if one.why)),
+    }
 
 
-def _setting(one: Setting) -> list[str]:
-    numbers = ["empty bins", ""] if one.ks is None else [f"{one.ks:.3f}", f"{one.prob_a_better:.3f}"]
-    return [one.given, words.span(one.range), str(one.bins), *numbers]
+def _interval(value: float | None, ends: tuple[float, float] | None, form: str) -> str:
+    """Write an estimate with its interval, or a dash."""
+    if value is None or ends is None:
+        return "-"
+    return f"{value:{form}} ({ends[0]:{form}} to {ends[1]:{form}})"
 
 
 # --- Provenance
@@ -470,22 +571,21 @@ def _provenance(where: Mapping[str, str], report: Report) -> Iterator[tuple[str,
     yield "edfkit", __version__
 
 
-def command(source: Archive | Published, report: Report, verb: str = "report") -> str:
-    """Write the command that makes a report, or compares the same without its complexity."""
+def command(source: Archive | Published, report: Report) -> str:
+    """Write the command that makes a report."""
     selection = report.main.selection
-    words = ["edfkit", verb, *report.names, "--archive", str(source.path).rstrip("/").rpartition("/")[2]]
-    if verb == "report":
-        words += ["--given", report.given]
-        if selection.range is not None:
-            ends = (np.format_float_positional(end, trim="-") for end in selection.range)
-            words += ["--bins", str(selection.bins), "--range", *ends]
-        if selection.strata is not None:
-            words += ["--strata", str(selection.strata)]
-    values = {"error": selection.error, "diverged": selection.diverged} | report.options
-    for option in (*catalogue.READING, *catalogue.find(verb).options):
+    words = ["edfkit", "report", *report.names, "--archive", str(source.path).rstrip("/").rpartition("/")[2]]
+    words += ["--given", report.given]
+    if selection.range is not None:
+        ends = (np.format_float_positional(end, trim="-") for end in selection.range)
+        words += ["--bins", str(selection.bins), "--range", *ends]
+    if selection.strata is not None:
+        words += ["--strata", str(selection.strata)]
+    values = vars(report.reading) | report.options
+    for option in (*catalogue.READING, *catalogue.find("report").options):
         if values[option.name] != option.default:
             words += [option.shown, f"{values[option.name]}"]
-    return shlex.join([*words, "-o", "report.html"] if verb == "report" else words)
+    return shlex.join([*words, "-o", "report.html"])
 
 
 def _taking_part(source: Archive | Published, report: Report) -> Cells:

@@ -7,8 +7,8 @@ from edfkit.show.report.page import write_report as report
 from edfkit.study.complexity import complexity_study as complexity
 from edfkit.study.describe import describe_study as describe
 from edfkit.study.noise import noise_study as noise
+from edfkit.study.plan import plan_study as plan
 from edfkit.study.point import point_study as point
-from edfkit.study.samples import plan_study as plan
 from edfkit.study.samples import sample_study as samples
 from edfkit.study.search import search_study as search
 from edfkit.study.stream import compare

@@ -67,6 +67,7 @@ Effective = Annotated[float, In("effective models", 0)]
 ByShare = Annotated[dict[str, Percent], 'By share of the models, such as "0.05".']
 Range = Annotated[list[Complexity], Length(2)]
 Interval = Annotated[list[Points | None], Length(2)]
+Correlations = Annotated[list[Correlation | None], Length(2)]
 ShareInterval = Annotated[list[Annotated[float, In("share")] | None], Length(2)]
 Given = Annotated[str, 'A complexity, another numeric column, two with a comma between, or "none".']
 Counted = Annotated[str, Among("params", "flops", "macs", "acts")]
@@ -230,6 +231,22 @@ class Excluded(TypedDict):
     b: Annotated[Models, "Models of `b`."]
 
 
+class Violation(TypedDict):
+    """How nearly one population is at least as good as another at every quantile."""
+
+    ratio: Annotated[
+        Annotated[float, In("share", 0, 1)] | None,
+        "Share of the squared distance of the quantiles where `a` is worse: 0 if `a` dominates, 1 if `b` does; null "
+        "where the EDFs are equal.",
+    ]
+    low: Annotated[Probability, "Lower end of its confidence interval."]
+    high: Annotated[Probability, "Upper end of its confidence interval."]
+    standard_error: Annotated[Annotated[float, In("share", 0)] | None, "Standard error of the ratio in large samples."]
+    distance: Annotated[
+        Annotated[float, In("percentage points", 0)], "Wasserstein distance of order 2 of the two EDFs."
+    ]
+
+
 class Pair(TypedDict):
     """Two compared populations; numbers are null where too few models of both are of equal complexity."""
 
@@ -284,6 +301,9 @@ class Pair(TypedDict):
         Permutation | None, "The exact permutation test of D, run by run; null without --permutations, and with strata."
     ]
     dominance: Annotated[str | None, 'Population whose EDF lies nowhere below the other; "neither" or "equal".']
+    almost_dominance: Annotated[
+        Violation | None, "How far `a` is from being at least as good as `b` at every quantile, adjusted."
+    ]
     crossings: Annotated[list[Percent], "Errors at which the EDFs cross."]
     confidence: Annotated[
         Probability, "Confidence of intervals, of `ranges` at all errors at once, and of all claims together."
@@ -306,15 +326,31 @@ class ComparedSpace(Space):
 
 
 class Setting(TypedDict):
-    """The result under another setting; the numbers are null where bins are empty."""
+    """Estimates of two populations in another setting, or why there are none; it makes no claim."""
 
-    given: Annotated[str, Among("params", "flops"), "Complexity that is held equal."]
-    bins: Annotated[int, In("bins", 1), "Number of bins."]
-    range: Annotated[Range, "Lower and upper end of the complexity, both included."]
-    ks: Annotated[Distance | None, "Kolmogorov-Smirnov distance D of the EDFs."]
-    p_value: Annotated[Probability | None, "p value of D, by Kolmogorov's law with effective sizes."]
+    label: Annotated[str, "The setting, in words."]
+    group: Annotated[
+        Annotated[str, Among("chosen", "strata", "bins", "complexity", "error", "diverged", "failed", "range")],
+        'What differs; "chosen" for the comparison itself.',
+    ]
+    given: Annotated[str, "Complexity that is held equal, several comma-separated, or none."]
+    strata: Annotated[Annotated[int, In("strata", 1)] | None, "Strata that hold models of both; null without."]
+    bins: Annotated[Annotated[int, In("bins", 1)] | None, "Number of bins; null with strata."]
+    range: Annotated[Range | None, "Range of the bins, or part of the complexities that is looked at; null: all."]
+    error: Annotated[str, "Which error of each model."]
+    diverged: Annotated[Annotated[str, Among("keep", "drop", "censor")], "What is done with runs that diverged."]
+    failed: Annotated[
+        Annotated[str, Among("drop", "worst", "best")], "Whether failed runs are left out, or count as 100 % or 0 %."
+    ]
     prob_a_better: Annotated[Probability | None, "Probability that a random model of `a` beats one of `b`."]
-    better: Annotated[None, "Always null: a setting shows an estimate and makes no claim."]
+    prob_a_better_interval: Annotated[
+        Annotated[list[Probability], Length(2)] | None, "Its confidence interval, of this setting by itself."
+    ]
+    mean_difference: Annotated[Points | None, "Mean error of `a` minus that of `b`, adjusted."]
+    mean_difference_interval: Annotated[
+        Annotated[list[Points], Length(2)] | None, "Its confidence interval, of this setting by itself."
+    ]
+    why: Annotated[str | None, "Why nothing is estimated; null if something is."]
 
 
 class Comparison(Held):
@@ -326,7 +362,9 @@ class Comparison(Held):
     spaces: Annotated[list[ComparedSpace], "The populations, in the order of the command; unweighted without bins."]
     pairs: Annotated[list[Pair], "Every pair of populations."]
     seed: Annotated[Seed, "Random seed of exchanges and bands."]
-    sensitivity: Annotated[list[Setting], "The result under other settings; empty without --sensitivity."]
+    sensitivity: Annotated[
+        list[Setting], "Estimates in the setting of the comparison and in others; empty without --sensitivity."
+    ]
 
 
 class Compare(FromArchive, Comparison):
@@ -451,11 +489,19 @@ class Curve(TypedDict):
     name: Annotated[str, "Name of the population."]
     m: Annotated[list[Annotated[int, In("models", 0)]], "Numbers of models drawn."]
     error: Annotated[list[Percent], "Expected smallest error."]
+    interval: Annotated[
+        list[Annotated[list[Percent], Length(2)] | None],
+        "Confidence interval of the expectation, of each m alone; null above `most`.",
+    ]
+    median: Annotated[list[Percent], "Median of the smallest error."]
+    median_low: Annotated[list[Percent], "Lower end of the simultaneous band of the medians."]
+    median_high: Annotated[list[Percent], "Upper end of the simultaneous band of the medians."]
     spread: Annotated[list[Spread], "Standard deviation of the smallest error of one search."]
-    se: Annotated[list[Spread | None], "Standard error of the expectation."]
+    se: Annotated[list[Spread | None], "Standard error of the expectation; null above `most`."]
     quantiles: Annotated[dict[str, list[Percent]], "By share of the searches: the smallest error."]
     models: Annotated[Models, "Models that take part."]
-    n_eff: Annotated[Effective, "Effective number of models."]
+    n_eff: Annotated[Effective, "Effective number of models, or of networks where rows repeat one."]
+    most: Annotated[Models, "Largest m for which there are enough models for an interval."]
     replacement: Annotated[bool, "Whether models are drawn with replacement."]
     method: Annotated[str, "How the curve was computed."]
     low: Annotated[list[Percent], "Lower end of the simultaneous band."]
@@ -472,11 +518,43 @@ class CurveOf(Curve):
     summary: Annotated[Space, "Summary of the population."]
 
 
+class Claimed(TypedDict):
+    """Budgets for which one population is claimed to have the lower expected smallest error."""
+
+    better: Annotated[str, "The population."]
+    first: Annotated[Models, "Smallest m."]
+    last: Annotated[Models, "Largest m."]
+
+
+class SearchPair(TypedDict):
+    """Two searches of equal budget; every list has one value for each m, null above `most`."""
+
+    a: Annotated[str, "Name of the first population."]
+    b: Annotated[str, "Name of the second population."]
+    m: Annotated[list[Annotated[int, In("models", 0)]], "Numbers of models drawn, with replacement."]
+    difference: Annotated[list[Points | None], "Expected smallest error of `a` minus that of `b`, at equal complexity."]
+    low: Annotated[list[Points | None], "Lower end of its interval, for all m of all pairs at once."]
+    high: Annotated[list[Points | None], "Upper end."]
+    p_adjusted: Annotated[list[Probability | None], "p value of no difference, adjusted for all m of all pairs."]
+    better: Annotated[
+        list[str | None],
+        "Claim: the population whose expectation is lower, where `p_adjusted` is at most 1 - `confidence`; or null.",
+    ]
+    most: Annotated[Models | None, "Largest m for which there are enough models; null if the pair was not tested."]
+    claimed: Annotated[Claimed | None, "The longest run of budgets with the same claim; null if there is none."]
+    no_claim: Annotated[str | None, "Why the pair was not tested; null if it was."]
+
+
 class SearchStudy(Held):
     """A search study, without its archive."""
 
+    strata: Annotated[Annotated[int, In("strata", 1)] | None, "Strata that all populations have; null without."]
+    unadjusted: Annotated[
+        str | None, "Why the curves are not adjusted for complexity; null if they are, or nothing is held equal."
+    ]
     spaces: Annotated[list[CurveOf], "The curves, one for each population."]
-    confidence: Annotated[Probability, "Confidence of the bands."]
+    pairs: Annotated[list[SearchPair], "Every pair of populations."]
+    confidence: Annotated[Probability, "Confidence of bands and intervals, and of all claims together."]
     cost: Annotated[Annotated[str, Among("seconds", "params", "macs", "flops")] | None, "Unit of the costs."]
     draws_for_top: Annotated[
         dict[str, Annotated[int, In("draws", 0)]],
@@ -535,30 +613,50 @@ class Precision(TypedDict):
     confidence: Annotated[Probability, "Confidence of that distance."]
 
 
-class Detection(TypedDict):
-    """Models of each population that detect a difference."""
+class Needed(TypedDict):
+    """Models of each population that reach the goal."""
 
-    models: Annotated[Models, "Models of each population, drawn as the weights say."]
-    models_a: Annotated[Models, "Models of the first population, if sampled as it was."]
-    models_b: Annotated[Models, "Models of the second population, if sampled as it was."]
-    power: Annotated[Probability, "Power with so many models, simulated anew."]
+    goal: Annotated[
+        Annotated[str, Among("detect", "width", "equivalent")],
+        "To claim that the better one is better, a narrow interval of the mean difference, or equivalence.",
+    ]
+    models: Annotated[Models, "Models of each population."]
+    power: Annotated[Probability, "Probability to reach the goal with so many models, simulated anew."]
     standard_error: Annotated[Probability, "Standard error of the power."]
-    distance: Annotated[Distance, "D of the pilot populations."]
-    alpha: Annotated[Probability, "Level of the test."]
-    trials: Annotated[Count, "Simulated pairs of samples."]
+    alpha: Annotated[Probability, "Level of the tests; 1 - confidence of the intervals."]
+    trials: Annotated[Count, "Simulated comparisons."]
+    prob_a_better: Annotated[
+        Probability | None, "Probability that a random model of the first pilot beats one of the second; null of one."
+    ]
+    prob_a_better_interval: Annotated[
+        Annotated[list[Probability], Length(2)] | None, "Its confidence interval; null of one pilot."
+    ]
+    mean_difference: Annotated[
+        Points | None, "Mean error of the first pilot minus that of the second, adjusted; null of one."
+    ]
+    mean_difference_interval: Annotated[
+        Annotated[list[Points], Length(2)] | None, "Its confidence interval; null of one pilot."
+    ]
+    models_interval: Annotated[
+        Annotated[list[Models | None], Length(2)] | None,
+        "Models that detect the difference if the probability is at the ends of its interval: fewest and most, null if "
+        "the interval contains 1/2; null for other goals, and of one pilot.",
+    ]
 
 
-class DetectionPlan(Selected):
+class ComparisonPlan(Selected):
     """A plan, without its archive."""
 
-    shift: Annotated[Points | None, "Points by which another space would be worse; null with two spaces."]
+    shift: Annotated[Points | None, "With one space: points by which another would be worse; null if not given."]
+    width: Annotated[Spread | None, "Wanted width of the interval of the mean difference; null if not given."]
+    equivalent: Annotated[Spread | None, "Points that the means are to differ by less than; null if not given."]
     wanted_power: Annotated[Probability, "Power that was asked for."]
     seed: Annotated[Seed, "Random seed of the simulation."]
-    detection: Annotated[Detection, "Models of each population that detect the difference."]
+    needed: Annotated[Needed, "Models of each population that reach the goal."]
 
 
-class Plan(FromArchive, DetectionPlan):
-    """With one space or two: models that detect a difference."""
+class Plan(FromArchive, ComparisonPlan):
+    """With one space or two: models that a comparison needs to reach its goal."""
 
 
 # --- edfkit complexity
@@ -595,6 +693,7 @@ class ComplexitySpace(TypedDict):
     rank_correlation: Annotated[
         Correlation | None, "Spearman's rank correlation of error and complexity; null where all are tied."
     ]
+    rank_interval: Annotated[Correlations, "Its confidence interval at 95 %."]
     buckets: Annotated[Buckets, "Errors by bucket of complexity."]
 
 
@@ -631,12 +730,14 @@ class Optimism(TypedDict):
 
     models: Annotated[Models, "Models."]
     mean: Annotated[Points, "Mean of the other error minus the best."]
+    mean_interval: Annotated[Interval, "Its confidence interval at 95 %; null for a single model."]
     median: Annotated[Points, "Median of the other error minus the best."]
     quantiles: Annotated[dict[str, Points], 'By share of the models, such as "0.05".']
     unchanged: Annotated[Models, "Models whose two errors are equal."]
     rank_correlation: Annotated[
         Correlation | None, "Spearman's rank correlation of the two errors; null where all are tied."
     ]
+    rank_interval: Annotated[Correlations, "Its confidence interval at 95 %."]
 
 
 class AtEpochs(TypedDict):

@@ -31,7 +31,8 @@ PAIR = [
     *("a", "b", "better", "ks", "p_value", "p_method", "p_adjusted", "p_holm", "p_better", "p_shape", "p_ks"),
     *("prob_a_better", "prob_a_better_interval", "mean_difference", "mean_difference_interval"),
     *("median_difference", "median_difference_interval", "equivalent", "p_equivalent", "balance", "strata", "overlap"),
-    *("excluded", "excluded_by", "paired", "shared", "no_claim", "permutation", "dominance", "crossings"),
+    *("excluded", "excluded_by", "paired", "shared", "no_claim", "permutation", "dominance", "almost_dominance"),
+    *("crossings",),
     *("confidence", "ranges", "tail", "mix", "verdict"),
 ]
 SELECTED = ["archive", "given", "error", "diverged", "bins", "range", "spaces"]
@@ -341,11 +342,12 @@ def test_more_options_of_compare(call: Call) -> None:
 def test_sensitivity_of_a_comparison(call: Call) -> None:
     found = document(call("compare", "resnet", "vanilla", "--sensitivity", "--json"))
     assert list(found) == COMPARED
-    assert len(found["sensitivity"]) == 24
-    assert list(found["sensitivity"][0]) == ["given", "bins", "range", "ks", "p_value", "prob_a_better", "better"]
-    assert {one["better"] for one in found["sensitivity"]} == {None}
+    chosen, *others = found["sensitivity"]
+    assert (chosen["group"], chosen["prob_a_better"]) == ("chosen", found["pairs"][0]["prob_a_better"])
     lines = call("compare", "resnet", "vanilla", "--sensitivity").out.splitlines()
-    assert [line.split()[0] for line in lines[-24:]] == ["params"] * 12 + ["flops"] * 12
+    assert [line[: len(one["label"])] for line, one in zip(lines[-len(others) - 1 : -1], others, strict=True)] == [
+        one["label"] for one in others
+    ]
 
 
 def test_three_spaces_are_compared_pair_by_pair(call: Call, published: Path) -> None:
@@ -399,7 +401,8 @@ def test_point(call: Call) -> None:
 def test_search(call: Call) -> None:
     options = ("-m", "1,8,64", "--cost", "macs", "--confidence", 0.9, "--bins", 2)
     found = document(call("search", "resnet", "vanilla", *options, "--json"))
-    assert list(found) == [*SELECTED, "confidence", "cost", "draws_for_top"]
+    others = ["strata", "unadjusted", "spaces", "pairs", "confidence", "cost", "draws_for_top"]
+    assert list(found) == [*SELECTED[:-1], *others]
     assert (found["given"], found["bins"], found["confidence"], found["cost"]) == ("params", 2, 0.9, "macs")
     for space, name in zip(found["spaces"], ("resnet", "vanilla"), strict=True):
         assert space["name"] == name
@@ -407,6 +410,10 @@ def test_search(call: Call) -> None:
         assert {len(space[key]) for key in ("error", "se", "spread", "low", "high", "cost")} == {3}
         assert list(space["summary"]) == SUMMARY
         assert space["error"][0] == pytest.approx(space["summary"]["mean"])  # of one draw
+    (pair,) = found["pairs"]
+    assert (pair["m"], pair["better"], pair["no_claim"]) == ([1, 8, 64], ["resnet", "resnet", None], None)
+    assert pair["difference"][2] is pair["low"][2] is pair["p_adjusted"][2] is None
+    assert pair["claimed"] == {"better": "resnet", "first": 1, "last": 8}
     table = call("search", "resnet", "vanilla", *options).out
     assert "Given params: " in table
     assert all(f"{error:.2f}" in table for space in found["spaces"] for error in space["error"])
@@ -414,6 +421,7 @@ def test_search(call: Call) -> None:
     plain = document(call("search", "resnet", "--given", "none", "--without-replacement", "-m", "500", "--json"))
     assert plain["spaces"][0]["error"] == [plain["spaces"][0]["summary"]["min"]]
     assert document(call("search", "resnet", "--json"))["spaces"][0]["m"] == [2**i for i in range(13)]
+    assert document(call("search", "resnet", "vanilla", "--strata", "7", "--json"))["strata"] == 7
 
 
 def test_samples(call: Call) -> None:
@@ -435,14 +443,18 @@ def test_plan(call: Call) -> None:
     assert call("plan", "--eps", 0.05) == (0, said, "")
     options = ("--power", 0.9, "--alpha", 0.01, "--trials", 40, "--seed", 2)
     found = document(call("plan", "resnet", "vanilla", "--given", "macs", *options, "--json"))
-    assert list(found) == [*SELECTED, "shift", "wanted_power", "seed", "detection"]
+    assert list(found) == [*SELECTED, "shift", "width", "equivalent", "wanted_power", "seed", "needed"]
     assert (found["given"], found["shift"], found["wanted_power"], found["seed"]) == ("macs", None, 0.9, 2)
-    detection = found["detection"]
-    assert (detection["alpha"], detection["trials"]) == (0.01, 40)
+    needed = found["needed"]
+    assert (needed["goal"], needed["alpha"], needed["trials"]) == ("detect", 0.01, 40)
     lines = call("plan", "resnet", "vanilla", "--given", "macs", *options).out.splitlines()
-    assert lines[1].startswith(f"{detection['models']:,} models of each tell resnet and vanilla apart (D = ")
-    shifted = document(call("plan", "resnet", "--shift", -3, *options, "--json"))
-    assert (shifted["shift"], len(shifted["spaces"])) == (-3, 1)
+    assert lines[1].startswith(f"{needed['models']:,} models of each: compare shows resnet to be better with")
+    assert "At equal multiply-add count, in strata. 40 simulated comparisons, seed 2." in lines
+    for goal, points in (("shift", -3), ("width", 5), ("equivalent", 4)):
+        alone = document(call("plan", "resnet", f"--{goal}", points, *options, "--json"))
+        assert (alone[goal], alone["given"], len(alone["spaces"])) == (points, "params", 1)
+        assert alone["needed"]["models"] > 20
+    assert "--bins" not in call("plan", "--help").out
 
 
 def test_complexity(call: Call) -> None:
@@ -739,6 +751,11 @@ def test_a_space_for_imagenet_is_counted_on_imagenet(call: Call) -> None:
         (["samples", "resnet", "--simulate", "1"], "'--simulate': 1 is not in the range x>=2"),
         (["plan"], "expected either --eps, or one or two spaces; give one of them"),
         (["plan", "resnet", "--eps", "0.1"], "expected either --eps, or one or two spaces; give one of them"),
+        (["plan", "--eps", "0.1", "--width", "1"], "--eps was given with --width, which is a goal of spaces"),
+        (["plan", "resnet"], "resnet was named alone, expected a goal, --shift, --width or --equivalent, or two"),
+        (["plan", "resnet", "vanilla", "--shift", "1"], "--shift was given with two spaces, whose own difference"),
+        (["plan", "resnet", "--shift", "1", "--width", "2"], "--shift and --width were given, but a plan has one goal"),
+        (["plan", "resnet", "vanilla", "--bins", "3"], "No such option"),
         (["complexity"], "Missing argument 'SPACE...'"),
         (["complexity", "resnet", "--by", "seconds"], "'params', 'flops', 'macs', 'acts'"),
         (["complexity", "resnet", "--buckets", "0"], "'--buckets': 0 is not in the range x>=1"),
@@ -864,8 +881,7 @@ def test_refusals_about_spaces(
         (["samples", "resnest"], ["no population 'resnest'"]),
         (["plan", "--eps", "2"], ["eps"]),
         (["plan", "--eps", "0.1", "--confidence", "1"], ["confidence"]),
-        (["plan", "resnet"], ["1 populations were given without a shift, expected two, or one and a shift"]),
-        (["plan", "resnet", "vanilla", "--shift", "1"], ["2 populations were given with a shift"]),
+        (["plan", "resnet", "vanilla", "--equivalent", "1"], ["--equivalent: 1 was given, but the pilots' mean"]),
         (["plan", "resnet", "vanilla", "--power", "1"], ["power"]),
         (["plan", "resnet", "--shift", "0"], ["shift: 0 was given"]),
         (["complexity", "resnet", "--range", "2", "1"], ["range: 2 to 1"]),
@@ -1024,7 +1040,15 @@ def test_the_band_goes_into_the_plot(call: Call, tmp_path: Path) -> None:
     with_band, without = tmp_path / "band.svg", tmp_path / "plain.svg"
     assert call("compare", "resnet", "vanilla", "--plot", with_band, "--band").status == 0
     assert call("compare", "resnet", "vanilla", "--plot", without).status == 0
-    assert with_band.read_bytes() != without.read_bytes()
+    assert "EDF of resnet" in with_band.read_text()
+    assert "EDF of resnet" not in without.read_text()
+
+
+def test_bands_of_too_many_pairs_are_refused_before_anything_is_read(call: Call, tmp_path: Path) -> None:
+    refused = call("compare", *"abcde", "--plot", tmp_path / "p.svg", "--band", "--archive", tmp_path / "none.h5")
+    assert refused.status == 2
+    assert "takes 4 spaces at most and 5 were named; name fewer, or leave out --band." in " ".join(refused.err.split())
+    assert not (tmp_path / "p.svg").exists()
 
 
 def test_verify_lists_all_that_is_wrong_and_notes_the_rest(call: Call, tmp_path: Path) -> None:

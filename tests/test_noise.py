@@ -17,7 +17,14 @@ from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.datasets import locate
 from edfkit.stats.edf import Floats
-from edfkit.stats.epochs import at_epochs, best_against_last, error_ranks, rank_correlation, selection_optimism
+from edfkit.stats.epochs import (
+    at_epochs,
+    best_against_last,
+    error_ranks,
+    rank_correlation,
+    rank_interval,
+    selection_optimism,
+)
 from edfkit.stats.noise import average_over_seeds, noise_share, noise_share_from_sd, seed_noise
 from edfkit.stats.rates import default_rank, rate_map
 
@@ -476,3 +483,27 @@ def test_bad_input_is_refused_in_one_sentence(call: Callable[[], Any], message: 
         call()
     assert "\n" not in str(refused.value)
     assert str(refused.value).endswith(".")
+
+
+@pytest.mark.parametrize(("rho", "n"), [(0.0, 40), (0.6, 40), (-0.9, 150)])
+def test_intervals_of_rank_correlations_cover(rho: float, n: int) -> None:
+    rng = np.random.default_rng(n)
+    truth = 6 / np.pi * np.arcsin(rho / 2)  # Spearman's of two normal variables
+    covered = 0
+    for _ in range(400):
+        x, noise = rng.standard_normal((2, n))
+        low, high = rank_interval(rank_correlation(x, rho * x + np.sqrt(1 - rho**2) * noise), n)
+        covered += low <= truth <= high
+    assert 0.92 <= covered / 400 <= 0.98
+    assert rank_interval(0.5, n) == pytest.approx(tuple(-end for end in rank_interval(-0.5, n)[::-1]))
+
+
+def test_few_models_have_no_interval() -> None:
+    assert np.isnan(rank_interval(0.5, 3)).all()
+    assert np.isnan(rank_interval(np.nan, 30)).all()
+    low, high = rank_interval(1.0, 10)
+    assert low <= 1.0 <= high
+    gain = best_against_last([1.0], [2.0])
+    assert np.isnan(gain.mean_interval).all()
+    gains = best_against_last([1.0, 1.0, 1.0], [2.0, 3.0, 4.0])  # mean 2, standard error 1 / sqrt(3), t(2) = 4.303
+    assert gains.mean_interval == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-4)

@@ -209,7 +209,7 @@ def test_a_document_that_is_not_as_its_schema_says_is_found(documents: dict[str,
         lambda document: document["spaces"][0].update(min="1.6"),
         lambda document: document["pairs"][0].update(p_value=1.5),
         lambda document: document["pairs"][0].update(prob_a_better_interval=[0.5]),
-        lambda document: document["sensitivity"][0].update(better="resnet"),
+        lambda document: document["sensitivity"][0].update(group="better"),
         lambda document: document.update(given=3),
         lambda document: document.update(diverged="lost"),
     ]

@@ -11,11 +11,12 @@ import edfkit
 from edfkit import EdfkitError
 from edfkit.show.report import content
 from edfkit.show.report.page import write_report
-from edfkit.study.compare import compare_populations, describe_populations, sensitivity
+from edfkit.study.compare import compare_populations, describe_populations
 from edfkit.study.complexity import complexity_study
 from edfkit.study.noise import noise_study
+from edfkit.study.plan import plan_comparison, plan_precision, plan_study
 from edfkit.study.point import point_study
-from edfkit.study.samples import plan_detection, plan_precision, plan_study, sample_study
+from edfkit.study.samples import sample_study
 from edfkit.study.search import search_study
 from edfkit.study.selection import InMemory, select
 from edfkit.study.settings import Control, Reading
@@ -34,7 +35,7 @@ def source() -> InMemory:
 
 
 # Studies of two populations: those that weight models, and those that do not.
-WEIGHTING: list[Callable[..., Any]] = [compare_populations, search_study, plan_detection, select, edfkit.compare]
+WEIGHTING: list[Callable[..., Any]] = [compare_populations, search_study, plan_comparison, select, edfkit.compare]
 PLAIN: list[Callable[..., Any]] = [
     describe_populations,
     complexity_study,
@@ -42,7 +43,6 @@ PLAIN: list[Callable[..., Any]] = [
     edfkit.describe,
     lambda source, names, **settings: point_study(source, *names, small=2, large=5, **settings),
     lambda source, names, **settings: sample_study(source, names[0], **settings),
-    lambda source, names, **settings: sensitivity(source, *names, given=["params"], bins=[2], **settings),
 ]
 
 

@@ -22,6 +22,7 @@ from edfkit.stats.bands import crossings, difference_band, edf_band, tail
 from edfkit.stats.bootstrap import bootstrap
 from edfkit.stats.claims import claims
 from edfkit.stats.curves import shape_test, strata_band
+from edfkit.stats.dominance import violation
 from edfkit.stats.edf import effective_size
 from edfkit.stats.mix import decompose, holm
 from edfkit.stats.permutation import permutation_test
@@ -32,8 +33,6 @@ from edfkit.study.compare import (
     Pair,
     compare_populations,
     describe_populations,
-    sensitivity,
-    setting,
     summary_intervals,
 )
 from edfkit.study.selection import InMemory, Population, Selection, Source, gather, select, units_of
@@ -50,7 +49,8 @@ PAIR = [
     *("a", "b", "better", "ks", "p_value", "p_method", "p_adjusted", "p_holm", "p_better", "p_shape", "p_ks"),
     *("prob_a_better", "prob_a_better_interval", "mean_difference", "mean_difference_interval"),
     *("median_difference", "median_difference_interval", "equivalent", "p_equivalent", "balance", "strata", "overlap"),
-    *("excluded", "excluded_by", "paired", "shared", "no_claim", "permutation", "dominance", "crossings"),
+    *("excluded", "excluded_by", "paired", "shared", "no_claim", "permutation", "dominance", "almost_dominance"),
+    *("crossings",),
     *("confidence", "ranges", "tail", "mix", "verdict"),
 ]
 
@@ -273,6 +273,7 @@ def test_every_field_of_a_pair_is_that_of_the_array_functions(
         band,
         tail(*errors, 0.2, *weights, **more),
         tail(*errors, 0.5, *weights, **more),
+        violation(strata, 0.9),
         ks(a.errors, b.errors).p_value if nothing else None,
     )
     assert_close(vars(its), vars(expected))
@@ -464,8 +465,9 @@ def test_the_comparison_by_bins_is_that_of_the_definitions(seed: int, bins: int)
     (pair,) = result.pairs
     assert estimated(pair).distance == pytest.approx(reference.distance(a, b), abs=1e-12)
     assert pair.prob_a_better == pytest.approx(reference.prob_better(a, b), abs=1e-12)
-    one, other = ((member.name, member.errors, member.weights, None) for member in result.selection.populations)
-    assert setting("params", bins, (0.0, 50.0), one, other).p_value == pytest.approx(reference.p_value(a, b), rel=1e-9)
+    one, other = result.selection.populations
+    test = ks(one.errors, other.errors, one.weights, other.weights)
+    assert test.p_value == pytest.approx(reference.p_value(a, b), rel=1e-9)
 
 
 @settings(max_examples=40)
@@ -602,91 +604,6 @@ def test_described_populations_are_those_compared_given_none(digits: Source) -> 
     assert [one.to_dict() for one in described] == [one.to_dict() for one in compared]
     with pytest.raises(EdfkitError, match="named twice"):
         describe_populations(digits, ["resnet", "RESNET"])
-
-
-# Sensitivity
-
-
-def test_settings_are_separate_comparisons(digits: Source) -> None:
-    names = ["resnet", "vanilla"]
-    settings_ = sensitivity(digits, *names, given=["params", "macs"], bins=[2, 40])
-    assert [(one.given, one.bins) for one in settings_] == [(by, n) for by in ("params", "macs") for n in [2, 40] * 3]
-    for by in ("params", "macs"):
-        lo, hi = select(digits, names, given=by, bins=1).range or (0, 0)
-        middle = (lo + hi) / 2
-        spans = [one.range for one in settings_ if one.given == by]
-        assert spans == [(lo, hi)] * 2 + [(lo, middle)] * 2 + [(middle, hi)] * 2
-    empty = 0
-    for one in settings_:
-        options: dict[str, Any] = {"given": one.given, "bins": one.bins, "range": one.range}
-        if one.ks is None:
-            empty += 1
-            assert (one.p_value, one.prob_a_better, one.better) == (None, None, None)
-            with pytest.raises(EdfkitError, match="has no model in"):
-                compare_populations(digits, names, **options)
-            continue
-        (pair,) = compare_populations(digits, names, **options).pairs
-        assert (one.ks, one.prob_a_better) == pytest.approx((estimated(pair).distance, pair.prob_a_better), rel=1e-12)
-        a, b = (member.counted() for member in select(digits, names, **options).populations)
-        test = ks(a.errors, b.errors, a.weights, b.weights, counts_a=a.counts, counts_b=b.counts)
-        assert (one.ks, one.p_value) == (test.statistic, test.p_value)
-        assert (pair.better, one.better) == ("resnet", None)
-    assert 0 < empty < len(settings_)
-    documents = [one.to_dict() for one in settings_]
-    assert json.loads(json.dumps(documents, allow_nan=False)) == documents
-
-
-def test_a_setting_names_nobody() -> None:
-    source = three()
-    same = InMemory({name: {v: source.read("a", v) for v in ("error", "params", "flops")} for name in "ab"})
-    settings_ = sensitivity(same, "a", "b", bins=[1, 2])
-    assert {one.given for one in settings_} == {"params", "flops"}
-    assert all(one.ks == 0 and one.p_value == 1 and one.better is None for one in settings_)
-    # One is wider, but neither tends to be better: whoever comes first, round-off does not say so.
-    wide = {"error": np.repeat([10.0, 30.0, 50.0], [400, 10, 400]), "params": np.arange(810)}
-    narrow = {"error": np.repeat([10.0, 30.0, 50.0], [10, 790, 10]), "params": np.arange(810)}
-    crossing = InMemory({"wide": wide, "narrow": narrow})
-    for names in (("wide", "narrow"), ("narrow", "wide")):
-        (one, *_) = sensitivity(crossing, *names, given=["params"], bins=[1])
-        assert (one.p_value or 0) < 1e-9
-        assert one.prob_a_better == pytest.approx(0.5, abs=1e-12)
-        assert one.better is None
-    worse = sensitivity(three(size=400), "c", "a", given=["params"], bins=[1])
-    assert all((one.prob_a_better or 1) < 0.25 and (one.p_value or 1) < 1e-9 and one.better is None for one in worse)
-    assert compare_populations(three(size=400), ["c", "a"]).pairs[0].better == "a"
-
-
-def test_a_comparison_brings_its_sensitivity() -> None:
-    options: dict[str, Any] = {"error": "best", "diverged": "censor"}
-    result = compare_populations(three(), ["A", "b"], sensitive=True, **options)
-    assert result.settings == sensitivity(three(), "a", "b", **options)
-    assert result.to_dict()["sensitivity"] == [one.to_dict() for one in result.settings]
-    assert compare_populations(three(), ["a", "b"]).settings == []
-
-
-@pytest.mark.parametrize("names", [["a"], ["a", "b", "c"]])
-def test_sensitivity_is_about_two(names: list[str]) -> None:
-    with pytest.raises(EdfkitError, match=f"two.*{len(names)}|{len(names)}.*two"):
-        compare_populations(three(), names, sensitive=True)
-
-
-def test_sensitivity_to_a_complexity_of_which_nothing_is_shared_has_no_results() -> None:
-    one = {"error": [1.0, 2.0], "params": [1, 9], "flops": [1, 9]}
-    source = InMemory({"a": one, "b": one | {"flops": [4, 6]}})  # where a has none
-    result = compare_populations(source, ["a", "b"], sensitive=True)
-    assert [setting.range for setting in result.settings[::12]] == [(1, 9), (4, 6)]
-    assert all(setting.ks is None for setting in result.settings)
-
-
-def test_sensitivity_passes_policies_on() -> None:
-    options: dict[str, Any] = {"error": "best", "diverged": "drop"}
-    first = sensitivity(SMALL, "a", "b", given=["params"], bins=[1], **options)[0]
-    assert first.range == (100, 350)  # the diverged one, at 400, has no say
-
-
-def test_sensitivity_takes_only_empty_bins_for_no_result() -> None:
-    with pytest.raises(EdfkitError, match=r"bins"):
-        sensitivity(three(), "a", "b", given=["params"], bins=[0])
 
 
 def test_intervals_of_a_summary_are_those_of_the_bootstrap() -> None:

@@ -94,7 +94,7 @@ def test_a_study_is_plain_data(digits: Source) -> None:
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert list(document) == KEYS
     assert [list(space) for space in document["spaces"]] == [
-        ["name", "models", "diverged", "left_out_why", "min", "max", "rank_correlation", "buckets"]
+        ["name", "models", "diverged", "left_out_why", "min", "max", "rank_correlation", "rank_interval", "buckets"]
     ] * 2
     assert (document["by"], document["bins"], document["advice"]["works"]) == ("params", 40, False)
     assert list(document["histogram"]["counts"]) == ["resnet", "vanilla"]

@@ -7,7 +7,6 @@ import sys
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import is_dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import edfkit
 from edfkit import EdfkitError
 from edfkit.archive import Archive, write
 from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, VARIABLES
@@ -24,7 +24,7 @@ from edfkit.datasets import BUNDLED
 from edfkit.show import text
 from edfkit.show.plot import edf_figure
 from edfkit.study import counting as table
-from edfkit.study.compare import SENSITIVE_BINS, SENSITIVE_TO, Comparison, compare_populations
+from edfkit.study.compare import Comparison, compare_populations
 from edfkit.study.stream import stream_populations
 
 DIGITS = BUNDLED["digits"]
@@ -101,10 +101,7 @@ def archived(path: Path, populations: dict[str, dict[str, Any]]) -> Path:
         {"given": "none", "permutations": 30},
         {"given": "flops", "bins": 5, "range": (2e6, 6e6), "permutations": 50, "seed": 4},
         {"error": "final", "diverged": "censor", "area_to": 20.0, "confidence": 0.8, "best_share": 0.3},
-        {"sensitive": True},
-        {"sensitive": True, "given": "none", "diverged": "censor"},
-        {"sensitive": True, "given": "macs", "error": "final", "diverged": "drop"},
-        {"sensitive": True, "range": (10_000.0, 200_000.0), "bins": 3},
+        {"given": "macs", "error": "final", "diverged": "drop"},
     ],
     ids=str,
 )
@@ -138,15 +135,17 @@ def test_random_populations_give_the_same_in_every_field(tmp_path: Path, seed: i
 @pytest.mark.parametrize("seed", range(6))
 def test_other_settings_of_random_populations_are_the_same(tmp_path: Path, seed: int) -> None:
     options: dict[str, Any] = {"error": ["best", "final"][seed % 2], "diverged": ["keep", "drop", "censor"][seed % 3]}
+    ways: list[dict[str, Any]] = [{}, {"bins": 2}, {"given": "none"}, {"given": "params,flops", "strata": 5}]
+    options |= ways[seed % 4]
     path = written(tmp_path / "x.h5", seed, "ab", models=[60, 1_000][seed % 2])
-    with pytest.MonkeyPatch.context() as patch:
+    with Archive(path) as archive, pytest.MonkeyPatch.context() as patch:
         patch.setattr(table, "_AT_ONCE", 37)
-        result = assert_streams_as_in_memory(path, ["B", "a"], sensitive=True, bins=2, **options)
-    assert [(one.given, one.bins) for one in result.settings] == list(product(SENSITIVE_TO, [*SENSITIVE_BINS] * 3))
-    empty = sum(one.ks is None for one in result.settings)
-    assert empty < 24
-    assert empty == 0 or seed % 2 == 0
-    assert all(one.better is None for one in result.settings)
+        whole, streamed = (
+            edfkit.compare(archive, ["B", "a"], stream=stream, sensitive=True, **options).settings
+            for stream in (False, True)
+        )
+    assert [one.failed for one in whole if one.group == "failed"] == ["worst", "best"]
+    assert [one.to_dict() for one in streamed] == [one.to_dict() for one in whole]
 
 
 @st.composite
@@ -206,7 +205,7 @@ def assert_prints_the_same(some: Any, by: str, diverged: str, form: list[str]) -
             assert streamed[2].startswith("edfkit: ")
             assert streamed[2].count("\n") == 1
         elif form:
-            assert len(json.loads(whole[1])["sensitivity"]) == 24
+            assert json.loads(whole[1])["sensitivity"][0]["group"] == "chosen"
 
 
 def command(patch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str, str]:
@@ -228,13 +227,15 @@ def test_a_stream_is_drawn_like_the_models() -> None:
     streamed = stream_populations(DIGITS, ["resnet", "vanilla"])
     with Archive(DIGITS) as archive:
         whole = compare_populations(archive, ["resnet", "vanilla"])
-    axes, others = (edf_figure(one, band=True).axes[0] for one in (streamed, whole))
-    for one, other in zip(axes.lines, others.lines, strict=True):
-        assert one.get_label() == other.get_label()
-        assert one.get_xydata() == pytest.approx(other.get_xydata())
-    assert len(axes.collections) == len(others.collections) == 2
-    for band, its in zip(axes.collections, others.collections, strict=True):
-        assert band.get_paths()[0].vertices == pytest.approx(its.get_paths()[0].vertices)
+    drawn, other = (edf_figure(one, band=True).axes for one in (streamed, whole))
+    assert len(drawn) == len(other) == 2
+    for axes, its in zip(drawn, other, strict=True):
+        for line, same in zip(axes.lines, its.lines, strict=True):
+            assert line.get_label() == same.get_label()
+            assert line.get_xydata() == pytest.approx(same.get_xydata())
+        for band, other_band in zip(axes.collections, its.collections, strict=True):
+            assert band.get_paths()[0].vertices == pytest.approx(other_band.get_paths()[0].vertices)
+    assert drawn[1].collections
 
 
 def test_a_stream_names_a_population_once() -> None:
@@ -256,7 +257,8 @@ def test_the_command_streams_here_and_on_a_cluster() -> None:
             assert printed(*form, "--stream") == in_memory
             assert printed(*form, "--scheduler", cluster.scheduler_address) == in_memory
     document = json.loads(in_memory)
-    assert (document["pairs"][0]["tail"]["q"], len(document["sensitivity"])) == (0.05, 24)
+    assert document["pairs"][0]["tail"]["q"] == 0.05
+    assert [one["group"] for one in document["sensitivity"]].count("complexity") == 10
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_the_command_streams_here_and_on_a_cluster() -> None:
         ({"permutations": -1}, "-1"),
         ({"given": "none", "bins": 2}, "Bins and range belong to a complexity"),
         ({"given": "none", "range": (1.0, 2.0)}, "Bins and range belong to a complexity"),
-        ({"sensitive": True, "bins": 0}, "a number from 1 to"),
+        ({"bins": 0}, "a number from 1 to"),
     ],
 )
 def test_what_cannot_be_streamed_is_refused(options: Any, message: str) -> None:
@@ -294,23 +296,6 @@ def test_rows_that_repeat_a_network_are_compared_as_in_memory(tmp_path: Path) ->
         columns[name] = known | rates | {"depth": depth + (name == "b"), "width": depth + 8}
     result = assert_streams_as_in_memory(archived(tmp_path / "x.h5", columns), ["a", "b"])
     assert [one["units"] for one in result.to_dict()["spaces"]] == [40, 40]
-
-
-def test_other_settings_that_cannot_be_streamed_are_refused(tmp_path: Path) -> None:
-    path = written(tmp_path / "x.h5", 3)
-    for names in (["a"], ["a", "b", "c"]):
-        with pytest.raises(EdfkitError, match=f"about two populations and {len(names)} were named"):
-            stream_populations(path, names, sensitive=True)
-    one = {"error": np.ones(4), "params": np.arange(4), "flops": np.arange(4.0), "status": np.zeros(4, np.int8)}
-    unknown = archived(tmp_path / "unknown.h5", {"a": one, "b": one | {"flops": np.array([1, np.nan, np.nan, 4])}})
-    with pytest.raises(EdfkitError, match="The flops of 2 of the 4 b models are not known; compare given another"):
-        stream_populations(unknown, ["a", "b"], sensitive=True, bins=1)
-    # Where all have one size, one bin can hold it, but not five.
-    same = archived(tmp_path / "same.h5", {"a": one | {"params": np.full(4, 7)}, "b": one | {"params": np.full(4, 7)}})
-    assert stream_populations(same, ["a", "b"]).settings == []
-    for study in (stream_populations, in_memory):
-        with pytest.raises(EdfkitError, match="range: 7 to 7 was given, but a range must start below its end"):
-            study(same, ["a", "b"], sensitive=True)
 
 
 def in_memory(path: Path, names: list[str], **options: Any) -> Comparison:

@@ -25,7 +25,6 @@ from edfkit.stats.bins import bin_index, complexity_weights, default_bins
 from edfkit.stats.edf import Floats, area, edf, effective_size, mean, quantiles
 from edfkit.stats.two_sample import prob_better, summarize
 from edfkit.study import counting as table
-from edfkit.study.compare import ways
 from edfkit.study.counting import (
     Table,
     Terms,
@@ -35,7 +34,6 @@ from edfkit.study.counting import (
     tabulate_archive,
     tabulate_at_once,
     tabulate_populations,
-    tabulate_ways,
 )
 from edfkit.study.selection import select
 
@@ -282,7 +280,8 @@ def test_fine_bins_part_models_as_each_way_does(
     lo: float, width: float, at: list[float], seed: int, diverged: str
 ) -> None:
     hi = lo + width
-    every = tuple(ways((lo, hi)))
+    middle = (lo + hi) / 2
+    every = tuple((bins, span) for span in ((lo, hi), (lo, middle), (middle, hi)) for bins in (5, 10, 20, 40))
     ends = np.concatenate([np.linspace(*span, bins + 1) for bins, span in every])
     on_and_beside = np.concatenate([ends, np.nextafter(ends, -np.inf), np.nextafter(ends, np.inf)])
     complexity = np.concatenate([on_and_beside, lo + width * np.array(at), [lo - width, hi + width]])
@@ -393,30 +392,6 @@ def test_models_are_counted_at_once_as_one_by_one(two: Path) -> None:
     for others in ([], [Terms(), Terms(error="final")], [Terms(), Terms(diverged="drop")]):
         with refused("read once for all of them"):
             tabulate_at_once(two, "a", others)
-
-
-@pytest.mark.usefixtures("small_parts")
-def test_other_ways_are_read_no_more_often(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[tuple[str, ...]] = []
-    chunks = Archive.chunks
-
-    def noted(self: Archive, name: str, variables: Any, *rest: Any) -> Any:
-        read.append((name, *variables))
-        return chunks(self, name, variables, *rest)
-
-    monkeypatch.setattr(Archive, "chunks", noted)
-    tables, others = tabulate_ways(two, ["a", "B"], {"params": ways}, bins=4)
-    assert read == [(name, "params", "status") for name in "ab"] + [
-        (name, "error", "status", "params") for name in "ab"
-    ]
-    plain = tabulate_populations(two, ["a", "b"], bins=4)
-    assert all(same(tables[name], plain[name]) for name in "ab")
-    (both,) = others.values()
-    assert list(others) == ["params"]
-    for name in "ab":
-        for bins, span in ways(tables[name].terms.range or (0.0, 0.0)):
-            once = tabulate_archive(two, name, Terms("params", span, bins))
-            assert same(both[name].binned(bins, span), once)
 
 
 def test_a_common_range_without_width(tmp_path: Path) -> None:

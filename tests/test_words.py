@@ -304,3 +304,20 @@ def test_verdict_claims_no_more_than_the_test(a: Floats, b: Floats, by: str) -> 
     assert sentence.endswith(".")
     for what, figure in findings(found):
         assert "nan" not in figure, what
+
+
+def test_a_finding_in_short_names_the_better_one_and_how_often() -> None:
+    with Archive(BUNDLED["digits"]) as source:
+
+        def brief(*names: str, **options: Any) -> str:
+            return words.brief(compare_populations(source, names, **options).pairs[0])
+
+        assert brief("resnet", "vanilla") == "resnet better, 90 % (87 to 92)"
+        assert brief("vanilla", "resnet") == "resnet better, 90 % (87 to 92)"
+        assert brief("nasnet", "darts") == "none shown to be better"
+        assert brief("resnet_rng1", "resnet_rng2") == "none shown to be better"
+        assert brief("resnet", "resnet_rng1") == "not comparable"
+        assert brief("enas_fix-w-d", "pnas_fix-w-d") == "too few models"
+        assert brief("pnas", "vanilla", given="acts").endswith("), acts only partly balanced")
+        assert brief("resnet", "vanilla", strata=1).endswith("), params not balanced")
+        assert not brief("resnet", "vanilla", given="none").endswith("balanced")

@@ -20,8 +20,9 @@ if TYPE_CHECKING:  # the modules of the other studies are not loaded to print on
     from edfkit.study.complexity import Complexities, ComplexityStudy
     from edfkit.study.describe import Description
     from edfkit.study.noise import Noise, NoiseStudy
+    from edfkit.study.plan import ComparisonPlan, Precision
     from edfkit.study.point import PointStudy
-    from edfkit.study.samples import DetectionPlan, Precision, SampleStudy
+    from edfkit.study.samples import SampleStudy
     from edfkit.study.search import Curve, SearchStudy
     from edfkit.study.selection import Population, Selection
 
@@ -118,7 +119,7 @@ def comparison(result: Comparison) -> Iterator[str]:
         yield from matrix(result)
     if result.settings:
         yield ""
-        yield from sensitivity(result.settings)
+        yield from sensitivity(result)
 
 
 def _compared(chosen: Selection) -> Iterator[str]:
@@ -178,7 +179,7 @@ def matrix(result: Comparison) -> Iterator[str]:
     claimed = [pair for pair in result.pairs if pair.better in (pair.a, pair.b)]
     shapes = sum(pair.better == "shape" for pair in result.pairs)
     confidence = 100 * result.pairs[0].confidence
-    yield "+ row better, - column better, ~ shapes differ, ? size partly balanced, ! untested"
+    yield words.MARKS
     yield (
         f"{len(claimed)} of {len(result.pairs)} pairs: one is shown to be better; {shapes}: the shape alone differs. "
         f"All of this holds together with confidence {confidence:g} %. Intervals and p values: --json, or two spaces."
@@ -193,29 +194,43 @@ def _cell(found: Mapping[tuple[str, str], Pair], names: Sequence[str], row: int,
     """Write how often a row beats a column, and what is claimed."""
     if row == column:
         return "    . "
-    turned = row > column
-    pair = found[names[min(row, column)], names[max(row, column)]]
-    prob = pair.prob_a_better
-    if prob is None or not pair.sure:
-        return "    ! "
-    mark = {"shape": "~", "none": " ", names[row]: "+", names[column]: "-"}[pair.better]
-    if pair.claim is None:
-        mark = "!"
-    balance = None if pair.estimates is None else pair.estimates.balance
-    partly = balance is not None and not (balance.equal and pair.adjusts)
-    return f"{100 * (1 - prob if turned else prob):>4.0f}{mark}{'?' if partly else ' '}"
+    often, marks = words.against(found[names[min(row, column)], names[max(row, column)]], names[row])
+    if not marks or marks == "?":
+        marks = f" {marks}"
+    return f"{often:>4}{marks:2}" if often else "    ! "
 
 
-def sensitivity(settings: Sequence[Setting]) -> Iterator[str]:
-    """Show how a comparison depends on the way to control for complexity."""
-    rows = []
-    for one in settings:
-        found = ["empty bins", ""]
-        if one.ks is not None:
-            found = [f"{one.ks:.3f}", f"{one.prob_a_better:.3f}"]
-        rows.append([one.given, words.span(one.range), str(one.bins), *found])
-    yield "Estimates with bins of equal width, as in the paper; they make no claim:"
-    yield table(["given", "range", "bins", "D", "P(A better)"], rows, left=2)
+def sensitivity(result: Comparison) -> Iterator[str]:
+    """Show what would be estimated of two populations in other settings."""
+    (pair,) = result.pairs
+    yield from wrap(words.sensitivity(result), 80)
+    rows = [[one.label, *_often(one), _apart(one)] for one in result.settings]
+    yield from wrap(
+        f"How often {pair.a} is better than {pair.b}, and its mean error minus that of {pair.b} in points, each with "
+        f"its {words.confidently(pair.confidence)}:",
+        80,
+    )
+    yield table(["setting", "better", "interval", "mean difference"], rows)
+    absent = dict.fromkeys(f"{one.label}: {one.why}" for one in result.settings if one.why)
+    for line in absent:
+        yield from wrap(line, 80)
+    yield "Estimates, each with an interval of its own; the finding is that of the chosen setting."
+
+
+def _often(one: Setting) -> list[str]:
+    """Write how often the first population is better, and the interval of that, as percentages."""
+    if one.prob_a_better is None or one.prob_a_better_interval is None:
+        return ["-", ""]
+    at, low, high = words.percent(one.prob_a_better, *one.prob_a_better_interval)
+    return [f"{at} %", f"{low} to {high}"]
+
+
+def _apart(one: Setting) -> str:
+    """Write a difference of mean errors with its interval, in points."""
+    if one.mean_difference is None or one.mean_difference_interval is None:
+        return "-"
+    low, high = one.mean_difference_interval
+    return f"{one.mean_difference:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def point(study: PointStudy) -> Iterator[str]:
@@ -229,45 +244,91 @@ def point(study: PointStudy) -> Iterator[str]:
         rows.append([f"{drawn.trials:,} trials, seed {drawn.seed}", *shares, f"{drawn.se:.4f}"])
     yield table(["", "small wins", "large wins", "tie", "+- (large)"], rows)
     mean = float(study.values @ study.probabilities)
-    yield f"The small search's best is {mean:+.3f} points from the large one's in the mean."
+    side = "lower" if mean < 0 else "higher"
+    yield f"On average, the best error of the small search is {words.points(abs(mean))} points {side}."
     sizes = f"{gap.small:,} and {gap.large:,}"
     if math.isfinite(gap.either):
         yield (
-            f"If searches of {sizes} models both drew from {names[0]}, their best would be {gap.either:.2f} points "
-            f"apart or more with probability {gap.alpha:g} at most: less means nothing."
+            f"{names[0]} alone: two searches of {sizes} models differ by {gap.either:.2f} points or more with "
+            f"probability {gap.alpha:g} at most. A smaller gap can be real too."
         )
     else:
-        yield f"If searches of {sizes} models both drew from {names[0]}, no gap between their best would mean anything."
+        yield (
+            f"{names[0]} alone: no gap between searches of {sizes} models is so rare that its probability is "
+            f"{gap.alpha:g} at most."
+        )
     yield from taking_part(study.selection.populations, study.selection.diverged)
 
 
 def search(study: SearchStudy) -> Iterator[str]:
-    """Show best-of-m curves."""
-    yield words.control(study.selection)
+    """Say whose best of m models is expected to be lower, and show best-of-m curves."""
+    yield words.search_control(study)
+    yield from _repeated(study.selection)
+    if study.pairs:
+        yield ""
+        yield from _searches(study)
     for curve in study.curves:
         best = curve.best
+        how = "with" if best.replacement else "without"
         yield ""
-        yield f"{curve.name}: {best.models:,} models, n_eff {best.n_eff:,.1f}; {best.method}"
-        yield table(*_curve(curve, study.cost), left=0)
+        yield f"{curve.name}: {best.models:,} models, n_eff {best.n_eff:,.1f}, drawn {how} replacement"
+        yield table(*_curve(curve, study), left=0)
+    confidence = words.confidently(study.confidence).removesuffix(" CI")
     yield (
-        "error: expected smallest error, percent; +-: its standard error; band: of all m at once, confidence "
-        f"{study.confidence:g}; spread: standard deviation of one search."
+        "Smallest error of m models, percent. mean: expectation, with an interval for this m alone, - where the models "
+        f"are too few; band: {confidence}, of the medians of all m at once; 5 %, 95 %: so many searches end at or below "
+        "it."
     )
     top = ", ".join(f"{100 * share:g} %: {draws:,}" for share, draws in study.top.items())
     yield f"Draws for a model of the best share, with probability 0.95: {top}."
-    yield from taking_part(study.selection.populations, study.selection.diverged)
+    yield from (
+        line
+        for line in taking_part(study.selection.populations, study.selection.diverged)
+        if "left out none." not in line
+    )
 
 
-def _curve(curve: Curve, cost: str | None) -> tuple[list[str], list[list[str]]]:
+def _searches(study: SearchStudy) -> Iterator[str]:
+    """Say what is claimed of the best of m models of every pair."""
+    if len(study.pairs) <= _IN_FULL:
+        yield from (words.search_finding(pair, study) for pair in study.pairs)
+    else:
+        rows = [
+            [pair.better[run[0]], words.other(pair, pair.better[run[0]]), *words.search_claim(pair, run)]
+            for pair in study.pairs
+            for run in pair.claims
+        ]
+        if rows:
+            interval = words.confidently(study.confidence)
+            yield table(["lower", "than", "m", "by, points", "at m", interval], rows, left=2)
+        tested = [pair for pair in study.pairs if pair.no_claim is None]
+        none = sum(not pair.claims for pair in tested)
+        yield (
+            f"{len(tested) - none} of {len(study.pairs)} pairs: the best of one is expected to be lower; {none}: no "
+            "difference is shown."
+        )
+        most = sorted({pair.most for pair in tested if pair.most is not None})
+        if most and any((pair.m > most[0]).any() for pair in tested):
+            yield f"With more than {words.some(most)} models no claim is made: the populations hold too few."
+        yield from dict.fromkeys(pair.no_claim for pair in study.pairs if pair.no_claim is not None)
+    if any(pair.no_claim is None for pair in study.pairs):
+        yield f"All claims and their intervals hold together with confidence {100 * study.confidence:g} %."
+
+
+def _curve(curve: Curve, study: SearchStudy) -> tuple[list[str], list[list[str]]]:
     best = curve.best
+    outer = {q: values for q, values in best.quantiles.items() if q != 0.5}
     rows = []
     for i, m in enumerate(best.m.tolist()):
-        numbers = (best.error[i], best.se[i], best.spread[i], *(values[i] for values in best.quantiles.values()))
-        error, *others = map(number, numbers)
         spent = [] if curve.cost_of_one is None else [f"{m * curve.cost_of_one:,.4g}"]
-        rows.append([f"{m:,}", *spent, error, others[0], f"{curve.low[i]:.2f} to {curve.high[i]:.2f}", *others[1:]])
-    shares = [f"{100 * q:g} %" for q in best.quantiles]
-    return ["m", *([cost] if cost else []), "error", "+-", "band", "spread", *shares], rows
+        low, high = curve.interval[i]
+        interval = "-" if np.isnan(low) else f"{low:.2f} to {high:.2f}"
+        band = f"{curve.median_low[i]:.2f} to {curve.median_high[i]:.2f}"
+        row = [f"{m:,}", *spent, f"{best.error[i]:.2f}", interval, f"{curve.median[i]:.2f}", band]
+        rows.append([*row, *(f"{values[i]:.2f}" for values in outer.values())])
+    spent = [study.cost] if study.cost else []
+    interval = words.confidently(study.confidence)
+    return ["m", *spent, "mean", interval, "median", "band", *(f"{100 * q:g} %" for q in outer)], rows
 
 
 def samples(study: SampleStudy) -> Iterator[str]:
@@ -287,9 +348,9 @@ def samples(study: SampleStudy) -> Iterator[str]:
     yield from taking_part(study.selection.populations, study.selection.diverged)
 
 
-def plan(study: Precision | DetectionPlan) -> Iterator[str]:
-    """Say how many models give an EDF of a wanted precision, or tell two populations apart."""
-    from edfkit.study.samples import Precision
+def plan(study: Precision | ComparisonPlan) -> Iterator[str]:
+    """Say how many models give an EDF of a wanted precision, or let a comparison reach its goal."""
+    from edfkit.study.plan import Precision
 
     if isinstance(study, Precision):
         yield (
@@ -297,15 +358,17 @@ def plan(study: Precision | DetectionPlan) -> Iterator[str]:
             f"{study.confidence:g}."
         )
         return
-    found, names = study.detection, [member.name for member in study.selection.populations]
-    pair = " and ".join(names) if study.shift is None else f"{names[0]} and the same {study.shift:+g} points"
-    yield (
-        f"{found.models:,} models of each tell {pair} apart (D = {found.distance:.3f}) with power {found.power:.3f} +- "
-        f"{found.standard_error:.3f} ({study.wanted:g} wanted) at level {found.alpha:g}; {found.trials:,} trials, seed "
-        f"{study.seed}."
+    found = study.needed
+    truth = "the pilot is" if found.prob_a_better is None else "the pilots are"
+    yield from wrap(
+        f"{found.models:,} models of each: {words.goal(study)} with probability {found.power:.2f} (standard error "
+        f"{max(found.standard_error, 0.01):.2f}; {study.wanted:g} wanted), if {truth} the truth.",
+        80,
     )
-    if max(found.models_a, found.models_b) > found.models:
-        yield f"Sampled as these are and weighted, that takes {found.models_a:,} and {found.models_b:,} models."
+    yield from wrap(words.pilots(study), 80)
+    for one in study.small:
+        yield f"{one.name} has only {words.plural(one.summary.models, 'model')}: the plan is as good as the pilots are."
+    yield f"{words.control(study.selection)} {found.trials:,} simulated comparisons, seed {study.seed}."
     yield from taking_part(study.selection.populations, study.selection.diverged)
 
 
@@ -315,10 +378,10 @@ def complexity(study: ComplexityStudy) -> Iterator[str]:
     for space in study.spaces:
         counts = (space.complexity.min(), np.median(space.complexity), space.complexity.max())
         sizes = [f"{space.models:,}", *(f"{count:,.0f}" for count in counts)]
-        rows.append([space.name, *sizes, number(space.rank_correlation, sign="+")])
-    yield table(["space", "models", "smallest", "median", "largest", "correlation"], rows)
+        rows.append([space.name, *sizes, words.with_interval(space.rank_correlation, space.rank_interval, sign="+")])
+    yield table(["space", "models", "smallest", "median", "largest", "rank correlation"], rows)
     lo, hi = study.range
-    yield f"{study.by}; correlation: of its rank with that of the error. Buckets from {lo:,.0f} to {hi:,.0f}:"
+    yield f"{study.by}, and its rank correlation with the error (95 % CI). Buckets from {lo:,.0f} to {hi:,.0f}:"
     edges = study.spaces[0].buckets.edges[:-1]
     for start in range(0, len(study.spaces), 2):  # side by side, as far as 80 columns go
         some = study.spaces[start : start + 2]
@@ -369,8 +432,9 @@ def _noise(space: Noise) -> Iterator[str]:
     for what, gap in (("the last epoch", space.last), ("the epoch that the other models choose", space.others)):
         if gap is not None:
             yield (
-                f"best error against {what}: {gap.mean:.3f} points lower in the mean, {gap.median:.3f} in the median; "
-                f"{gap.unchanged:,} models unchanged; rank correlation {number(gap.rank_correlation, 3)}"
+                f"best error against {what}: {words.with_interval(gap.mean, gap.mean_interval, 3)} points lower in the "
+                f"mean, {gap.median:.3f} in the median; {gap.unchanged:,} models unchanged; rank correlation "
+                f"{words.with_interval(gap.rank_correlation, gap.rank_interval, 3)}"
             )
     if (epochs := space.epochs) is not None:
         pairs = zip(epochs.epochs.tolist(), epochs.spearman.tolist(), strict=True)
@@ -384,8 +448,8 @@ def _noise(space: Noise) -> Iterator[str]:
         row, column = rates.best
         lr, wd = rates.lr_edges[row : row + 2], rates.wd_edges[column : column + 2]
         yield (
-            f"best rates: lr {lr[0]:.2g} to {lr[1]:.2g}, wd {wd[0]:.2g} to {wd[1]:.2g}, mean rank "
-            f"{rates.mean_rank[row, column]:.2f}"
+            f"lowest mean rank: {rates.mean_rank[row, column]:.2f}, at lr {lr[0]:.2g} to {lr[1]:.2g}, wd {wd[0]:.2g} "
+            f"to {wd[1]:.2g}; optimistic, as the best of {np.isfinite(rates.mean_rank).sum():,} cells"
         )
 
 

@@ -8,13 +8,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edfkit.stats.adjusted import MOST_BIAS
+from edfkit.study.settings import FILLS
 
 if TYPE_CHECKING:
     from edfkit.stats.adjusted import Balance
     from edfkit.stats.bands import Best
     from edfkit.stats.two_sample import Summary
-    from edfkit.study.compare import Estimates, Pair
+    from edfkit.study.compare import Comparison, Estimates, Pair, Setting
+    from edfkit.study.plan import ComparisonPlan
+    from edfkit.study.search import SearchPair, SearchStudy
     from edfkit.study.selection import Population, Selection
 
 SMALLEST_P = 1e-4
@@ -56,6 +61,12 @@ def p_is(value: float) -> str:
     return f"p {p_value(value)}" if value < SMALLEST_P else f"p = {p_value(value)}"
 
 
+def with_interval(value: float, interval: tuple[float, float], decimals: int = 2, sign: str = "") -> str:
+    """Write a number with the ends of its interval, such as 0.30 (0.24 to 0.36)."""
+    ends = " to ".join(number(end, decimals, sign) for end in interval)
+    return f"{number(value, decimals, sign)} ({ends})"
+
+
 def plural(count: int, word: str) -> str:
     """Write a count of things whose plural ends in s, such as 1 bin."""
     return f"{count:,} {word}" + "s" * (count != 1)
@@ -92,7 +103,10 @@ def capital(text: str) -> str:
 def within(selection: "Selection") -> str:
     """Say in what range and bins a complexity is held equal, such as 30 k to 300 k, 5 bins."""
     if selection.range is None or selection.bins is None:
-        return "all models" if selection.given == "none" else f"{selection.strata or 0:,} common strata"
+        if selection.given == "none":
+            return "all models"
+        number = strata(selection.strata or 0)  # of two, those of their comparison
+        return number.replace(" ", " common ") if len(selection.populations) > 2 else number
     return f"{span(selection.range)}, {plural(selection.bins, 'bin')}"
 
 
@@ -196,6 +210,76 @@ def confidently(confidence: float) -> str:
     return f"{100 * confidence:g} % CI"
 
 
+def setting(one: "Setting") -> str:
+    """Name a setting of a sensitivity study, such as half the strata."""
+    match one.group:
+        case "strata":
+            return strata(one.strata) if one.strata else "strata"
+        case "bins":
+            return f"{plural(one.bins, 'bin')} of equal width" if one.bins else "bins of equal width"
+        case "complexity":
+            return "without adjustment" if one.given == "none" else f"at equal {one.given.replace(',', ' and ')}"
+        case "range":
+            return f"{one.given} {span(one.range)}" if one.range else one.given
+        case "error":
+            return f"error {error_read(one.error)}"
+        case "diverged":
+            return f"diverged runs {DIVERGED[one.diverged]}"
+        case "failed":
+            return f"failed runs count as {FILLS[one.failed]:g} %"
+    return "as chosen"
+
+
+def sensitivity(comparison: "Comparison") -> str:
+    """Say in which other settings the estimates do not agree with the finding of a comparison of two populations.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        With settings.
+
+    Returns
+    -------
+    str
+        Sentences.
+    """
+    (pair,) = comparison.pairs
+    others = [one for one in comparison.settings if not one.chosen]
+    known = [(one, *one.prob_a_better_interval) for one in others if one.prob_a_better_interval]
+    above = [one for one, low, _ in known if low > 0.5]
+    below = [one for one, _, high in known if high < 0.5]
+    if not known:
+        return "In no other setting there are enough models to compare."
+    number = plural(len(known), "other setting")
+    if pair.better not in (pair.a, pair.b):
+        claim = "No space is claimed to be better"
+        if not above and not below:
+            return f"{claim}, and in all of {number} the interval includes 50 %."
+        parts = [
+            f"above 50 % for {name} ({'; '.join(one.label for one in some)})"
+            for name, some in ((pair.a, above), (pair.b, below))
+            if some
+        ]
+        return (
+            f"{claim}. In {len(above) + len(below)} of {number} the interval is {', and '.join(parts)}; that is no "
+            "finding, as a setting was looked for after the result was known."
+        )
+    agree, turned = (above, below) if pair.better == pair.a else (below, above)
+    undecided = [one for one, low, high in known if low <= 0.5 <= high]
+    if len(agree) == len(known):
+        return f"The finding does not depend on these settings: in all of {number} the interval favours {pair.better}."
+    parts = [
+        f"{what}: {'; '.join(one.label for one in some)}"
+        for what, some in (("it includes 50 %", undecided), ("it favours the other space", turned))
+        if some
+    ]
+    return (
+        f"In {len(agree)} of {number} the interval favours {pair.better}, as the finding does. "
+        + capital(". ".join(map(capital, parts)))
+        + "."
+    )
+
+
 def _adjusted(pair: "Pair") -> str:
     """Write the p value that decides."""
     if pair.p_adjusted is None:
@@ -250,6 +334,34 @@ def verdict(pair: "Pair") -> str:
     return f"{_opens(pair)}, {claim}."
 
 
+def chance(pair: "Pair", name: str) -> str:
+    """Write how often a random model of one of a pair beats one of the other, such as 90 % (87 to 92)."""
+    its = pair.estimates
+    if its is None:
+        return "-"
+    prob, low, high = its.better.prob, its.better.low, its.better.high
+    if name == pair.b:
+        prob, low, high = 1 - prob, 1 - high, 1 - low
+    at, least, most = percent(prob, low, high)
+    return f"{at} % ({least} to {most})"
+
+
+def brief(pair: "Pair") -> str:
+    """Write the finding of a pair for a title or a table, such as resnet better, 90 % (87 to 92)."""
+    if pair.sharing.refused:
+        return "not comparable"
+    if pair.estimates is None or pair.claim is None:
+        return "too few models"
+    found = {"none": "none shown to be better", "shape": "differ in shape"}
+    text = found.get(pair.better) or f"{pair.better} better, {chance(pair, pair.better)}"
+    if pair.given == "none" or pair.sharing.paired:
+        return text
+    if not pair.adjusts:
+        return f"{text}, {pair.given} not balanced"
+    equal = pair.estimates.balance
+    return text if equal is None or equal.equal else f"{text}, {pair.given} only partly balanced"
+
+
 def excluded(pair: "Pair") -> str:
     """Say what differences of the mean errors a comparison excludes."""
     if pair.estimates is None or pair.estimates.mean is None:
@@ -291,13 +403,17 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
         ("better of two random models", f"{a}, {often}"),
         ("mean error", _difference(a, sign, mean.estimate, mean.low, mean.high)),
         ("median error", _difference(a, sign, *median, unknown)),
-        *((f"{100 * its.tail.q:g} % quantile, {name}", _quantile(one)) for name, one in zip((a, b), best, strict=True)),
+        *((f"{100 * its.tail.q:g} % quantile, {name}", quantile(one)) for name, one in zip((a, b), best, strict=True)),
         *_where(pair, a),
     ]
+    if (nearly := its.violation) is not None and math.isfinite(nearly.ratio):
+        ends = (nearly.low, nearly.high) if a == pair.a else (1 - nearly.high, 1 - nearly.low)
+        ratio = nearly.ratio if a == pair.a else 1 - nearly.ratio
+        found.append(("violation of dominance", f"{a} {with_interval(ratio, ends)}"))
     if pair.mix is not None:
         found.append(("mean without adjustment", f"{a} {_signed(sign * pair.mix.mean.total)}"))
     if (equal := its.balance) is not None and not pair.sharing.paired:
-        found.append((called(pair.given.split(",")[equal.column]), _balanced(pair, equal)))
+        found.append((called(pair.given.split(",")[equal.column]), balanced(pair, equal)))
     outside = [f"{count:,} {name}" for count, name in zip(pair.excluded, (pair.a, pair.b), strict=True) if count]
     if outside and pair.bins is None:
         found.append(("models outside the overlap", ", ".join(outside)))
@@ -323,7 +439,35 @@ def _tests(pair: "Pair", its: "Estimates") -> str:
     return f"{rank}; shape {p_is(pair.shape.p_value)}{how}"
 
 
-def _quantile(one: "Best") -> str:
+MARKS = "+ row better, - column better, ~ shapes differ, ? size partly balanced, ! untested"
+"""What the marks of `against` mean in a table of all pairs."""
+
+
+def against(pair: "Pair", row: str) -> tuple[str, str]:
+    """Write how often one population of a pair beats the other, for a table of all pairs.
+
+    Parameters
+    ----------
+    pair : Pair
+    row : str
+        The one.
+
+    Returns
+    -------
+    often, marks : str
+        Percent, or nothing where it is not known; and what is claimed, see `MARKS`.
+    """
+    prob = pair.prob_a_better
+    if prob is None or not pair.sure:
+        return "", "!"
+    column = pair.b if row == pair.a else pair.a
+    mark = {"shape": "~", "none": "", row: "+", column: "-"}[pair.better] if pair.claim is not None else "!"
+    balance = None if pair.estimates is None else pair.estimates.balance
+    partly = balance is not None and not (balance.equal and pair.adjusts)
+    return f"{100 * (prob if row == pair.a else 1 - prob):.0f}", mark + "?" * partly
+
+
+def quantile(one: "Best") -> str:
     """Write a quantile with its interval, of which an end may not be known."""
     low, high = one.low > 0, one.high < 100
     if low and high:
@@ -373,7 +517,7 @@ def _where(pair: "Pair", first: str) -> "list[tuple[str, str]]":
     return found
 
 
-def _balanced(pair: "Pair", equal: "Balance") -> str:
+def balanced(pair: "Pair", equal: "Balance") -> str:
     """Say how equal complexity is before and after."""
     many = plural(pair.bins or 0, "bin") if pair.strata is None else strata(pair.strata)
     if equal.ratio:
@@ -401,3 +545,122 @@ def pointwise(pair: "Pair") -> str:
     allows = "two tests" if pair.pairs == 1 else f"two tests of {pair.pairs} pairs"
     what = "names no better one" if pair.better == "shape" else "claims nothing"
     return f"Each interval is for one number alone; the finding accounts for {allows} and {what}."
+
+
+# --- Plans
+
+
+def goal(plan: "ComparisonPlan") -> str:
+    """Say what a planned comparison is to show, such as compare shows resnet to be better."""
+    name = plan.selection.populations[0].name
+    if plan.width is not None:
+        return (
+            f"the {confidently(1 - plan.needed.alpha)} of the mean difference is at most {_of_points(plan.width)} wide"
+        )
+    if plan.equivalent is not None:
+        return f"compare shows that the mean errors differ by less than {_of_points(plan.equivalent)}"
+    if plan.shift is not None:
+        far = _of_points(abs(plan.shift))
+        if plan.shift > 0:
+            return f"compare shows {name} to be better than a space with errors {far} higher"
+        return f"compare shows a space with errors {far} lower to be better than {name}"
+    return f"compare shows {_ordered(plan)[0]} to be better"
+
+
+def pilots(plan: "ComparisonPlan") -> str:
+    """Say what the pilots of a plan show, and how much the plan depends on their chance: a sentence."""
+    found, ci = plan.needed, confidently(1 - plan.needed.alpha)
+    if found.prob_a_better is None or found.prob_a_better_interval is None:
+        return f"Both spaces are taken to be like {plan.selection.populations[0].name}."
+    first, second = _ordered(plan)
+    if found.models_interval is None:
+        least, largest = found.mean_difference_interval or (math.nan, math.nan)
+        away = f"{found.mean_difference:+.2f} points ({ci} {least:+.2f} to {largest:+.2f})"
+        a, b = (one.name for one in plan.selection.populations)
+        return f"In the pilots the mean error of {a} minus that of {b} is {away}."
+    shares = found.prob_a_better, *found.prob_a_better_interval
+    at, *ends = percent(*shares) if found.prob_a_better > 0.5 else percent(*(1 - one for one in shares))
+    low, high = ends if found.prob_a_better > 0.5 else ends[::-1]
+    fewest, most = found.models_interval
+    unknown = "models, or more than any number, as the pilots do not show which is better"
+    upto = unknown if most is None else f"to {most:,} models"
+    often = f"In the pilots {first} is better than {second} {at} % of the time ({ci} {low} to {high})"
+    return f"{often}; at the ends of this interval it takes {fewest:,} {upto}."
+
+
+def _ordered(plan: "ComparisonPlan") -> tuple[str, str]:
+    """Name the pilots, the better one first."""
+    a, b = (one.name for one in plan.selection.populations)
+    return (a, b) if (plan.needed.prob_a_better or 0.0) > 0.5 else (b, a)
+
+
+def _of_points(count: float) -> str:
+    return f"{count:g} point" if count == 1 else f"{count:g} points"
+
+
+# --- Searches
+
+
+def search_control(study: "SearchStudy") -> str:
+    """Say what complexity is held equal between searches, and how: a sentence."""
+    chosen = study.selection
+    if chosen.bins is not None or chosen.given != "none":
+        common = "" if chosen.bins is not None or chosen.strata is None else f"{chosen.strata:,} common "
+        return control(chosen).replace("in strata.", f"in {common}strata.")
+    if study.unadjusted is None:
+        return "Not adjusted for complexity."
+    if study.given == "none" or all(pair.no_claim for pair in study.pairs):
+        return f"Not adjusted for complexity: {study.unadjusted}."
+    return (
+        f"Curves are not adjusted for complexity: {study.unadjusted}. Pairs are compared at equal "
+        f"{called(study.given)}, in strata of their own."
+    )
+
+
+def other(pair: "SearchPair", name: str) -> str:
+    """Name the other one of a pair."""
+    return pair.b if name == pair.a else pair.a
+
+
+def some(numbers: Sequence[int]) -> str:
+    """Write the smallest and the largest of some whole numbers."""
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def search_claim(pair: "SearchPair", run: Sequence[int]) -> list[str]:
+    """Write for which m a search is better, by how many points at the middle one, which that is, and its interval."""
+    at = run[len(run) // 2]
+    ends = sorted((abs(pair.low[at]), abs(pair.high[at])))
+    m = [int(pair.m[place]) for place in run]
+    return [some(m), points(abs(pair.difference[at])), f"{pair.m[at]:,}", " to ".join(map(points, ends))]
+
+
+def search_finding(pair: "SearchPair", study: "SearchStudy") -> str:
+    """Say of a pair whose best of m models is expected to be lower: sentences."""
+    if pair.no_claim is not None or pair.most is None:
+        return pair.no_claim or ""
+    usable = pair.m[~np.isnan(pair.difference)]
+    parts = []
+    for run in pair.claims:
+        name = pair.better[run[0]]
+        budgets, difference, m, ends = search_claim(pair, run)
+        models = "model" if budgets == "1" else "models"
+        parts.append(
+            f"With {budgets} {models}, the best of {name} is expected to be lower than the best of "
+            f"{other(pair, name)}: {difference} points at m = {m} ({confidently(study.confidence)} {ends})."
+        )
+    if not usable.size:
+        parts.append(f"Nothing is claimed of {pair.a} and {pair.b} with so many models.")
+    elif not parts:
+        at = int(np.nanargmax(np.where(np.isnan(pair.difference), -1, pair.m)))
+        parts.append(
+            f"No difference in the expected best error of {pair.a} and {pair.b} is shown up to m = {pair.m[at]:,}: "
+            f"there, that of {pair.a} is between {_signed(pair.low[at])} and {_signed(pair.high[at])} "
+            f"({confidently(study.confidence)})."
+        )
+    elif undecided := [int(m) for m, name in zip(pair.m, pair.better, strict=True) if name == "none" and m in usable]:
+        parts.append(f"No difference is shown for m = {some(undecided)}.")
+    if (pair.m > pair.most).any():
+        parts.append(f"With more than {pair.most:,} models no claim is made: the populations hold too few.")
+    return " ".join(parts)

@@ -30,8 +30,11 @@ MOST_PAIRS = 20_000_000
 TAME = 0.1
 """P from here to 1 - here has a variance of its own that can be relied on."""
 
-LEAST_OVERLAP, LEAST_CLAIM = 2.0, 4.0
-"""H below which nothing is computed of a pair, and below which nothing is claimed."""
+LEAST_OVERLAP = 2.0
+"""H below which nothing is computed of a pair."""
+
+LEAST_CLAIM = 4.0
+"""H below which nothing is claimed of a pair."""
 
 
 @dataclass(frozen=True)
@@ -395,8 +398,9 @@ def _slopes(strata: Strata, logs: Floats, values: Floats) -> tuple[Floats, Float
     -------
     slopes : ndarray, shape (d,)
         0 where a column does not vary within strata.
-    covariance : ndarray, shape (d, d)
-        Of the slopes, whatever the spreads.
+    pull : ndarray, shape (n, d)
+        What each row adds to the slopes: the sum of squares of `pull @ v` is the variance of `slopes @ v`, whatever the
+        spreads.
     """
     cell = strata.stratum * 2 + strata.first
     size = np.bincount(cell, strata.size)
@@ -408,16 +412,15 @@ def _slopes(strata: Strata, logs: Floats, values: Floats) -> tuple[Floats, Float
     y = centred(values)
     scale = np.sqrt((strata.size[:, None] * np.square(x)).sum(axis=0))
     varies = scale > 1e-9 * np.maximum(1.0, np.abs(logs).max(axis=0, initial=0.0)) * math.sqrt(len(y))
-    slopes, covariance = np.zeros(len(scale)), np.zeros((len(scale), len(scale)))
+    slopes, pull = np.zeros(len(scale)), np.zeros((len(y), len(scale)))
     if varies.any():
         x = x[:, varies] / scale[varies]
-        inverse = np.linalg.pinv(x.T @ (strata.size[:, None] * x))
+        # Columns may be nearly the same, such as two counts of operations: what tells them apart is then noise.
+        inverse = np.linalg.pinv(x.T @ (strata.size[:, None] * x), rcond=1e-10, hermitian=True)
         found = inverse @ (x.T @ (strata.size * y))
-        pull = x * (y - x @ found)[:, None]
-        spread = inverse @ (pull.T @ (strata.size[:, None] * pull)) @ inverse
         slopes[varies] = found / scale[varies]
-        covariance[np.ix_(varies, varies)] = spread / np.outer(scale[varies], scale[varies])
-    return slopes, covariance
+        pull[:, varies] = (x * (np.sqrt(strata.size) * (y - x @ found))[:, None]) @ inverse / scale[varies]
+    return slopes, pull
 
 
 def _imbalance(strata: Strata, logs: Floats) -> Floats:
@@ -457,9 +460,9 @@ def mean_difference(strata: Strata, confidence: float = 0.95, *, slope: bool = T
     if logs.shape[1] > 1:
         logs = powers(logs, strata.size)[:, 1:]
     left = _imbalance(strata, logs)
-    slopes, covariance = _slopes(strata, logs, strata.errors)
+    slopes, pull = _slopes(strata, logs, strata.errors)
     delta, variance, df, _ = clustered(strata, strata.errors - (logs - logs.mean(axis=0)) @ slopes)
-    error = math.sqrt(variance + float(left @ covariance @ left))
+    error = math.sqrt(variance + float(np.square(pull @ left).sum()))
     half = student_quantile(alpha, df) * error
     return Difference(delta, delta - half, delta + half, error, df)
 

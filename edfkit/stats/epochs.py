@@ -5,7 +5,9 @@ Ranks and rank correlations treat errors as tied that agree to `DECIMALS` decima
 4.650002 for one count of misclassified images. Ranks are 0 to 1.
 """
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +17,7 @@ from edfkit.result import Result
 from edfkit.stats.checks import percent, same_models
 from edfkit.stats.edf import Floats, finite_vector
 from edfkit.stats.noise import interpolated_quantiles
+from edfkit.stats.special import student_quantile
 
 DECIMALS = 4
 """Of a percent: two errors that differ by less are one, as one test image of 50,000 is worth 0.002."""
@@ -69,6 +72,33 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
     return float(_correlations(_ranks(first)[None], _ranks(second))[0])
 
 
+def rank_interval(r: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Give a confidence interval of Spearman's rank correlation.
+
+    The inverse hyperbolic tangent of r is taken for normal, with the variance (1 + r^2 / 2) / (n - 3) (Bonett and
+    Wright 2000).
+
+    Parameters
+    ----------
+    r : float
+        -1 to 1.
+    n : int
+        Models.
+    confidence : float
+        Above 0, below 1.
+
+    Returns
+    -------
+    low, high : float
+        NaN for fewer than 4 models, or where r is NaN.
+    """
+    if n < 4 or math.isnan(r):
+        return math.nan, math.nan
+    z, half = math.atanh(min(max(r, -1 + 1e-15), 1 - 1e-15)), NormalDist().inv_cdf((1 + confidence) / 2)
+    half *= math.sqrt((1 + r**2 / 2) / (n - 3))
+    return min(r, math.tanh(z - half)), max(r, math.tanh(z + half))  # round-off at 1
+
+
 def _correlations(ranks: Floats, other: Floats) -> Floats:
     """Correlate every row of ranks with `other`; NaN where either has ties only."""
     x, y = ranks - 0.5, other - 0.5  # the mean rank is 0.5
@@ -87,32 +117,43 @@ class Optimism(Result):
     models : int
     mean, median : float
         Of other - best, points.
+    mean_interval : (float, float)
+        Confidence interval of the mean at 95 %, by Student's law; NaN for a single model.
     quantiles : dict of float to float
         Share to points, interpolated as by `numpy.quantile`.
     unchanged : int
         Models whose two errors are equal (to `DECIMALS` decimals).
     rank_correlation : float
         Spearman's, of the two errors; NaN where all models are tied.
+    rank_interval : (float, float)
+        Its confidence interval at 95 %, see `rank_interval`.
     """
 
     models: int
     mean: float
+    mean_interval: tuple[float, float]
     median: float
     quantiles: dict[float, float]
     unchanged: int
     rank_correlation: float
+    rank_interval: tuple[float, float]
 
 
 def _optimism(best: Floats, other: Floats) -> Optimism:
     gap = other - best
     best, other = np.round(best, DECIMALS), np.round(other, DECIMALS)
+    mean, half, correlation = float(gap.mean()), math.nan, rank_correlation(best, other)
+    if gap.size > 1:
+        half = student_quantile(0.05, gap.size - 1) * float(gap.std(ddof=1)) / math.sqrt(gap.size)
     return Optimism(
         models=gap.size,
-        mean=float(gap.mean()),
+        mean=mean,
+        mean_interval=(mean - half, mean + half),
         median=float(np.median(gap)),
         quantiles=interpolated_quantiles(gap),
         unchanged=int(np.count_nonzero(best == other)),
-        rank_correlation=rank_correlation(best, other),
+        rank_correlation=correlation,
+        rank_interval=rank_interval(correlation, gap.size),
     )
 
 

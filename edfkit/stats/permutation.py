@@ -1,10 +1,12 @@
-"""The exact test of two populations given complexity: labels are permuted within complexity bins only.
+"""An exact test of the distance D of two populations within complexity bins: it describes, and no claim rests on it.
 
 Convention: every bin counts the same, a model of population A in bin b weighs 1 / (bins * n_ab), as
-`edfkit.stats.bins.complexity_weights` has it, and D is the largest distance of the two weighted EDFs. If, given its
-bin, a model's error does not depend on its population, then every way to permute the models of A and B within the bins
-is equally likely, whatever complexity does to the error: the level holds exactly, for any numbers and any ties. (Where
-complexity still matters within a bin, and the populations differ in it there, that is a difference: use more bins.)
+`edfkit.stats.bins.complexity_weights` has it, and D is the largest distance of the two weighted EDFs. Labels are
+permuted within bins only. If, given its bin, a model's error does not depend on its population, then every way to
+permute the models of A and B within the bins is equally likely, whatever complexity does to the error: the level holds
+exactly, for any numbers and any ties. (Where complexity still matters within a bin, and the populations differ in it
+there, that is a difference, which the test finds. So `edfkit compare` decides by narrower strata, and by a test of more
+power, see `edfkit.stats.adjusted`.)
 """
 
 from dataclasses import dataclass

@@ -25,6 +25,11 @@ from edfkit.stats.edf import Floats, checked_counts, checked_sample
 Index = NDArray[np.intp]
 
 
+def usual_number(units: float) -> int:
+    """Say in how many strata so many units are cut by default: the square root of their number, rounded."""
+    return max(1, round(math.sqrt(units)))
+
+
 def cut(complexity: ArrayLike, weights: ArrayLike | None = None, number: int | None = None) -> Index:
     """Cut models into strata of about equal size at quantiles of complexity.
 
@@ -56,7 +61,7 @@ def cut(complexity: ArrayLike, weights: ArrayLike | None = None, number: int | N
     # Rows of a unit have its complexity, so that every tie holds whole units; their parts sum to them up to round-off.
     of_tie = np.rint(of_tie)
     total = of_tie.sum()
-    pieces = number or max(1, round(math.sqrt(total)))
+    pieces = number or usual_number(total)
     middle = np.cumsum(of_tie) - of_tie / 2
     return np.asarray(np.minimum(np.floor(middle * pieces / total), pieces - 1).astype(np.intp)[tie])
 

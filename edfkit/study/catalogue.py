@@ -13,6 +13,8 @@ from edfkit.study.settings import COMPLEXITIES, GIVEN, POLICIES
 
 VERDICT = "edfkit.show.words:verdict"
 """The function that writes the verdict of a pair."""
+SETTING = "edfkit.show.words:setting"
+"""The function that names a setting of a sensitivity study."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Study:
         no models and takes no `Control`.
     strata : bool
         Whether it holds complexity equal by strata of each pair, unless it is told to take bins.
+    bins : bool
+        Whether it can be told to take bins.
     options : tuple of Option
         Those of its own.
     run_options : tuple of Option
@@ -120,6 +124,7 @@ class Study:
     everything: bool = False
     given: str | None = None
     strata: bool = False
+    bins: bool = True
     options: tuple[Option, ...] = ()
     run_options: tuple[Option, ...] = ()
     plot: str = ""
@@ -144,7 +149,7 @@ class Study:
 _AREA_TO = Option(
     "area_to", "Largest error of the area under the EDF", float, 50.0, unit="percent", least=0, above=True
 )
-_BAND = Option("band", "Draw the bands of the EDFs into the plot.", bool, False)
+_BAND = Option("band", "Add a panel to the plot for each pair: the difference of the EDFs with its band.", bool, False)
 _STRATA = Option("strata", "Number of complexity strata per pair.", int, least=1, metavar="N",
                  usual="the square root of the number of models")  # fmt: skip
 _BINS = Option("bins", "Complexity bins of equal width.", int, least=1,
@@ -172,6 +177,8 @@ def control(study: Study) -> tuple[Option, ...]:
     given = Option("given", about, str, study.given or None, usual=first, metavar="COLUMN", among=GIVEN)
     if not study.strata:
         return (given, _BINS, RANGE)
+    if not study.bins:
+        return (given, _STRATA)
     bins = replace(_BINS, help="Complexity bins of equal width instead of strata, as in the paper.",
                    usual="none; with --range at most 10")  # fmt: skip
     return (given, _STRATA, bins, replace(RANGE, help="Complexity range of the bins, raw counts, ends included."))
@@ -180,15 +187,58 @@ def control(study: Study) -> tuple[Option, ...]:
 # --- What is wrong with names and options together
 
 
-def _only_two(names: Sequence[str], options: Mapping[str, Any]) -> str | None:
+MOST_WITH_BANDS = 4
+"""The populations of a plot with bands: it has a panel for each of six pairs."""
+
+
+def too_many_bands(names: Sequence[str]) -> str | None:
+    """Say that there are too many populations for a plot of the bands, or nothing."""
+    if len(names) <= MOST_WITH_BANDS:
+        return None
+    return (
+        f"a plot with the band of each pair takes {MOST_WITH_BANDS} spaces at most and {len(names)} were named; name "
+        "fewer, or leave out --band."
+    )
+
+
+def _too_many(names: Sequence[str], options: Mapping[str, Any]) -> str | None:
     if options["sensitive"] and len(names) > 2:
         return f"--sensitivity is about two spaces and {len(names)} were named; name two."
-    return None
+    return too_many_bands(names) if options["band"] else None
 
 
 def _one_plan(names: Sequence[str], options: Mapping[str, Any]) -> str | None:
+    goals = [f"--{name}" for name in ("shift", "width", "equivalent") if name in options]
     if ("eps" in options) == bool(names):
         return "expected either --eps, or one or two spaces; give one of them."
+    if "eps" in options:
+        return f"--eps was given with {goals[0]}, which is a goal of spaces; leave one out." if goals else None
+    return unfit_goal(names, goals, "--")
+
+
+def unfit_goal(names: Sequence[str], goals: Sequence[str], dashes: str = "") -> str | None:
+    """Say why the goals of a plan do not go with the populations, in one sentence; nothing if they do.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Populations.
+    goals : sequence of str
+        Which of shift, width and equivalent are given.
+    dashes : str
+        What stands before the name of an option.
+
+    Returns
+    -------
+    str or None
+    """
+    if len(goals) > 1:
+        return f"{' and '.join(goals)} were given, but a plan has one goal; leave the others out."
+    if len(names) > 1 and f"{dashes}shift" in goals:
+        return f"{dashes}shift was given with two spaces, whose own difference counts; leave it out, or name one space."
+    if len(names) == 1 and not goals:
+        every = f"{dashes}shift, {dashes}width or {dashes}equivalent"
+        return f"{names[0]} was named alone, expected a goal, {every}, or two spaces; give one."
     return None
 
 
@@ -237,12 +287,12 @@ STUDIES = (
         strata=True,
         options=_COMPARE,
         run_options=(
-            Option("sensitive", "Show estimates of two SPACEs for other bins, ranges and complexities.", bool, False,
+            Option("sensitive", "Show estimates of two SPACEs for other strata, complexities and errors.", bool, False,
                    flag="--sensitivity"),
             Option("stream", "Count in chunks, as is done above 5,000,000 models.", bool, False),
             Option("scheduler", "Count on the Dask cluster with this scheduler.", str, metavar="ADDRESS"),
         ),
-        refuse=_only_two,
+        refuse=_too_many,
         text="comparison",
         plot="edf_figure",
         plot_options=(_BAND,),
@@ -287,12 +337,13 @@ STUDIES = (
     ),
     Study(
         "search",
-        "Say what error to expect of the best of m random models of design SPACEs.",
+        "Say what error to expect of the best of m random models of design SPACEs, and whose best is better.",
         run="edfkit.study.search:search_study",
         result="edfkit.study.search:SearchStudy",
         least=1,
         most=None,
         given="params",
+        strata=True,
         options=(
             Option("m", "Numbers of draws.", "whole numbers", flag="-m", metavar="M,M...", usual="1,2,4,... 4096"),
             Option("replacement", "Draw without replacement; requires --given none.", bool, True,
@@ -322,18 +373,26 @@ STUDIES = (
     ),
     Study(
         "plan",
-        "Say how many models to train: for an EDF within --eps of the truth, or to detect a difference of SPACEs.",
-        run="edfkit.study.samples:plan_study",
-        result="edfkit.study.samples:DetectionPlan",
+        "Say how many models to train: for an EDF within --eps of the truth, or for a comparison of SPACEs to reach "
+        "its goal. Without --width or --equivalent that is to show which of two is better.",
+        run="edfkit.study.plan:plan_study",
+        result="edfkit.study.plan:ComparisonPlan",
         least=0,
         most=2,
-        given="none",
+        given="params",
+        strata=True,
+        bins=False,
         options=(
             Option("eps", "Without SPACE: largest distance of the EDF from the truth, as a fraction.", float),
-            Option("shift", "With one SPACE: points by which another space would be worse.", float),
-            Option("power", "Wanted probability to detect a difference.", float, 0.8),
-            Option("alpha", "Level of the test.", float, 0.05),
-            Option("trials", "Simulated pairs of samples.", int, 1000, least=1),
+            Option("shift", "With one SPACE: detect another one whose errors are higher by so many points.", float,
+                   metavar="POINTS"),
+            Option("width", "Width of the confidence interval of the mean difference, from end to end", float,
+                   unit="percentage points", least=0, above=True, metavar="POINTS"),
+            Option("equivalent", "Show that mean errors differ by less than DELTA", float, unit="percentage points",
+                   least=0, above=True, metavar="DELTA"),
+            Option("power", "Wanted probability to reach the goal.", float, 0.8),
+            Option("alpha", "Level of the test; 1 - confidence of the interval.", float, 0.05),
+            Option("trials", "Simulated comparisons.", int, 1000, least=1),
             Option("confidence", "Confidence of --eps.", float, 0.95),
             SEED,
         ),

@@ -12,6 +12,8 @@ from edfkit import EdfkitError
 from edfkit.lazy import found
 from edfkit.result import Result
 from edfkit.stats.adjusted import (
+    LEAST_CLAIM,
+    LEAST_OVERLAP,
     Balance,
     Better,
     Difference,
@@ -21,42 +23,32 @@ from edfkit.stats.adjusted import (
     mean_difference,
 )
 from edfkit.stats.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
-from edfkit.stats.bins import EmptyBinsError, bin_index
-from edfkit.stats.bootstrap import MODELS_PER_DRAW, Interval, bootstrap
+from edfkit.stats.bins import bin_index
+from edfkit.stats.bootstrap import Interval, bootstrap
 from edfkit.stats.claims import OF_BETTER, OF_SHAPE, Claim, claims, permutations_needed
 from edfkit.stats.curves import LARGE, Shape, shape_test, strata_band
-from edfkit.stats.edf import Floats, effective_size
+from edfkit.stats.dominance import Violation, violation
+from edfkit.stats.edf import effective_size
+from edfkit.stats.minima import MODELS_PER_DRAW
 from edfkit.stats.mix import Mix, decompose, holm
 from edfkit.stats.permutation import Permutation, permutation_test
 from edfkit.stats.strata import Strata, common_weights, cut, in_strata
 from edfkit.stats.two_sample import ks, prob_better, summarize
-from edfkit.study.catalogue import VERDICT
+from edfkit.study.catalogue import SETTING, VERDICT
 from edfkit.study.selection import (
     Population,
     Selection,
     Source,
-    alike,
     chosen_on_test,
     gather,
     select,
-    shared_range,
     units_of,
 )
-from edfkit.study.settings import Control, ReadingKeywords, SelectionKeywords, settle
+from edfkit.study.settings import Control, Reading, ReadingKeywords, SelectionKeywords, settle
 from edfkit.study.units import Sharing, sharing
 
 if TYPE_CHECKING:
     from edfkit import documents
-
-SENSITIVE_TO = ("params", "flops")
-SENSITIVE_BINS = (5, 10, 20, 40)
-"""Complexities and numbers of bins of a sensitivity study."""
-
-LEAST_OVERLAP, LEAST_CLAIM = 2.0, 4.0
-"""H below which nothing is computed of a pair, and below which nothing is claimed."""
-
-Sample = tuple[str, Floats, Floats | None, NDArray[np.int64] | None]
-"""A population's name, its errors, their weights, and how many models each stands for; None: one."""
 
 
 class Inference(TypedDict, total=False):
@@ -97,6 +89,8 @@ class Estimates:
         The best share of each.
     middle : Tail
         The medians.
+    violation : Violation or None
+        How far A is from being at least as good at every quantile; None where too few models are comparable.
     p_ks : float or None
         Exact p value of D, run by run; None if something is held equal.
     """
@@ -109,6 +103,7 @@ class Estimates:
     difference: DifferenceBand
     tail: Tail
     middle: Tail
+    violation: Violation | None
     p_ks: float | None
 
 
@@ -213,15 +208,7 @@ class Pair:
     @property
     def no_claim(self) -> str | None:
         """Why the pair was not tested; None if it was."""
-        if self.sharing.refused:
-            return self.sharing.refused
-        if self.claim is None:
-            equal = "" if self.given == "none" else " of equal complexity"
-            return (
-                f"Too few models of {self.a} and {self.b}{equal} to compare: they are worth {2 * self.overlap:.1f} of "
-                f"each, and a claim needs {2 * LEAST_CLAIM:g}."
-            )
-        return None
+        return untested(self.a, self.b, self.given, self.overlap, self.sharing) if self.claim is None else None
 
     def ranges(self) -> list[tuple[float, float, str]]:
         """Say where A is better, worse or undecided: all of it is undecided where nothing is claimed.
@@ -302,6 +289,7 @@ class Pair:
             "dominance": None
             if its is None
             else {"a": self.a, "b": self.b}.get(its.crossings.dominance, its.crossings.dominance),
+            "almost_dominance": None if sure is None or sure.violation is None else sure.violation.to_dict(),
             "crossings": [] if its is None else list(its.crossings.errors),
             "confidence": self.confidence,
             "ranges": [{"from": lo, "to": hi, "a_is": kind} for lo, hi, kind in self.ranges()],
@@ -315,6 +303,64 @@ class Pair:
             },
             "verdict": self.verdict,
         }
+
+
+@dataclass(frozen=True)
+class Setting(Result):
+    """What is estimated of two populations in another setting, or why nothing is.
+
+    Attributes
+    ----------
+    group : str
+        What differs: "strata", "complexity", "range", "bins", "error", "diverged" or "failed"; "chosen" for the
+        comparison itself.
+    given : str
+        What is held equal, or "none".
+    strata : int or None
+        Strata that hold models of both; None with bins, or with nothing held equal.
+    bins : int or None
+    range : (float, float) or None
+        The range of the bins, or the part of the complexities that is looked at; None: all. Raw counts, ends included.
+    error, diverged, failed : str
+        See `edfkit.study.settings.Reading`.
+    prob_a_better : float or None
+        Probability that a random model of A beats one of B of about its complexity; ties count half.
+    prob_a_better_interval : (float, float) or None
+    mean_difference : float or None
+        Mean error of A minus that of B, percentage points.
+    mean_difference_interval : (float, float) or None
+        Both intervals are of this setting by itself, with the confidence of the comparison.
+    why : str or None
+        Why nothing is estimated, a sentence.
+    """
+
+    group: str
+    given: str
+    strata: int | None
+    bins: int | None
+    range: tuple[float, float] | None
+    error: str
+    diverged: str
+    failed: str
+    prob_a_better: float | None = None
+    prob_a_better_interval: tuple[float, float] | None = None
+    mean_difference: float | None = None
+    mean_difference_interval: tuple[float, float] | None = None
+    why: str | None = None
+
+    @property
+    def chosen(self) -> bool:
+        """Whether it is that of the comparison itself."""
+        return self.group == "chosen"
+
+    @property
+    def label(self) -> str:
+        """The setting in words; `edfkit.show` has them."""
+        return str(found(SETTING)(self))
+
+    def to_dict(self) -> "documents.Setting":
+        """Give the setting as plain data."""
+        return {"label": self.label, **super().to_dict()}  # type: ignore[typeddict-item]
 
 
 @dataclass(frozen=True)
@@ -334,7 +380,7 @@ class Comparison:
     seed : int
         Of permutations and bands.
     settings : list of Setting
-        The result under other settings, if that was asked for, see `sensitivity`.
+        Estimates in other settings, if they were asked for, see `edfkit.study.sensitivity`.
     """
 
     selection: Selection
@@ -342,7 +388,7 @@ class Comparison:
     drawn: Selection
     bands: list[Band]
     seed: int
-    settings: "list[Setting]"
+    settings: list[Setting]
 
     def to_dict(self) -> "documents.Comparison":
         """Give the comparison as plain data, see the guide; curves are left out."""
@@ -378,7 +424,6 @@ def compare_populations(
     best_share: float = 0.05,
     equivalent: float | None = None,
     area_to: float = 50.0,
-    sensitive: bool = False,
     **settings: Unpack[SelectionKeywords],
 ) -> Comparison:
     """Compare the error distributions of populations, every pair of them, at equal complexity.
@@ -405,8 +450,6 @@ def compare_populations(
         Percentage points: whether the mean errors differ by less is tested too.
     area_to : float
         Right end of the area under the EDF, percent.
-    sensitive : bool
-        Whether to repeat the comparison of two populations in other settings, see `sensitivity`.
     **settings
         `reading` and `control`, or their fields, see `edfkit.study.settings`; by default params is held equal.
 
@@ -419,39 +462,42 @@ def compare_populations(
     EdfkitError
         See `selection.select`, and if a number is out of its range.
     """
-    if sensitive:
-        check_sensitive(names)
     reading, control = settle("compare_populations", settings, Control())
-    take = select if control.binned else gather
-    selection = take(source, names, reading=reading, control=control, area_to=area_to)
-    if control.binned:
-        members = [replace(one, units=units_of(source, one)) for one in selection.populations]
-        chosen = reading.error == "best" and any(chosen_on_test(source, one.name) for one in members)
-        selection = replace(selection, populations=members, chosen_on_test=chosen)
-    comparison = compare_selected(
-        selection,
+    return compare_selected(
+        take_part(source, names, reading, control, area_to),
         permutations=permutations,
         seed=seed,
         confidence=confidence,
         best_share=best_share,
         equivalent=equivalent,
     )
-    if not sensitive:
-        return comparison
-    two = [member.name for member in selection.populations]
-    return replace(comparison, settings=sensitivity(source, *two, reading=reading))
 
 
-def check_sensitive(names: Sequence[str]) -> None:
-    """Check the names of populations that are to be compared in several settings.
+def take_part(
+    source: Source, names: Sequence[str], reading: Reading, control: Control, area_to: float = 50.0
+) -> Selection:
+    """Select the models of populations that are compared: as they are for strata, weighted with bins.
+
+    Parameters
+    ----------
+    source, names, reading, control, area_to
+        As in `compare_populations`.
+
+    Returns
+    -------
+    Selection
 
     Raises
     ------
     EdfkitError
-        If they are not two.
+        See `selection.select`.
     """
-    if len(names) != 2:
-        raise EdfkitError(f"Other settings are about two populations and {len(names)} were named; name two.")
+    if not control.binned:
+        return gather(source, names, reading=reading, control=control, area_to=area_to)
+    selection = select(source, names, reading=reading, control=control, area_to=area_to)
+    members = [replace(one, units=units_of(source, one)) for one in selection.populations]
+    chosen = reading.error == "best" and any(chosen_on_test(source, one.name) for one in members)
+    return replace(selection, populations=members, chosen_on_test=chosen)
 
 
 def compare_selected(
@@ -490,14 +536,7 @@ def compare_selected(
         raise EdfkitError(f"permutations: {permutations} was given, but a number of at least 0 is needed.")
     if equivalent is not None and not 0 < equivalent < np.inf:
         raise EdfkitError(f"equivalent: {equivalent:g} was given, but percentage points above 0 are needed.")
-    both = list(combinations(selection.populations, 2))
-    shared = [sharing(a.name, b.name, a.units, b.units) for a, b in both]
-    rows = {one.name for one in selection.populations if one.repeats}
-    rows |= {one.name for pair, same in zip(both, shared, strict=True) for one in pair if same.paired}
-    if selection.bins is not None and rows:
-        rows = {one.name for one in selection.populations}
-    # Models that are alike are counted, as those that are streamed are: so both round in the same way.
-    members = {one.name: one.ordered() if one.name in rows else one.counted() for one in selection.populations}
+    members, both, shared = prepared(selection)
     alpha = 1 - confidence
     most = max(permutations, permutations_needed(max(1, len(both)), alpha))
     how = _How(selection, confidence, best_share, equivalent, seed, most, permutations)
@@ -505,6 +544,35 @@ def compare_selected(
     drawn, bands = _drawn(replace(selection, populations=list(members.values())), confidence)
     summarised = [replace(one, summary=members[one.name].summary) for one in selection.populations]
     return Comparison(replace(selection, populations=summarised), _claimed(pairs), drawn, bands, seed, [])
+
+
+def prepared(
+    selection: Selection,
+) -> tuple[dict[str, Population], list[tuple[Population, Population]], list[Sharing]]:
+    """Bring populations into the form in which they are compared.
+
+    Parameters
+    ----------
+    selection : Selection
+
+    Returns
+    -------
+    members : dict of str to Population
+        Models that are alike are counted, as those that are streamed are, so that both round in the same way; where a
+        network has several rows, these are put in order.
+    both : list of (Population, Population)
+        Every pair, as it was selected.
+    shared : list of Sharing
+        What each pair has in common.
+    """
+    both = list(combinations(selection.populations, 2))
+    shared = [sharing(a.name, b.name, a.units, b.units) for a, b in both]
+    rows = {one.name for one in selection.populations if one.repeats}
+    rows |= {one.name for pair, same in zip(both, shared, strict=True) for one in pair if same.paired}
+    if selection.bins is not None and rows:
+        rows = {one.name for one in selection.populations}
+    members = {one.name: one.ordered() if one.name in rows else one.counted() for one in selection.populations}
+    return members, both, shared
 
 
 @dataclass(frozen=True)
@@ -524,9 +592,7 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     """Compare two populations, but for what all pairs together decide."""
     selection = how.selection
     binned = selection.bins is not None
-    if not binned and (same.paired or a.repeats or b.repeats):
-        a, b = _rows(a), _rows(b)
-    strata = _strata(a, b, same, selection)
+    a, b, strata = side_by_side(a, b, same, selection)
     if binned:
         outside = [sum(n for why, n in one.left_out.items() if "the range" in why) for one in (a, b)]
     elif strata is None:
@@ -567,6 +633,81 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     if how.equivalent is not None and estimates.mean is not None:
         p_value = estimates.mean.equivalent(how.equivalent)
     return replace(start, shape=shape, claim=Claim("none", 1.0, 1.0), p_equivalent=p_value)
+
+
+def side_by_side(
+    a: Population, b: Population, same: Sharing, selection: Selection
+) -> tuple[Population, Population, Strata | None]:
+    """Put the models of two populations into strata, or into the bins of the selection.
+
+    Parameters
+    ----------
+    a, b : Population
+        As `prepared` gives them.
+    same : Sharing
+        What they have in common.
+    selection : Selection
+        How complexity is held equal.
+
+    Returns
+    -------
+    a, b : Population
+        Row by row where a network has several.
+    strata : Strata or None
+        None if no stratum holds models of both, or the two cannot be compared.
+    """
+    if selection.bins is None and (same.paired or a.repeats or b.repeats):
+        a, b = _rows(a), _rows(b)
+    return a, b, _strata(a, b, same, selection)
+
+
+def better_of(a: Population, b: Population, strata: Strata, confidence: float, *, binned: bool) -> Better:
+    """Test whether a random model of one population beats one of the other, within strata or within bins.
+
+    Parameters
+    ----------
+    a, b : Population
+    strata : Strata
+        See `side_by_side`; with H of at least 2.
+    confidence : float
+    binned : bool
+        Whether the strata are bins of the paper.
+
+    Returns
+    -------
+    Better
+    """
+    if not binned:
+        return better(strata, confidence)
+    return better_by_permutation(strata, prob_better(a.errors, b.errors, a.shares, b.shares), confidence)
+
+
+def untested(a: str, b: str, given: str, overlap: float, same: Sharing) -> str | None:
+    """Say why nothing can be claimed of two populations; None if they can be tested.
+
+    Parameters
+    ----------
+    a, b, given : str
+        Their names, and what is held equal.
+    overlap : float
+        H, see `edfkit.stats.strata`; 0 where no stratum holds models of both.
+    same : Sharing
+        What they have in common.
+
+    Returns
+    -------
+    str or None
+        A sentence.
+    """
+    if same.refused:
+        return same.refused
+    if overlap >= LEAST_CLAIM:
+        return None
+    equal = "" if given == "none" else " of equal complexity"
+    return (
+        f"Too few models of {a} and {b}{equal} to compare: they are worth {2 * overlap:.1f} of each, and a claim needs "
+        f"{2 * LEAST_CLAIM:g}."
+    )
 
 
 def _bins(a: Population, b: Population) -> list[NDArray[np.intp]]:
@@ -637,6 +778,7 @@ def _in_strata(a: Population, b: Population, strata: Strata, how: _How) -> Estim
         band,
         tails[0],
         tails[1],
+        violation(strata, how.confidence),
         exact,
     )
 
@@ -645,9 +787,10 @@ def _in_bins(a: Population, b: Population, strata: Strata, how: _How) -> Estimat
     """Estimate what two populations differ by, with the weights of bins as in the paper."""
     errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
     counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
-    prob = prob_better(*errors, *shares)
     enough = strata.overlap >= LEAST_OVERLAP
-    first = better_by_permutation(strata, prob, how.confidence) if enough else Better(prob, 0.0, 1.0, 1.0, 0.0, 0.0)
+    first = Better(prob_better(*errors, *shares), 0.0, 1.0, 1.0, 0.0, 0.0)
+    if enough:
+        first = better_of(a, b, strata, how.confidence, binned=True)
     tails = [tail(*errors, q, *weights, confidence=how.confidence, **counts) for q in (how.best_share, 0.5)]
     return Estimates(
         ks(*errors, *weights, **counts).statistic,
@@ -658,6 +801,7 @@ def _in_bins(a: Population, b: Population, strata: Strata, how: _How) -> Estimat
         difference_band(*errors, *weights, confidence=how.confidence, **counts),
         tails[0],
         tails[1],
+        violation(strata, how.confidence) if enough else None,
         None,
     )
 
@@ -683,10 +827,7 @@ def _claimed(pairs: list[Pair]) -> list[Pair]:
 
 def _drawn(selection: Selection, confidence: float) -> tuple[Selection, list[Band]]:
     """Weigh populations so that their EDFs can be drawn side by side, with the band of each."""
-    members = selection.populations
-    if selection.bins is None and selection.given != "none":
-        found = _common(members, selection) if len(members) > 1 else None
-        selection = replace(selection, given="none") if found is None else found
+    selection = at_equal_complexity(selection)
     bands = []
     for one in selection.populations:
         size = None
@@ -695,6 +836,26 @@ def _drawn(selection: Selection, confidence: float) -> tuple[Selection, list[Ban
             size = effective_size(np.bincount(np.unique(one.units.unit, return_inverse=True)[1], weights))
         bands.append(edf_band(one.errors, one.weights, confidence=confidence, counts=one.counts, n_eff=size))
     return selection, bands
+
+
+def at_equal_complexity(selection: Selection) -> Selection:
+    """Weigh populations alike, by strata of complexity that all of them have; those of bins are as they are.
+
+    Parameters
+    ----------
+    selection : Selection
+        See `take_part`.
+
+    Returns
+    -------
+    Selection
+        Without models that no common stratum holds. Where nothing can be held equal, as there is one population or no
+        common stratum, it is unweighted, and given "none".
+    """
+    if selection.bins is not None or selection.given == "none":
+        return selection
+    found = _common(selection.populations, selection) if len(selection.populations) > 1 else None
+    return replace(selection, given="none") if found is None else found
 
 
 def _common(members: list[Population], selection: Selection) -> Selection | None:
@@ -794,135 +955,3 @@ def summary_intervals(
     if m := int(member.summary.n_eff / MODELS_PER_DRAW):
         found[f"best of {m}"] = bootstrap("min", member.errors, member.weights, m=m, **settings)
     return found
-
-
-@dataclass(frozen=True)
-class Setting(Result):
-    """One way to control for complexity, and what comes out; None where bins are empty.
-
-    Attributes
-    ----------
-    given : str
-    bins : int
-    range : (float, float)
-        Raw counts, both ends included.
-    ks, p_value, prob_a_better : float or None
-    better : None
-        Always None: a setting shows an estimate and makes no claim.
-    """
-
-    given: str
-    bins: int
-    range: tuple[float, float]
-    ks: float | None
-    p_value: float | None
-    prob_a_better: float | None
-    better: None = None
-
-
-def sensitivity(
-    source: Source,
-    a: str,
-    b: str,
-    *,
-    given: Sequence[str] = SENSITIVE_TO,
-    bins: Sequence[int] = SENSITIVE_BINS,
-    **settings: Unpack[ReadingKeywords],
-) -> list[Setting]:
-    """Compare two populations in many ways: by several complexities, numbers of bins, and ranges.
-
-    The ranges are the one that both populations cover, and its lower and its upper half.
-
-    Parameters
-    ----------
-    source : Source
-        Where the populations are.
-    a, b : str
-        The populations.
-    given : sequence of str
-        Complexities.
-    bins : sequence of int
-        Numbers of bins.
-    **settings
-        `reading`, or its fields, see `edfkit.study.settings`.
-
-    Returns
-    -------
-    list of Setting
-        In the order of complexity, range, bins.
-
-    Raises
-    ------
-    EdfkitError
-        See `selection.select`; a setting with an empty bin is no error but has no result.
-    """
-
-    def sample(name: str, member: Population) -> Sample:
-        errors, weights, _, counts = alike(member.errors, member.weights, member.bins)
-        return name.lower(), errors, weights, counts
-
-    reading, _ = settle("sensitivity", settings)
-    found: list[Setting] = []
-    for complexity in given:
-        whole = shared_range(source, [a, b], complexity, reading.diverged)
-        for number, range in ways(whole, bins):
-            try:
-                chosen = select(source, [a, b], reading=reading, control=Control(complexity, number, range))
-            except EmptyBinsError:
-                found.append(setting(complexity, number, range))
-                continue
-            one, other = map(sample, (a, b), chosen.populations)
-            found.append(setting(complexity, number, range, one, other))
-    return found
-
-
-def ways(range: tuple[float, float], bins: Sequence[int] = SENSITIVE_BINS) -> list[tuple[int, tuple[float, float]]]:
-    """List the settings of a sensitivity study for one complexity: numbers of bins, over the range and its halves.
-
-    Parameters
-    ----------
-    range : (float, float)
-        What both populations cover, raw counts.
-    bins : sequence of int
-        Numbers of bins.
-
-    Returns
-    -------
-    list of (int, (float, float))
-        Bins and range; of the whole range first, then of the lower and of the upper half.
-    """
-    lo, hi = range
-    middle = (lo + hi) / 2
-    return [(number, span) for span in (range, (lo, middle), (middle, hi)) for number in bins]
-
-
-def setting(
-    given: str,
-    bins: int,
-    range: tuple[float, float],
-    one: Sample | None = None,
-    other: Sample | None = None,
-) -> Setting:
-    """Compare two populations in one setting.
-
-    Parameters
-    ----------
-    given, bins, range
-        The setting.
-    one, other : Sample, optional
-        Name, errors, weights and counts of each; left out where bins are empty.
-
-    Returns
-    -------
-    Setting
-    """
-    if one is None or other is None:
-        return Setting(given, bins, range, None, None, None)
-    (_, errors_a, weights_a, counts_a), (_, errors_b, weights_b, counts_b) = one, other
-    test = ks(errors_a, errors_b, weights_a, weights_b, counts_a=counts_a, counts_b=counts_b)
-    better = prob_better(errors_a, errors_b, _shares(weights_a, counts_a), _shares(weights_b, counts_b))
-    return Setting(given, bins, range, test.statistic, test.p_value, better)
-
-
-def _shares(weights: Floats | None, counts: NDArray[np.int64] | None) -> Floats | None:
-    return weights if weights is None or counts is None else weights * counts

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
-from edfkit.result import Result
+from edfkit.result import Result, plain
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
 from edfkit.stats.edf import Floats
+from edfkit.stats.epochs import rank_interval
 from edfkit.study.selection import Source, read_complexity, select
 from edfkit.study.settings import ReadingKeywords, settle
 
@@ -32,6 +33,8 @@ class Complexities(Result):
         Raw counts, and percent: a scatter plot.
     rank_correlation : float
         Spearman's, of error and complexity.
+    rank_interval : (float, float)
+        Its confidence interval at 95 %, see `edfkit.stats.epochs.rank_interval`.
     buckets : BucketMeans
         Mean and standard deviation of the error by bucket.
     """
@@ -43,6 +46,7 @@ class Complexities(Result):
     complexity: Floats
     errors: Floats
     rank_correlation: float
+    rank_interval: tuple[float, float]
     buckets: BucketMeans
 
     def to_dict(self) -> "documents.ComplexitySpace":
@@ -54,7 +58,8 @@ class Complexities(Result):
             "left_out_why": self.left_out,
             "min": float(self.complexity.min()),
             "max": float(self.complexity.max()),
-            "rank_correlation": Result.to_dict(self)["rank_correlation"],
+            "rank_correlation": plain(self.rank_correlation),
+            "rank_interval": plain(self.rank_interval),
             "buckets": self.buckets.to_dict(),
         }
 
@@ -145,6 +150,7 @@ def complexity_study(
     selection = select(source, names, reading=reading)
     counts = {m.name: read_complexity(source, m.name, by, m.rows) for m in selection.populations}
     lo, hi = range or common_range(*counts.values(), names=list(counts))
+    related = {m.name: correlation(m.errors, counts[m.name]) for m in selection.populations}
     spaces = [
         Complexities(
             member.name,
@@ -153,7 +159,8 @@ def complexity_study(
             member.left_out,
             counts[member.name],
             member.errors,
-            correlation(member.errors, counts[member.name]),
+            related[member.name],
+            rank_interval(related[member.name], len(member.errors)),
             bucket_means(member.errors, counts[member.name], lo, hi, buckets),
         )
         for member in selection.populations

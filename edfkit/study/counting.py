@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, TypeVar
 
@@ -582,7 +582,9 @@ def count_cells(
     how = _ByCell(tuple(given), error, diverged)
     found = _summed(_each_part(_cells_of, archive, name, how, scheduler))
     if not found.counts.size:
-        raise EdfkitError(f"No model of {name} takes part, so it has no errors to compare; leave it out.")
+        reasons = " or ".join(why for why, count in (("failed", found.failed), ("diverged", found.dropped)) if count)
+        all_ = found.failed + found.dropped
+        raise EdfkitError(f"All {all_} models of {name} {reasons}, so it has no errors to compare; leave it out.")
     return found
 
 
@@ -708,58 +710,17 @@ def tabulate_populations(
     EdfkitError
         See `tabulate_archive`, and if the populations share no range of complexity.
     """
-    options: Any = {"given": given, "bins": bins, "range": range, "error": error, "diverged": diverged}
-    return tabulate_ways(archive, names, {}, scheduler=scheduler, **options)[0]
-
-
-def tabulate_ways(
-    archive: Where,
-    names: Sequence[str],
-    ways: Mapping[str, Callable[[tuple[float, float]], Sequence[Way]]],
-    *,
-    given: str = "params",
-    bins: int | None = None,
-    range: tuple[float, float] | None = None,
-    error: str = "best",
-    diverged: str = "keep",
-    scheduler: str | None = None,
-) -> tuple[dict[str, Table], dict[str, dict[str, Table]]]:
-    """Count the models of populations as `tabulate_populations` does and in other ways besides, reading no more often.
-
-    Parameters
-    ----------
-    archive, names, given, bins, range, error, diverged, scheduler
-        As in `tabulate_populations`. Complexity is read twice if there are ways.
-    ways : mapping of str to callable
-        For a complexity, what gives the other ways from the range that all populations cover; all inside it.
-
-    Returns
-    -------
-    tables : dict of str to Table
-        See `tabulate_populations`.
-    others : dict of str to dict of str to Table
-        By complexity and by the population's name, with the number of bins left open, see `Table.binned`.
-
-    Raises
-    ------
-    EdfkitError
-        See `tabulate_populations`.
-    """
     names = [name.lower() for name in names]
-    spans: dict[str, tuple[float, float]] = {}
-    sought = [*dict.fromkeys([*([given] if given != "none" and range is None else []), *ways])]
     with opened(archive) as source:  # once: of an archive at an address, what it takes to open it is sent each time
-        if sought:
-            ends = [complexity_extents(source, name, sought, diverged=diverged, scheduler=scheduler) for name in names]
-            spans = {one: common_range(*(extents[one] for extents in ends), names=names) for one in sought}
-        terms = [Terms(given, None if given == "none" else range or spans[given], bins, error, diverged)]
-        terms += [Terms(one, spans[one], None, error, diverged, tuple(way(spans[one]))) for one, way in ways.items()]
-        counted = {name: tabulate_at_once(source, name, terms, scheduler=scheduler) for name in names}
-    tables, *others = ({name: counted[name][i] for name in names} for i, _ in enumerate(terms))
+        if given != "none" and range is None:
+            read = partial(complexity_extents, source, given=[given], diverged=diverged, scheduler=scheduler)
+            range = common_range(*(read(name)[given] for name in names), names=names)
+        terms = Terms(given, None if given == "none" else range, bins, error, diverged)
+        tables = {name: tabulate_archive(source, name, terms, scheduler=scheduler) for name in names}
     if given != "none" and bins is None:
         chosen = choose_bins(tables)
         tables = {name: table.binned(chosen) for name, table in tables.items()}
-    return tables, dict(zip(ways, others, strict=True))
+    return tables
 
 
 def _counted(archive: Where, name: str, terms: tuple[Terms, ...], start: int, stop: int) -> list[Table]:

@@ -18,7 +18,7 @@ from edfkit.archive.schema import Status
 from edfkit.stats.bins import bin_index, check_bins, common_range, complexity_weights, default_bins
 from edfkit.stats.edf import Floats
 from edfkit.stats.two_sample import Summary, summarize
-from edfkit.study.settings import COMPLEXITIES, Control, Reading, SelectionKeywords, settle
+from edfkit.study.settings import COMPLEXITIES, FILLS, Control, Reading, SelectionKeywords, settle
 from edfkit.study.units import Units, find_units
 
 if TYPE_CHECKING:
@@ -502,9 +502,11 @@ class _Read:
 def _read(source: Source, name: str, reading: Reading, columns: Sequence[str]) -> _Read:
     """Read the errors and complexities of the models of a population that take part."""
     values = _errors(source, name, reading.error)
-    status, usable, left_out = _usable(source, name, reading.diverged)
+    status, usable, left_out = _usable(source, name, reading.diverged, reading.failed)
     if reading.diverged == "censor":
         values = np.where(status == Status.DIVERGED, 100.0, values)
+    if reading.failed != "drop":
+        values = np.where(status == Status.FAILED, FILLS[reading.failed], values)
     rows, errors = np.flatnonzero(usable), values[usable]
     if unknown := np.isnan(errors).sum():
         raise EdfkitError(
@@ -546,14 +548,17 @@ def shared_range(source: Source, names: Sequence[str], given: str, diverged: str
     return common_range(*complexities, names=names)
 
 
-def _usable(source: Source, name: str, diverged: str) -> tuple[NDArray[Any], NDArray[np.bool_], dict[str, int]]:
+def _usable(
+    source: Source, name: str, diverged: str, failed: str = "drop"
+) -> tuple[NDArray[Any], NDArray[np.bool_], dict[str, int]]:
     """Return the status of the models of a population, which of them take part, and how many do not, by reason."""
     status = source.read(name, "status")
-    failed, diverging = status == Status.FAILED, status == Status.DIVERGED
-    usable = ~(failed | diverging) if diverged == "drop" else ~failed
-    left_out = {"failed": int(failed.sum())}
-    if diverged == "drop":
-        left_out["diverged"] = int(diverging.sum())
+    dropped = {
+        "failed": (status == Status.FAILED) & (failed == "drop"),
+        "diverged": (status == Status.DIVERGED) & (diverged == "drop"),
+    }
+    usable = ~(dropped["failed"] | dropped["diverged"])
+    left_out = {reason: int(some.sum()) for reason, some in dropped.items()}
     if not usable.any():
         reasons = " or ".join(reason for reason, count in left_out.items() if count)
         raise EdfkitError(

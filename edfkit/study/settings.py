@@ -13,6 +13,9 @@ from edfkit import EdfkitError
 POLICIES = ("keep", "drop", "censor")
 """What can be done with runs that diverged."""
 
+FILLS = {"worst": 100.0, "best": 0.0}
+"""What failed runs can count as, percent."""
+
 COMPLEXITIES = ("params", "flops", "macs", "acts")
 GIVEN = ("none", *COMPLEXITIES)
 """What can be held equal, besides any other numeric column."""
@@ -32,21 +35,26 @@ class Reading:
         from 1: the one after that.
     diverged : {"keep", "drop", "censor"}
         Whether runs that diverged keep their error, take no part, or count as 100 %.
+    failed : {"drop", "worst", "best"}
+        Whether runs that failed take no part, or count as 100 % or as 0 %: how much could depend on them.
 
     Raises
     ------
     EdfkitError
-        If `diverged` is none of these.
+        If `diverged` or `failed` is none of these.
     """
 
     error: str = "best"
     diverged: str = "keep"
+    failed: str = "drop"
 
     def __post_init__(self) -> None:
         if self.diverged not in POLICIES:
             raise EdfkitError(
                 f"diverged: {self.diverged!r} was given, expected one of {', '.join(POLICIES)}; correct it."
             )
+        if self.failed not in ("drop", *FILLS):
+            raise EdfkitError(f"failed: {self.failed!r} was given, expected drop, {', '.join(FILLS)}; correct it.")
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,7 @@ class ReadingKeywords(TypedDict, total=False):
     reading: Reading
     error: str
     diverged: str
+    failed: str
 
 
 class ControlKeywords(TypedDict, total=False):

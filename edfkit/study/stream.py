@@ -1,6 +1,6 @@
 """The compare study of populations that do not fit in memory: tables counted part by part, here or on a cluster."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
@@ -10,24 +10,12 @@ import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
-from edfkit.stats.bins import EmptyBinsError
 from edfkit.stats.two_sample import summarize
-from edfkit.study.compare import (
-    SENSITIVE_TO,
-    Comparison,
-    Inference,
-    Options,
-    Sample,
-    Setting,
-    check_sensitive,
-    compare_populations,
-    compare_selected,
-    setting,
-    ways,
-)
-from edfkit.study.counting import Cells, Table, Where, count_cells, opened, tabulate_ways
+from edfkit.study.compare import Comparison, Inference, Options, compare_populations, compare_selected, take_part
+from edfkit.study.counting import Cells, Table, Where, count_cells, opened, tabulate_populations
 from edfkit.study.selection import Population, Selection, Source, check_names, chosen_on_test, summary_of
-from edfkit.study.settings import Control, SelectionKeywords, settle, split
+from edfkit.study.sensitivity import Take, check_two, sensitivity
+from edfkit.study.settings import Control, Reading, SelectionKeywords, settle, split
 from edfkit.study.units import Units, find_units, sharing
 
 AT_MOST = 5_000_000
@@ -35,7 +23,7 @@ AT_MOST = 5_000_000
 
 
 class _Keywords(SelectionKeywords, Options, total=False):
-    sensitive: bool
+    pass
 
 
 def compare(
@@ -44,6 +32,7 @@ def compare(
     *,
     stream: bool = False,
     scheduler: str | None = None,
+    sensitive: bool = False,
     **settings: Unpack[_Keywords],
 ) -> Comparison:
     """Compare populations as `compare_populations` does, in chunks where they are large.
@@ -58,6 +47,8 @@ def compare(
         Whether to count in chunks whatever the size; else above `AT_MOST` models of a population.
     scheduler : str, optional
         Count on the Dask cluster with the scheduler at this address.
+    sensitive : bool
+        Whether to estimate the difference of two populations in other settings too, see `edfkit.study.sensitivity`.
     **settings
         As in `compare.compare_populations`.
 
@@ -73,16 +64,28 @@ def compare(
     names = list(names)
     if len(names) < 2:
         raise EdfkitError(f"names: {len(names)} populations were named, expected two or more; name them.")
+    if sensitive:
+        check_two(names)
     # An archive that is open stays so, as opening one at an address transfers much of it.
     place = source if isinstance(source, Archive) else getattr(source, "path", None)
     large = place is not None and max(map(source.models, names)) > AT_MOST
-    if not (stream or scheduler or large):
-        return compare_populations(source, names, **settings)
-    if place is None:
+    chunks = stream or scheduler is not None or large
+    take: Take | None = None
+    if not chunks:
+        result = compare_populations(source, names, **settings)
+    elif place is None:
         raise EdfkitError(
             "stream: these populations are in memory, expected an archive; leave out stream and scheduler."
         )
-    return stream_populations(place, names, scheduler=scheduler, **settings)
+    else:
+        result = stream_populations(place, names, scheduler=scheduler, **settings)
+        take = partial(_counted, place, names, scheduler)
+    if not sensitive:
+        return result
+    inference, others = split(settings, Options)
+    reading, control = settle("compare", others, Control())
+    confidence = inference.get("confidence", 0.95)
+    return replace(result, settings=sensitivity(source, names, reading, control, confidence=confidence, take=take))
 
 
 def stream_populations(
@@ -105,8 +108,7 @@ def stream_populations(
     scheduler : str, optional
         Address of the scheduler of a Dask cluster that counts; all its workers have the archive at the same path.
     **settings
-        As in `compare.compare_populations`; the error is "best" or "final". `sensitive` needs no second pass over the
-        archive.
+        As in `compare.compare_populations`; the error is "best" or "final".
 
     Returns
     -------
@@ -116,67 +118,56 @@ def stream_populations(
     Raises
     ------
     EdfkitError
-        See `counting.tabulate_ways`, `selection.select` and `compare.compare_selected`.
+        See `counting.tabulate_populations`, `selection.select` and `compare.compare_selected`.
     """
     inference, others = split(settings, Inference)
-    area_to, sensitive = others.pop("area_to", 50.0), others.pop("sensitive", False)
+    area_to = others.pop("area_to", 50.0)
     reading, control = settle("stream_populations", others, Control())
+    return compare_selected(_counted(archive, names, scheduler, reading, control, area_to), **inference)
+
+
+def _counted(
+    archive: Where,
+    names: Sequence[str],
+    scheduler: str | None,
+    reading: Reading,
+    control: Control,
+    area_to: float = 50.0,
+) -> Selection:
+    """Select the models of populations as `compare.take_part` does, counted in chunks."""
     names = check_names(names)
-    if sensitive:
-        check_sensitive(names)
-    ways_to = dict.fromkeys(SENSITIVE_TO, ways) if sensitive else {}
+    how: dict[str, Any] = {"error": reading.error, "diverged": reading.diverged, "scheduler": scheduler}
+    tables: dict[str, Table] = {}
     with opened(archive) as source:
+        if reading.failed != "drop":  # which is not counted
+            if max(map(source.models, names)) > AT_MOST:
+                raise EdfkitError("Failed runs are left out of populations of this size; take fewer models.")
+            return take_part(source, names, reading, control, area_to)
         units = {name: find_units(source, name) for name in names}
         if any(one is not None and one.repeated for one in units.values()) or _paired(units):
             # Such populations are small enough to be looked for, and their rows have to be told apart.
-            return compare_populations(
-                source, names, reading=reading, control=control, area_to=area_to, sensitive=sensitive, **inference
-            )
+            return take_part(source, names, reading, control, area_to)
         chosen = any(map(partial(chosen_on_test, source), names)) and reading.error == "best"
         where: Where = source if scheduler is None else archive
-        counted = {
-            name: count_cells(where, name, control.columns, **vars(reading), scheduler=scheduler) for name in names
-        }
-        other_ways: dict[str, dict[str, Table]] = {}
-        if control.binned or ways_to:
-            binned = control if control.binned else Control("none")
-            terms: dict[str, Any] = {"given": binned.given, "bins": binned.bins, "range": binned.range}
-            tables, other_ways = tabulate_ways(where, names, ways_to, **terms, **vars(reading), scheduler=scheduler)
+        counted = {name: count_cells(where, name, control.columns, **how) for name in names}
+        if control.binned:
+            terms: dict[str, Any] = {"given": control.given, "bins": control.bins, "range": control.range}
+            tables = tabulate_populations(where, names, **terms, **how)
+    bins, range = None, None
     if control.binned:
         agreed = next(iter(tables.values())).terms
+        bins, range = agreed.bins, agreed.range
         members = [_population(name, table, counted[name], area_to) for name, table in tables.items()]
-        selection = Selection(control.given, reading.error, reading.diverged, agreed.bins, agreed.range, members)
     else:
         members = [_unweighted(name, one, area_to) for name, one in counted.items()]
-        selection = Selection(
-            control.given, reading.error, reading.diverged, None, None, members, control.strata, chosen
-        )
     members = [replace(one, units=units[one.name]) for one in members]
-    result = compare_selected(replace(selection, populations=members, chosen_on_test=chosen), **inference)
-    return replace(
-        result, settings=[one for given, tables in other_ways.items() for one in _other_settings(given, tables)]
-    )
+    strata = None if control.binned else control.strata
+    return Selection(control.given, reading.error, reading.diverged, bins, range, members, strata, chosen)
 
 
 def _paired(units: Mapping[str, Units | None]) -> bool:
     """Tell whether two populations hold the same units."""
     return any(sharing(a, b, units[a], units[b]).paired for a, b in combinations(units, 2))
-
-
-def _other_settings(given: str, tables: dict[str, Table]) -> Iterator[Setting]:
-    """Compare two populations in all the ways in which they were counted."""
-    for number, range in next(iter(tables.values())).terms.ways:
-        try:
-            one, other = (_sample(name, table.binned(number, range)) for name, table in tables.items())
-        except EmptyBinsError:
-            yield setting(given, number, range)
-        else:
-            yield setting(given, number, range, one, other)
-
-
-def _sample(name: str, table: Table) -> Sample:
-    errors, weights, _, counts = table.to_sample()
-    return name, errors, weights, counts
 
 
 def _population(name: str, table: Table, counted: Cells, area_to: float) -> Population:

@@ -7,6 +7,7 @@ part of it. Rows that repeat a unit say less than as many units do, and rows of 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Units:
     def taken(self, rows: NDArray[Any]) -> "Units":
         """Give those of some rows."""
 
+        @cache
         def runs() -> NDArray[np.uint64] | None:
             every = self.runs()
             return None if every is None else every[rows]
@@ -106,6 +108,7 @@ def find_units(source: "Source", name: str) -> Units | None:
     if block:
         unit = row_hashes({"unit": unit, "block": np.full(unit.size, row_hashes({"block": np.array([block])}))})
 
+    @cache  # as every pair asks
     def runs() -> NDArray[np.uint64] | None:
         if "id" not in variables:
             return None

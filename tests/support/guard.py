@@ -55,7 +55,7 @@ BUNDLED = [
     "plan --eps 0.05",
     "plan resnet vanilla --trials 20",
     "plan resnet --shift 5 --trials 20 --power 0.9",
-    "plan resnet vanilla --given params --bins 3 --range 1e5 2e5 --trials 20",
+    "plan resnet vanilla --width 6 --given none --trials 20",
     "complexity resnet vanilla --bins 40 --buckets 50 --range 1e5 4e5",
     "complexity darts enas --by acts",
     "noise resnet vanilla --one-network",

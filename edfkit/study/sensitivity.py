@@ -1,0 +1,190 @@
+"""What a comparison of two populations would estimate in other settings: how much depends on the ones that were chosen.
+
+Every setting differs from the comparison in one respect. It shows estimates with intervals of its own and makes no
+claim: with so many looks, some interval may exclude chance by accident.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from itertools import combinations
+
+import numpy as np
+
+from edfkit import EdfkitError
+from edfkit.stats.adjusted import mean_difference
+from edfkit.stats.edf import Floats
+from edfkit.stats.strata import usual_number
+from edfkit.study.compare import LEAST_OVERLAP, Setting, better_of, prepared, side_by_side, take_part
+from edfkit.study.selection import Population, Selection, Source
+from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, Control, Reading
+
+Take = Callable[[Reading, Control], Selection]
+"""Selects the two populations, read and held equal in some way."""
+
+
+def sensitivity(
+    source: Source,
+    names: Sequence[str],
+    reading: Reading,
+    control: Control,
+    *,
+    confidence: float = 0.95,
+    take: Take | None = None,
+) -> list[Setting]:
+    """Estimate the difference of two populations in the setting of a comparison, and in others.
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    names : sequence of str
+        The two populations.
+    reading, control
+        Those of the comparison.
+    confidence : float
+        Of every interval, at least 0.5 and below 1.
+    take : callable, optional
+        Selects the populations; by default `compare.take_part` does.
+
+    Returns
+    -------
+    list of Setting
+        That of the comparison first. Those in which nothing can be estimated say why.
+
+    Raises
+    ------
+    EdfkitError
+        If there are not two populations, or the comparison itself cannot be made.
+    """
+    check_two(names)
+    select = lru_cache(maxsize=None)(take or partial(take_part, source, names))
+    main = select(reading, control)
+
+    def known(how: Reading, held: Control) -> bool:
+        try:
+            return bool(select(how, held))
+        except EdfkitError:
+            return False
+
+    ways = [("chosen", reading, control)]
+    if not prepared(main)[2][0].paired:  # else every network is compared with itself, whatever is held equal
+        ways += _controls(main, reading, control, [one for one in COMPLEXITIES if known(reading, Control(one))])
+    if reading.error in _OTHER and known(other := replace(reading, error=_OTHER[reading.error]), control):
+        ways.append(("error", other, control))
+    if any(one.diverged or "diverged" in one.left_out for one in main.populations):
+        others = [policy for policy in POLICIES if policy != reading.diverged]
+        ways += [("diverged", replace(reading, diverged=policy), control) for policy in others]
+    if any("failed" in one.left_out for one in main.populations):
+        ways += [("failed", replace(reading, failed=fill), control) for fill in FILLS]
+    found = []
+    for group, how, held in ways:
+        start = Setting(group, held.given, held.strata, held.bins, held.range, how.error, how.diverged, how.failed)
+        try:
+            # One selection serves any number of strata.
+            selection = replace(select(how, replace(held, strata=None)), strata=held.strata)
+        except EdfkitError as why:  # of bins over the common range the only cause; chunks would name it otherwise
+            empty = group == "bins"
+            found.append(replace(start, why="A bin has no model of one of the populations." if empty else str(why)))
+        else:
+            found.append(_estimated(start, selection, confidence))
+    for span, half in _halves(main, control):
+        start = replace(found[0], group="range", range=span)
+        found.append(_estimated(start, replace(half, strata=control.strata), confidence))
+    return found
+
+
+_OTHER = {"best": "final", "final": "best"}
+
+
+def check_two(names: Sequence[str]) -> None:
+    """Check the names of populations that are to be compared in several settings.
+
+    Raises
+    ------
+    EdfkitError
+        If they are not two.
+    """
+    if len(names) != 2:
+        raise EdfkitError(f"Other settings are about two populations and {len(names)} were named; name two.")
+
+
+def _controls(
+    main: Selection, reading: Reading, control: Control, known: Sequence[str]
+) -> Iterator[tuple[str, Reading, Control]]:
+    """List other ways to hold complexity equal: finer and coarser strata, bins, and other complexities."""
+    if control.binned:
+        yield "strata", reading, Control(control.given)
+    elif control.columns:
+        usual = control.strata or usual_number(sum(float(one.sizes.sum()) for one in main.populations))
+        for number in dict.fromkeys((max(1, usual // 2), 2 * usual)):
+            yield "strata", reading, replace(control, strata=number)
+        if len(control.columns) == 1:
+            ends = [(one.min(), one.max()) for one in _columns(main)]
+            common = max(float(low) for low, _ in ends), min(float(high) for _, high in ends)
+            if common[0] < common[1]:
+                yield "bins", reading, Control(control.given, None, common)
+    for given in ("none", *known, *map(",".join, combinations(known, 2))):
+        if set(Control(given).columns) != set(control.columns):
+            yield "complexity", reading, Control(given)
+
+
+def _columns(main: Selection) -> list[Floats]:
+    """Give the only complexity of each population."""
+    return [one.complexity[:, 0] for one in main.populations if one.complexity is not None]
+
+
+def _halves(main: Selection, control: Control) -> Iterator[tuple[tuple[float, float], Selection]]:
+    """Part the models at the median complexity of both populations."""
+    if len(control.columns) != 1 or control.binned:
+        return
+    both = np.concatenate(_columns(main))
+    order = np.argsort(both, kind="stable")
+    height = np.cumsum(np.concatenate([one.sizes for one in main.populations])[order])
+    at = int(np.searchsorted(height, height[-1] / 2))
+    lowest, middle, highest = (float(both[order][place]) for place in (0, at, -1))
+    above = both[both > middle]
+    for span in ((lowest, middle), *([(float(above.min()), highest)] if above.size else [])):
+        yield span, replace(main, populations=[_part(one, *span) for one in main.populations])
+
+
+def _part(one: Population, lo: float, hi: float) -> Population:
+    """Give the models of a population in a range of complexity, both ends included."""
+    assert one.complexity is not None
+    rows = np.flatnonzero((one.complexity[:, 0] >= lo) & (one.complexity[:, 0] <= hi))
+    return replace(
+        one,
+        errors=one.errors[rows],
+        rows=one.rows[rows] if one.counts is None else one.rows,
+        counts=None if one.counts is None else one.counts[rows],
+        complexity=one.complexity[rows],
+        units=one.units.taken(rows) if one.units is not None and one.counts is None else None,
+    )
+
+
+def _estimated(start: Setting, selection: Selection, confidence: float) -> Setting:
+    """Estimate what two populations differ by; nothing is tested."""
+    if not all(one.errors.size for one in selection.populations):
+        return replace(start, why="One of the populations has no model there.")
+    members, ((one, other),), (same,) = prepared(selection)
+    binned = selection.bins is not None
+    a, b, strata = side_by_side(members[one.name], members[other.name], same, selection)
+    start = replace(
+        start,
+        bins=selection.bins,
+        range=selection.range or start.range,
+        strata=None if strata is None or binned or selection.given == "none" else strata.number,
+    )
+    if same.refused:
+        return replace(start, why=same.refused)
+    if strata is None or strata.overlap < LEAST_OVERLAP:
+        return replace(start, why="Too few models of both have the same complexity.")
+    better = better_of(a, b, strata, confidence, binned=binned)
+    mean = mean_difference(strata, confidence, slope=not binned)
+    return replace(
+        start,
+        prob_a_better=better.prob,
+        prob_a_better_interval=(better.low, better.high),
+        mean_difference=mean.estimate,
+        mean_difference_interval=(mean.low, mean.high),
+    )

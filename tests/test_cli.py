@@ -162,8 +162,8 @@ def test_compare_as_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [line for line in lines[11:] if not line.startswith(" " * 4)]
     assert [line[2:31].rstrip() for line in found] == [
         *("better of two random models", "mean error", "median error"),
-        *("5 % quantile, resnet", "5 % quantile, vanilla", "better at every threshold", "mean without adjustment"),
-        *("parameter count", "tests"),
+        *("5 % quantile, resnet", "5 % quantile, vanilla", "better at every threshold"),
+        *("violation of dominance", "mean without adjustment", "parameter count", "tests"),
     ]
     assert all(line[:2] == "  " and line[31] != " " for line in found)
     assert max(map(len, lines[11:])) <= 80
@@ -464,7 +464,7 @@ def test_complexity(call: Call) -> None:
     assert (found["by"], found["bins"]) == ("acts", 40)
     assert [len(space["buckets"]["counts"]) for space in found["spaces"]] == [4, 4]
     table = call("complexity", "resnet", "vanilla", *options).out
-    assert "acts; correlation: of its rank with that of the error." in table
+    assert "acts, and its rank correlation with the error (95 % CI)." in table
     narrow = document(call("complexity", "resnet", "--range", "1e5", "2e5", "--json"))
     assert narrow["range"] == [1e5, 2e5]
 

@@ -78,4 +78,4 @@ def test_the_paper_on_digits_takes_all_nine_spaces(tmp_path: Path) -> None:
     assert "nothing to compare" not in text
     assert all(f"{name} " in text for name in ("resnext-b", "darts"))
     assert "30 seeds, sd" in text
-    assert "of the variance of the errors is noise" in text
+    assert "of the variance is noise" in text

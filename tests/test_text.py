@@ -368,7 +368,9 @@ def test_searches_of_many_pairs_are_a_table_of_claims(digits: Source) -> None:
     claims = [(pair, run) for pair in study.pairs for run in pair.claims]
     for pair, run in claims:
         name = pair.better[run[0]]
-        assert re.search(rf"^{name} +{words.other(pair, name)} +{words.some(pair.m[run].tolist())} ", found, re.MULTILINE)
+        assert re.search(
+            rf"^{name} +{words.other(pair, name)} +{words.some(pair.m[run].tolist())} ", found, re.MULTILINE
+        )
     shown = sum(bool(pair.claims) for pair in study.pairs)
     assert f"{shown} of 6 pairs: the best of one is expected to be lower; {6 - shown}: no difference is shown." in found
     assert re.search(r"With more than \d+ to \d+ models no claim is made", found)

@@ -275,9 +275,8 @@ def search(study: SearchStudy) -> Iterator[str]:
         yield table(*_curve(curve, study), left=0)
     confidence = words.confidently(study.confidence).removesuffix(" CI")
     yield (
-        "Smallest error of m models, percent. mean: expectation, with an interval for this m alone, - where the models "
-        f"are too few; band: {confidence}, of the medians of all m at once; 5 %, 95 %: so many searches end at or below "
-        "it."
+        "Smallest error of m models, percent. mean: expectation, with an interval for this m alone (-: too few models); "
+        f"band: {confidence}, of the medians of all m at once; 5 %, 95 %: so many searches end at or below it."
     )
     top = ", ".join(f"{100 * share:g} %: {draws:,}" for share, draws in study.top.items())
     yield f"Draws for a model of the best share, with probability 0.95: {top}."

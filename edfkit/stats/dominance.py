@@ -19,8 +19,7 @@ from edfkit.stats.edf import ROUND_OFF, Floats, edf
 from edfkit.stats.special import student_quantile
 from edfkit.stats.strata import Strata
 
-Steps = tuple[Floats, Floats]
-"""The distinct errors of a population, increasing, and its F there."""
+Steps = tuple[Floats, Floats]  # the distinct errors of a population, increasing, and its F there
 
 
 @dataclass(frozen=True)

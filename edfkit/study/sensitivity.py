@@ -12,15 +12,14 @@ from itertools import combinations
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.stats.adjusted import mean_difference
+from edfkit.stats.adjusted import LEAST_OVERLAP, mean_difference
 from edfkit.stats.edf import Floats
 from edfkit.stats.strata import usual_number
-from edfkit.study.compare import LEAST_OVERLAP, Setting, better_of, prepared, side_by_side, take_part
+from edfkit.study.compare import Setting, better_of, prepared, side_by_side, take_part
 from edfkit.study.selection import Population, Selection, Source
 from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, Control, Reading
 
-Take = Callable[[Reading, Control], Selection]
-"""Selects the two populations, read and held equal in some way."""
+Take = Callable[[Reading, Control], Selection]  # selects the two populations, read and held equal in some way
 
 
 def sensitivity(

@@ -275,7 +275,7 @@ def search(study: SearchStudy) -> Iterator[str]:
         yield table(*_curve(curve, study), left=0)
     confidence = words.confidently(study.confidence).removesuffix(" CI")
     yield (
-        "Smallest error of m models, percent. mean: expectation, with an interval for this m alone (-: too few models); "
+        "Smallest error of m models, percent. mean: expectation, its interval for this m (-: too few models); "
         f"band: {confidence}, of the medians of all m at once; 5 %, 95 %: so many searches end at or below it."
     )
     top = ", ".join(f"{100 * share:g} %: {draws:,}" for share, draws in study.top.items())

@@ -1,7 +1,6 @@
 """How often comparisons at equal complexity claim what is not there, find what is, and how often intervals cover.
 
-Run from the root of the repository: python -P tests/simulations/inference.py --runs 2000 --out FILE; with --page PAGE
-it writes the tables of a page of the docs from a file instead.
+Run from the root of the repository: python -P tests/simulations/inference.py --runs 2000 --out FILE.
 
 Convention: a cell is one way to make two populations up, or several; its figures are shares of the runs. In null cells
 there is one law of error given complexity for both populations, so every claim is false.
@@ -34,7 +33,7 @@ NDS = Path(__file__).parents[3] / "shared" / "nds"
 """Published records, that the cells of ResNeXt draw from; without them these cells are left out."""
 
 FIGURES = Path(__file__).with_suffix(".json")
-"""What the cells gave, of which the page has tables."""
+"""What the cells gave."""
 
 
 @dataclass(frozen=True)
@@ -342,7 +341,7 @@ def simulate(
     }
 
 
-# --- What has to hold, and the tables of the page
+# --- What has to hold
 
 LEVEL, FAMILY = 0.07, 0.06
 """The largest share of studies that may claim what is not there: of a pair, and of several pairs."""
@@ -369,68 +368,13 @@ def wanted(name: str) -> dict[str, tuple[float, float]]:
     return {"covers": (0.93, 1.0)} if kind.startswith("quantile") else {}
 
 
-_TABLES = {
-    "null": ("No difference", ["claim", "better", "shape", "unbalanced", "prob_covers", "mean_covers", "band_covers"]),
-    "null of better": ("Equal probabilities, unequal spreads", ["better", "shape", "prob_covers", "mean_covers"]),
-    "power": ("A difference that is there", ["named", "misnamed", "mean_covers"]),
-    "effect": (
-        "A difference over two decades of size",
-        ["named", "misnamed", "prob_covers", "mean_covers", "band_covers"],
-    ),
-    "family": ("Several equal populations", ["claim"]),
-    "quantile 0.5": ("Intervals of the difference of the medians", ["covers"]),
-    "quantile 0.05": ("Intervals of the difference of the 5 % quantiles", ["covers"]),
-}
-_HEADINGS = {
-    "claim": "any claim",
-    "better": "rank test, p <= 0.05",
-    "shape": "shape, p <= 0.05",
-    "unbalanced": "partly balanced",
-    "prob_covers": "P covers",
-    "mean_covers": "mean covers",
-    "band_covers": "band covers",
-    "named": "better one named",
-    "misnamed": "worse one named",
-    "covers": "covers",
-}
-
-
-def tables(figures: dict[str, dict[str, float]]) -> str:
-    """Write the figures of all cells as tables of a page."""
-    parts = []
-    for kind, (title, keys) in _TABLES.items():
-        rows = [name for name in figures if name.partition(": ")[0] == kind]
-        heads = [_HEADINGS[key] for key in keys]
-        lines = [f"| {title} | runs | {' | '.join(heads)} |", "| --- |" + " ---: |" * (1 + len(keys))]
-        for name in rows:
-            its = figures[name]
-            cells = [f"{its[key]:.3f}" if key in its else "" for key in keys]
-            lines.append(f"| {name.partition(': ')[2]} | {its['runs']:,} | {' | '.join(cells)} |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
-
-
-_BEGIN, _END = "<!-- tables: tests/simulations/inference.py -->", "<!-- end of the tables -->"
-
-
-def paged(page: str, figures: dict[str, dict[str, float]]) -> str:
-    """Put the tables into the text of a page."""
-    before, _, rest = page.partition(_BEGIN)
-    return f"{before}{_BEGIN}\n\n{tables(figures)}\n\n{_END}{rest.partition(_END)[2]}"
-
-
 def main() -> None:
     """Run the cells and write their figures, each as soon as it is done; those that are there are passed over."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=2000, help="Runs of a cell; of a family half as many.")
     parser.add_argument("--only", default="", help="Cells whose name holds this text.")
     parser.add_argument("--out", type=Path, help="JSON file that is added to.")
-    parser.add_argument("--page", type=Path, help="Page whose tables are written from the file.")
     options = parser.parse_args()
-    if options.page:
-        figures = json.loads((options.out or FIGURES).read_text())
-        options.page.write_text(paged(options.page.read_text(encoding="utf-8"), figures), encoding="utf-8")
-        return
     done = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for name, looks in cells():

@@ -449,7 +449,9 @@ def _complexity(report: Report) -> dict[str, Any]:
             mixes.append({"a": pair.a, "b": pair.b, "parts": numbers})
     shown: dict[str, Any] = {"histogram": None}
     if found is not None:
-        correlations = ", ".join(f"{one.name} {words.number(one.rank_correlation, sign='+')}" for one in found.spaces)
+        correlations = ", ".join(
+            f"{one.name} {words.with_interval(one.rank_correlation, one.rank_interval, sign='+')}" for one in found.spaces
+        )
         shown = {
             "by": found.by,
             "histogram": figures.histogram(found),

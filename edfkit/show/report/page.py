@@ -450,7 +450,8 @@ def _complexity(report: Report) -> dict[str, Any]:
     shown: dict[str, Any] = {"histogram": None}
     if found is not None:
         correlations = ", ".join(
-            f"{one.name} {words.with_interval(one.rank_correlation, one.rank_interval, sign='+')}" for one in found.spaces
+            f"{one.name} {words.with_interval(one.rank_correlation, one.rank_interval, sign='+')}"
+            for one in found.spaces
         )
         shown = {
             "by": found.by,

@@ -350,6 +350,7 @@ class Setting(TypedDict):
     mean_difference_interval: Annotated[
         Annotated[list[Points], Length(2)] | None, "Its confidence interval, of this setting by itself."
     ]
+    balanced: Annotated[bool | None, "Whether complexity is equal enough for the intervals to hold."]
     why: Annotated[str | None, "Why nothing is estimated; null if something is."]
 
 
@@ -542,6 +543,9 @@ class SearchPair(TypedDict):
     ]
     most: Annotated[Models | None, "Largest m for which there are enough models; null if the pair was not tested."]
     claimed: Annotated[Claimed | None, "The longest run of budgets with the same claim; null if there is none."]
+    balanced: Annotated[
+        bool | None, "Whether complexity is equal enough for the intervals to hold; null if not tested."
+    ]
     no_claim: Annotated[str | None, "Why the pair was not tested; null if it was."]
 
 

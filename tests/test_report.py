@@ -148,7 +148,7 @@ def test_the_finding_is_held_against_other_settings(digits: str) -> None:
         assert one.prob_a_better is not None
         assert one.prob_a_better_interval is not None
         low, high = one.prob_a_better_interval
-        assert f"{capital(one.label)} resnet is better with probability {one.prob_a_better:.3f} ({low:.3f} to" in text
+        assert f"{capital(marked(one))} resnet is better with probability {one.prob_a_better:.3f} ({low:.3f} to" in text
         strip = re.search(rf'aria-label="{re.escape(one.label)}".*?</svg>', digits)
         assert strip
         ends = re.search(r'x1="([\d.]+)%" x2="([\d.]+)%" y1="50%"', strip[0])

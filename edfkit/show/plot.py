@@ -77,7 +77,7 @@ def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
     steps = [partial(_draw_edfs, comparison)]
     if band:
         steps += [partial(_draw_difference, comparison, pair) for pair in comparison.pairs]
-    if comparison.settings:
+    if any(one.prob_a_better is not None for one in comparison.settings):
         steps.append(partial(_draw_forest, comparison))
     columns = len(steps) if len(steps) < 4 else 2 if len(steps) == 4 else 3
     rows = [min(columns, len(steps) - first) for first in range(0, len(steps), columns)]
@@ -363,7 +363,7 @@ def _draw_forest(comparison: Comparison, axes: "Axes") -> None:
         axes.hlines(height, *one.prob_a_better_interval, color=colour, linewidth=2.2 if one.chosen else 1.2)
         axes.plot(one.prob_a_better, height, color=colour, marker="D" if one.chosen else "o", markersize=4)
     axes.axvline(0.5, color="#000000", linewidth=0.6)
-    axes.set_yticks(range(len(shown)), [one.label for one in shown], fontsize="x-small")
+    axes.set_yticks(range(len(shown)), [words.marked(one) for one in shown], fontsize="x-small")
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     interval = words.confidently(pair.confidence)

@@ -204,7 +204,7 @@ def sensitivity(result: Comparison) -> Iterator[str]:
     """Show what would be estimated of two populations in other settings."""
     (pair,) = result.pairs
     yield from wrap(words.sensitivity(result), 80)
-    rows = [[one.label, *_often(one), _apart(one)] for one in result.settings]
+    rows = [[words.marked(one), *_often(one), _apart(one)] for one in result.settings]
     yield from wrap(
         f"How often {pair.a} is better than {pair.b}, and its mean error minus that of {pair.b} in points, each with "
         f"its {words.confidently(pair.confidence)}:",
@@ -214,7 +214,7 @@ def sensitivity(result: Comparison) -> Iterator[str]:
     absent = dict.fromkeys(f"{one.label}: {one.why}" for one in result.settings if one.why)
     for line in absent:
         yield from wrap(line, 80)
-    yield "Estimates, each with an interval of its own; the finding is that of the chosen setting."
+    yield "Estimates, each with an interval of its own; the finding is that of the chosen setting. ?: partly balanced."
 
 
 def _often(one: Setting) -> list[str]:

@@ -230,6 +230,11 @@ def setting(one: "Setting") -> str:
     return "as chosen"
 
 
+def marked(one: "Setting") -> str:
+    """Name a setting, with a question mark where complexity is only partly balanced."""
+    return f"{one.label} ?" if one.balanced is False else one.label
+
+
 def sensitivity(comparison: "Comparison") -> str:
     """Say in which other settings the estimates do not agree with the finding of a comparison of two populations.
 
@@ -244,17 +249,20 @@ def sensitivity(comparison: "Comparison") -> str:
         Sentences.
     """
     (pair,) = comparison.pairs
-    others = [one for one in comparison.settings if not one.chosen]
-    known = [(one, *one.prob_a_better_interval) for one in others if one.prob_a_better_interval]
+    others = [one for one in comparison.settings if not one.chosen and one.prob_a_better_interval]
+    known = [(one, *one.prob_a_better_interval) for one in others if one.balanced and one.prob_a_better_interval]
+    partly = [one.label for one in others if not one.balanced]
+    note = f" Size is only partly balanced, so that nothing follows: {'; '.join(partly)}." if partly else ""
+    if not known:
+        return f"In no other setting are there enough models of equal size to compare.{note}"
     above = [one for one, low, _ in known if low > 0.5]
     below = [one for one, _, high in known if high < 0.5]
-    if not known:
-        return "In no other setting there are enough models to compare."
     number = plural(len(known), "other setting")
+    every = f"in all of {number}" if len(known) > 1 else "in the only other setting"
     if pair.better not in (pair.a, pair.b):
         claim = "No space is claimed to be better"
         if not above and not below:
-            return f"{claim}, and in all of {number} the interval includes 50 %."
+            return f"{claim}, and {every} the interval includes 50 %.{note}"
         parts = [
             f"above 50 % for {name} ({'; '.join(one.label for one in some)})"
             for name, some in ((pair.a, above), (pair.b, below))
@@ -262,21 +270,19 @@ def sensitivity(comparison: "Comparison") -> str:
         ]
         return (
             f"{claim}. In {len(above) + len(below)} of {number} the interval is {', and '.join(parts)}; that is no "
-            "finding, as a setting was looked for after the result was known."
+            f"finding, as a setting was looked for after the result was known.{note}"
         )
     agree, turned = (above, below) if pair.better == pair.a else (below, above)
     undecided = [one for one, low, high in known if low <= 0.5 <= high]
     if len(agree) == len(known):
-        return f"The finding does not depend on these settings: in all of {number} the interval favours {pair.better}."
+        return f"The finding does not depend on these settings: {every} the interval favours {pair.better}.{note}"
     parts = [
-        f"{what}: {'; '.join(one.label for one in some)}"
-        for what, some in (("it includes 50 %", undecided), ("it favours the other space", turned))
+        f"{what}: {'; '.join(one.label for one in some)}."
+        for what, some in (("It includes 50 %", undecided), ("It favours the other space", turned))
         if some
     ]
     return (
-        f"In {len(agree)} of {number} the interval favours {pair.better}, as the finding does. "
-        + capital(". ".join(map(capital, parts)))
-        + "."
+        f"In {len(agree)} of {number} the interval favours {pair.better}, as the finding does. {' '.join(parts)}{note}"
     )
 
 
@@ -662,5 +668,8 @@ def search_finding(pair: "SearchPair", study: "SearchStudy") -> str:
     elif undecided := [int(m) for m, name in zip(pair.m, pair.better, strict=True) if name == "none" and m in usable]:
         parts.append(f"No difference is shown for m = {some(undecided)}.")
     if (pair.m > pair.most).any():
-        parts.append(f"With more than {pair.most:,} models no claim is made: the populations hold too few.")
+        models = "model" if pair.most == 1 else "models"
+        parts.append(f"With more than {pair.most:,} {models} no claim is made: the populations hold too few.")
+    if not pair.balanced:
+        parts.append("Size is only partly balanced.")
     return " ".join(parts)

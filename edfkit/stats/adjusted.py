@@ -434,7 +434,8 @@ def mean_difference(strata: Strata, confidence: float = 0.95, *, slope: bool = T
 
     What is left of complexity within strata is taken off by one common slope of the error on the logarithm of
     complexity, fitted within the models of A, and of B, of each stratum; of several complexities by one on each of
-    their products of up to three.
+    their products of up to three. A correction of more than one standard deviation of the errors would extrapolate, and
+    is not made.
 
     Parameters
     ----------
@@ -461,6 +462,9 @@ def mean_difference(strata: Strata, confidence: float = 0.95, *, slope: bool = T
         logs = powers(logs, strata.size)[:, 1:]
     left = _imbalance(strata, logs)
     slopes, pull = _slopes(strata, logs, strata.errors)
+    usual = np.average(strata.errors, weights=strata.size)
+    if abs(left @ slopes) > math.sqrt(np.average(np.square(strata.errors - usual), weights=strata.size)):
+        slopes, pull = np.zeros_like(slopes), np.zeros_like(pull)
     delta, variance, df, _ = clustered(strata, strata.errors - (logs - logs.mean(axis=0)) @ slopes)
     error = math.sqrt(variance + float(np.square(pull @ left).sum()))
     half = student_quantile(alpha, df) * error

@@ -330,6 +330,8 @@ class Setting(Result):
         Mean error of A minus that of B, percentage points.
     mean_difference_interval : (float, float) or None
         Both intervals are of this setting by itself, with the confidence of the comparison.
+    balanced : bool or None
+        Whether complexity is equal enough for the interval to hold, see `edfkit.stats.adjusted.Balance`.
     why : str or None
         Why nothing is estimated, a sentence.
     """
@@ -346,6 +348,7 @@ class Setting(Result):
     prob_a_better_interval: tuple[float, float] | None = None
     mean_difference: float | None = None
     mean_difference_interval: tuple[float, float] | None = None
+    balanced: bool | None = None
     why: str | None = None
 
     @property
@@ -600,9 +603,7 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     else:
         outside = [strata.outside_a, strata.outside_b]
     overlap = 0.0 if strata is None else strata.overlap
-    adjusts = binned and selection.bins != 1
-    if strata is not None and not binned and strata.logs.shape[1]:
-        adjusts = strata.paired or np.unique(strata.placed).size > 1 or not np.ptp(strata.logs, axis=0).any()
+    adjusts = strata is not None and _adjusts(strata, selection)
     start = Pair(
         a.name, b.name, selection.given, 1, how.confidence, None, None, None,
         None if strata is None or binned or selection.given == "none" else strata.number,
@@ -708,6 +709,34 @@ def untested(a: str, b: str, given: str, overlap: float, same: Sharing) -> str |
         f"Too few models of {a} and {b}{equal} to compare: they are worth {2 * overlap:.1f} of each, and a claim needs "
         f"{2 * LEAST_CLAIM:g}."
     )
+
+
+def _adjusts(strata: Strata, selection: Selection) -> bool:
+    """Tell whether what is held equal has an effect: not if one stratum or bin holds all complexities."""
+    if selection.bins is not None:
+        return selection.bins != 1
+    several = strata.paired or np.unique(strata.placed).size > 1 or not np.ptp(strata.logs, axis=0).any()
+    return bool(strata.logs.shape[1]) and several
+
+
+def balanced(strata: Strata, found: Better, selection: Selection) -> bool:
+    """Tell whether complexity is equal enough for tests to hold their level; so it is if none is to be equal.
+
+    Parameters
+    ----------
+    strata : Strata
+    found : Better
+        Of these strata.
+    selection : Selection
+
+    Returns
+    -------
+    bool
+    """
+    if selection.given == "none" or strata.paired:
+        return True
+    equal = balance(strata, found.standard_error)
+    return _adjusts(strata, selection) and (equal is None or equal.equal)
 
 
 def _bins(a: Population, b: Population) -> list[NDArray[np.intp]]:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.result import plain
+from edfkit.stats.adjusted import better
 from edfkit.stats.bands import TABLE_SIZES, edf_band
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import BestOf, best_of, best_of_band, draws_for_top, median_band, most_draws
 from edfkit.stats.searches import best_difference
 from edfkit.stats.strata import Strata
-from edfkit.study.compare import at_equal_complexity, prepared, side_by_side, take_part, untested
+from edfkit.study.compare import at_equal_complexity, balanced, prepared, side_by_side, take_part, untested
 from edfkit.study.selection import Population, Selection, Source
 from edfkit.study.settings import Control, SelectionKeywords, settle
 
@@ -112,6 +113,8 @@ class SearchPair:
         Largest m for which there are enough models to claim anything; None if the pair was not tested.
     no_claim : str or None
         Why the pair was not tested, a sentence; None if it was.
+    balanced : bool
+        Whether complexity is equal enough for the intervals to hold.
     """
 
     a: str
@@ -124,6 +127,7 @@ class SearchPair:
     better: list[str]
     most: int | None
     no_claim: str | None
+    balanced: bool = True
 
     @property
     def claims(self) -> list[list[int]]:
@@ -154,6 +158,7 @@ class SearchPair:
             "better": [None if one == "none" else one for one in self.better],
             "most": self.most,
             "claimed": None if found is None else {"better": found[0], "first": found[1], "last": found[2]},
+            "balanced": None if self.no_claim else self.balanced,
             "no_claim": self.no_claim,
         }
 
@@ -358,11 +363,21 @@ def _pairs(gathered: Selection, m: NDArray[np.int64], confidence: float) -> list
             pairs.append(SearchPair(name, other, m, unknown, unknown, unknown, unknown, ["none"] * m.size, None, why))
             continue
         found = best_difference(strata, m, confidence, pairs=tested)
-        better = np.where(found.estimate < 0, name, other)
-        claimed = np.where(found.p_adjusted <= 1 - confidence, better, "none").tolist()
+        lower = np.where(found.estimate < 0, name, other)
+        claimed = np.where(found.p_adjusted <= 1 - confidence, lower, "none").tolist()
         pairs.append(
             SearchPair(
-                name, other, m, found.estimate, found.low, found.high, found.p_adjusted, claimed, found.most, None
+                name,
+                other,
+                m,
+                found.estimate,
+                found.low,
+                found.high,
+                found.p_adjusted,
+                claimed,
+                found.most,
+                None,
+                balanced(strata, better(strata, confidence), gathered),
             )
         )
     return pairs

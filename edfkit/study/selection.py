@@ -29,6 +29,10 @@ OUTCOMES = ("error", "error_final", "test_error", "train_error", "train_loss", "
 """Variables that cannot be held equal, as they are what is compared."""
 
 
+FINDINGS = ("none", "shape")
+"""What is found of two populations of which none is better: no names of populations that are compared."""
+
+
 class Source(Protocol):
     """What populations are read from: an `Archive`, `Published` files, or `InMemory`."""
 
@@ -353,6 +357,11 @@ def check_names(names: Sequence[str]) -> list[str]:
     lower = [name.lower() for name in names]
     if len(set(lower)) < len(lower):
         raise EdfkitError(f"A population is named twice in {', '.join(lower)}; name each once.")
+    if len(lower) > 1 and (taken := [name for name in lower if name in FINDINGS]):
+        raise EdfkitError(
+            f"A population is called {taken[0]!r}, which stands for a finding in every result of a comparison; give it "
+            "another name."
+        )
     return lower
 
 

@@ -15,7 +15,7 @@ from edfkit import EdfkitError
 from edfkit.stats.adjusted import LEAST_OVERLAP, mean_difference
 from edfkit.stats.edf import Floats
 from edfkit.stats.strata import usual_number
-from edfkit.study.compare import Setting, better_of, prepared, side_by_side, take_part
+from edfkit.study.compare import Setting, balanced, better_of, prepared, side_by_side, take_part
 from edfkit.study.selection import Population, Selection, Source
 from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, Control, Reading
 
@@ -67,7 +67,10 @@ def sensitivity(
             return False
 
     ways = [("chosen", reading, control)]
-    if not prepared(main)[2][0].paired:  # else every network is compared with itself, whatever is held equal
+    (same,) = prepared(main)[2]
+    if same.refused:  # in no setting the two can be compared
+        return [_estimated(_named("chosen", reading, control), main, confidence)]
+    if not same.paired:  # else every network is compared with itself, whatever is held equal
         ways += _controls(main, reading, control, [one for one in COMPLEXITIES if known(reading, Control(one))])
     if reading.error in _OTHER and known(other := replace(reading, error=_OTHER[reading.error]), control):
         ways.append(("error", other, control))
@@ -78,7 +81,7 @@ def sensitivity(
         ways += [("failed", replace(reading, failed=fill), control) for fill in FILLS]
     found = []
     for group, how, held in ways:
-        start = Setting(group, held.given, held.strata, held.bins, held.range, how.error, how.diverged, how.failed)
+        start = _named(group, how, held)
         try:
             # One selection serves any number of strata.
             selection = replace(select(how, replace(held, strata=None)), strata=held.strata)
@@ -88,9 +91,13 @@ def sensitivity(
         else:
             found.append(_estimated(start, selection, confidence))
     for span, half in _halves(main, control):
-        start = replace(found[0], group="range", range=span)
+        start = replace(_named("range", reading, control), range=span)
         found.append(_estimated(start, replace(half, strata=control.strata), confidence))
     return found
+
+
+def _named(group: str, how: Reading, held: Control) -> Setting:
+    return Setting(group, held.given, held.strata, held.bins, held.range, how.error, how.diverged, how.failed)
 
 
 _OTHER = {"best": "final", "final": "best"}
@@ -186,4 +193,5 @@ def _estimated(start: Setting, selection: Selection, confidence: float) -> Setti
         prob_a_better_interval=(better.low, better.high),
         mean_difference=mean.estimate,
         mean_difference_interval=(mean.low, mean.high),
+        balanced=balanced(strata, better, selection),
     )

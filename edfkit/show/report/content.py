@@ -223,6 +223,8 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
     pairs, given = comparison.pairs, comparison.selection.given
     if len(pairs) == 1:
         return pairs[0].verdict, pointwise(pairs[0])
+    if not any(pair.claim for pair in pairs):
+        return f"{opening(given)}, no two of these spaces can be compared.", "No pair was tested."
     better = {(pair.a, pair.b): pair.better for pair in pairs}
     names = [member.name for member in comparison.selection.populations]
     ahead = [name for name in names if all(better[pair] == name for pair in combinations(names, 2) if name in pair)]

@@ -175,6 +175,8 @@ function meanDifference(s, alpha) {
     spread = x.reduce((sum, one, i) => sum + (one * (own[i] - slope * one)) ** 2, 0) / scale ** 4;
   }
   const meanLog = average(log), meanError = average(y), left = gap(sums(log));
+  // A correction of more than one standard deviation of the errors would extrapolate.
+  if (Math.abs(slope * left) > Math.sqrt(average(y.map((error) => (error - meanError) ** 2)))) { slope = 0; spread = 0; }
   const free = y.map((error, i) => error - meanError - (log[i] - meanLog) * slope);
   const [sumA, sumB] = sums(free), delta = gap([sumA, sumB]);
   const ofPair = s.shares.map((share, k) => share / (s.unitsA[k] * s.unitsB[k]));

@@ -503,7 +503,7 @@ def _settings(report: Report) -> dict[str, Any]:
     settings = report.main.settings
     rows = [
         {
-            "label": words.capital(one.label),
+            "label": words.capital(words.marked(one)),
             "chosen": one.chosen,
             "drawing": figures.forest(one, report.names[0]),
             "prob": _interval(one.prob_a_better, one.prob_a_better_interval, ".3f"),

@@ -29,7 +29,7 @@ from edfkit.show.report import content, draw, figures
 from edfkit.show.report.content import decided, study, verdict
 from edfkit.show.report.models import pack
 from edfkit.show.report.page import render, write_report
-from edfkit.show.words import against, balanced, capital, findings, p_value, search_finding, sensitivity
+from edfkit.show.words import against, balanced, capital, findings, marked, p_value, search_finding, sensitivity
 from edfkit.stats.edf import edf, evaluate
 from edfkit.study.compare import compare_populations
 from edfkit.study.point import point_study

@@ -30,7 +30,7 @@ from edfkit.stats.checks import share, whole
 from edfkit.stats.claims import claims, permutations_needed
 from edfkit.stats.curves import shape_test
 from edfkit.stats.edf import Floats
-from edfkit.stats.strata import Index, Strata, in_strata
+from edfkit.stats.strata import Index, Strata, in_strata, usual_number
 
 LEAST = int(2 * LEAST_CLAIM)
 """Models of each below which nothing is claimed, however equal their complexities are."""
@@ -305,7 +305,7 @@ def _of_two(a: Pilot, b: Pilot, models: int, strata: int | None, rng: np.random.
         b.errors[at_b],
         a.complexity_of(at_a),
         b.complexity_of(at_b),
-        strata=strata or max(1, round(math.sqrt(min(2 * models, a.units_in_all + b.units_in_all)))),
+        strata=strata or usual_number(min(2 * models, a.units_in_all + b.units_in_all)),
         counts_a=counts_a,
         counts_b=counts_b,
     )

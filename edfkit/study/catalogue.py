@@ -279,7 +279,7 @@ STUDIES = (
     Study(
         "compare",
         "Compare design SPACEs by their error distributions, at equal complexity.",
-        run="edfkit.study.stream:compare",
+        run="edfkit.study.compare:compare_study",
         result="edfkit.study.compare:Comparison",
         least=2,
         most=None,
@@ -289,7 +289,7 @@ STUDIES = (
         run_options=(
             Option("sensitive", "Show estimates of two SPACEs for other strata, complexities and errors.", bool, False,
                    flag="--sensitivity"),
-            Option("stream", "Count in chunks, as is done above 5,000,000 models.", bool, False),
+            Option("stream", "Count models whatever their number, as is done above 1,000,000.", bool, False),
             Option("scheduler", "Count on the Dask cluster with this scheduler.", str, metavar="ADDRESS"),
         ),
         refuse=_too_many,

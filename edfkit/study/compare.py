@@ -33,18 +33,21 @@ from edfkit.stats.minima import MODELS_PER_DRAW
 from edfkit.stats.mix import Mix, decompose, holm
 from edfkit.stats.permutation import Permutation, permutation_test
 from edfkit.stats.strata import Strata, common_weights, cut, in_strata
-from edfkit.stats.two_sample import ks, prob_better, summarize
+from edfkit.stats.two_sample import ks, prob_better
 from edfkit.study.catalogue import SETTING, VERDICT
+from edfkit.study.counting import WHOLE, Counted, once
 from edfkit.study.selection import (
     Population,
     Selection,
     Source,
-    chosen_on_test,
+    check_names,
+    expect,
     gather,
     select,
+    told_apart,
     units_of,
 )
-from edfkit.study.settings import Control, Reading, ReadingKeywords, SelectionKeywords, settle
+from edfkit.study.settings import Control, Reading, ReadingKeywords, SelectionKeywords, settle, split
 from edfkit.study.units import Sharing, sharing
 
 if TYPE_CHECKING:
@@ -65,6 +68,10 @@ class Options(Inference, total=False):
     """Keywords of `compare_populations` besides `reading` and `control`."""
 
     area_to: float
+
+
+class Keywords(SelectionKeywords, Options, total=False):
+    """Keywords of `compare_populations`."""
 
 
 @dataclass(frozen=True)
@@ -399,7 +406,7 @@ class Comparison:
         spaces: list[documents.ComparedSpace] = [
             {
                 **one.to_dict(),
-                "units": int(np.unique(one.units.unit).size) if one.units is not None else one.summary.models,
+                "units": int(one.units.different.size) if one.units is not None else one.models,
             }
             for one in chosen.populations
         ]
@@ -415,6 +422,61 @@ class Comparison:
             "seed": self.seed,
             "sensitivity": [setting.to_dict() for setting in self.settings],
         }
+
+
+def compare_study(
+    source: Source,
+    names: Sequence[str],
+    *,
+    stream: bool = False,
+    scheduler: str | None = None,
+    sensitive: bool = False,
+    **settings: Unpack[Keywords],
+) -> Comparison:
+    """Compare populations as `compare_populations` does, in other settings too, or counted on a cluster.
+
+    Parameters
+    ----------
+    source : Source
+        Where the populations are.
+    names : sequence of str
+        At least two, each once.
+    stream : bool
+        Whether to count models whatever their number; else those of populations that are not kept row by row, see
+        `edfkit.study.counting`. The numbers are the same.
+    scheduler : str, optional
+        Count on the Dask cluster with the scheduler at this address.
+    sensitive : bool
+        Whether to estimate the difference of two populations in other settings too, see `edfkit.study.sensitivity`.
+    **settings
+        As in `compare_populations`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    EdfkitError
+        See `compare_populations` and `edfkit.study.sensitivity.sensitivity`.
+    """
+    names = list(names)
+    if len(names) < 2:
+        raise EdfkitError(f"names: {len(names)} populations were named, expected two or more; name them.")
+    counted = source
+    if stream or scheduler is not None or not isinstance(source, Counted):
+        counted = Counted(source, whole=0 if stream or scheduler is not None else WHOLE, scheduler=scheduler)
+    if not sensitive:
+        return compare_populations(counted, names, **settings)
+    from edfkit.study.sensitivity import check_two, look_ahead, sensitivity
+
+    check_two(names)
+    inference, others = split(settings, Options)
+    reading, control = settle("compare", others, Control())
+    look_ahead(counted, names, reading, control)
+    result = compare_populations(counted, names, reading=reading, control=control, **inference)
+    confidence = inference.get("confidence", 0.95)
+    return replace(result, settings=sensitivity(counted, names, reading, control, confidence=confidence))
 
 
 def compare_populations(
@@ -477,7 +539,12 @@ def compare_populations(
 
 
 def take_part(
-    source: Source, names: Sequence[str], reading: Reading, control: Control, area_to: float = 50.0
+    source: Source,
+    names: Sequence[str],
+    reading: Reading,
+    control: Control,
+    area_to: float = 50.0,
+    also: Sequence[str] = (),
 ) -> Selection:
     """Select the models of populations that are compared: as they are for strata, weighted with bins.
 
@@ -485,6 +552,8 @@ def take_part(
     ----------
     source, names, reading, control, area_to
         As in `compare_populations`.
+    also : sequence of str
+        Other numeric columns to give of each row.
 
     Returns
     -------
@@ -496,11 +565,14 @@ def take_part(
         See `selection.select`.
     """
     if not control.binned:
-        return gather(source, names, reading=reading, control=control, area_to=area_to)
-    selection = select(source, names, reading=reading, control=control, area_to=area_to)
-    members = [replace(one, units=units_of(source, one)) for one in selection.populations]
-    chosen = reading.error == "best" and any(chosen_on_test(source, one.name) for one in members)
-    return replace(selection, populations=members, chosen_on_test=chosen)
+        return gather(source, names, reading=reading, control=control, area_to=area_to, also=also)
+    names, counted, chosen = check_names(names), once(source), reading.error == "best"
+    by_row = told_apart(counted, names)
+    if not by_row:
+        expect(counted, names, reading, control.columns, also=also, chosen=chosen)
+    selection = select(counted, names, reading=reading, control=control, area_to=area_to, by_row=by_row, also=also)
+    members = [replace(one, units=units_of(counted, one)) for one in selection.populations]
+    return replace(selection, populations=members, chosen_on_test=chosen and any(map(counted.chosen, names)))
 
 
 def compare_selected(
@@ -545,8 +617,7 @@ def compare_selected(
     how = _How(selection, confidence, best_share, equivalent, seed, most, permutations)
     pairs = [_pair(members[a.name], members[b.name], same, how) for (a, b), same in zip(both, shared, strict=True)]
     drawn, bands = _drawn(replace(selection, populations=list(members.values())), confidence)
-    summarised = [replace(one, summary=members[one.name].summary) for one in selection.populations]
-    return Comparison(replace(selection, populations=summarised), _claimed(pairs), drawn, bands, seed, [])
+    return Comparison(selection, _claimed(pairs), drawn, bands, seed, [])
 
 
 def prepared(
@@ -599,7 +670,7 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     if binned:
         outside = [sum(n for why, n in one.left_out.items() if "the range" in why) for one in (a, b)]
     elif strata is None:
-        outside = [a.summary.models, b.summary.models]
+        outside = [a.models, b.models]
     else:
         outside = [strata.outside_a, strata.outside_b]
     overlap = 0.0 if strata is None else strata.overlap
@@ -902,21 +973,9 @@ def _common(members: list[Population], selection: Selection) -> Selection | None
         return None
     weighted = []
     for one, weights in zip(members, found[0], strict=True):
-        rows = weights > 0
-        counts = None if one.counts is None else one.counts[rows]
-        each = weights[rows] if counts is None else weights[rows] / counts
-        weighted.append(
-            replace(
-                one,
-                errors=one.errors[rows],
-                weights=each,
-                rows=one.rows[rows] if one.counts is None else one.rows,
-                complexity=None if one.complexity is None else one.complexity[rows],
-                counts=counts,
-                units=one.units.taken(np.flatnonzero(rows)) if one.units is not None and one.counts is None else None,
-                summary=summarize(one.errors[rows], each, one.summary.area_to, counts=counts),
-            )
-        )
+        rows = np.flatnonzero(weights > 0)
+        each = weights[rows] if one.counts is None else weights[rows] / one.counts[rows]
+        weighted.append(one.taken(rows, each))
     return replace(selection, populations=weighted, strata=found[1])
 
 
@@ -944,8 +1003,7 @@ def describe_populations(
         See `selection.select`.
     """
     reading, _ = settle("describe_populations", settings)
-    members = select(source, names, reading=reading, area_to=area_to).populations
-    return [replace(member, summary=member.counted().summary) for member in members]
+    return select(source, names, reading=reading, area_to=area_to).populations
 
 
 def summary_intervals(
@@ -976,11 +1034,10 @@ def summary_intervals(
         See `edfkit.stats.bootstrap.bootstrap`.
     """
     settings: dict[str, Any] = {"trials": trials, "confidence": confidence, "rng": seed}
-    upto = member.summary.area_to
     found = {
-        statistic: bootstrap(statistic, member.errors, member.weights, upto=upto, **settings)
+        statistic: bootstrap(statistic, member.sample, upto=member.area_to, **settings)
         for statistic in ("mean", "median", "area")
     }
     if m := int(member.summary.n_eff / MODELS_PER_DRAW):
-        found[f"best of {m}"] = bootstrap("min", member.errors, member.weights, m=m, **settings)
+        found[f"best of {m}"] = bootstrap("min", member.sample, m=m, **settings)
     return found

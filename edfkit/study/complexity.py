@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edfkit.result import Result, plain
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
 from edfkit.stats.edf import Floats
 from edfkit.stats.epochs import rank_interval
-from edfkit.study.selection import Source, read_complexity, select
+from edfkit.study.selection import Source, gather
 from edfkit.study.settings import ReadingKeywords, settle
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ class Complexities(Result):
         Those that take part, and those among them that diverged.
     left_out : dict of str to int
         How many models take no part, by reason.
-    complexity, errors : ndarray, shape (models,)
+    complexity, errors : ndarray, shape (n,)
         Raw counts, and percent: a scatter plot.
+    counts : ndarray of int64 of shape (n,), or None
+        How many models each of these is, where they were counted.
     rank_correlation : float
         Spearman's, of error and complexity.
     rank_interval : (float, float)
@@ -45,6 +48,7 @@ class Complexities(Result):
     left_out: dict[str, int]
     complexity: Floats
     errors: Floats
+    counts: NDArray[np.int64] | None
     rank_correlation: float
     rank_interval: tuple[float, float]
     buckets: BucketMeans
@@ -147,32 +151,34 @@ def complexity_study(
         See `selection.select`.
     """
     reading, _ = settle("complexity_study", settings)
-    selection = select(source, names, reading=reading)
-    counts = {m.name: read_complexity(source, m.name, by, m.rows) for m in selection.populations}
-    lo, hi = range or common_range(*counts.values(), names=list(counts))
-    related = {m.name: correlation(m.errors, counts[m.name]) for m in selection.populations}
+    members = gather(source, names, reading=reading, given=by).populations
+    complexities = {one.name: one.complexity[:, 0] for one in members if one.complexity is not None}
+    lo, hi = range or common_range(*complexities.values(), names=list(complexities))
+    related = {one.name: correlation(one.sample, complexities[one.name]) for one in members}
     spaces = [
         Complexities(
-            member.name,
-            len(member.errors),
-            member.diverged,
-            member.left_out,
-            counts[member.name],
-            member.errors,
-            related[member.name],
-            rank_interval(related[member.name], len(member.errors)),
-            bucket_means(member.errors, counts[member.name], lo, hi, buckets),
+            one.name,
+            one.models,
+            one.diverged,
+            one.left_out,
+            complexities[one.name],
+            one.errors,
+            one.counts,
+            related[one.name],
+            rank_interval(related[one.name], one.models),
+            bucket_means(one.sample, complexities[one.name], lo, hi, buckets),
         )
-        for member in selection.populations
+        for one in members
     ]
-    largest = float(np.max([values.max() for values in counts.values()]))
+    largest = float(np.max([values.max() for values in complexities.values()]))
+    number = {one.name: one.counts for one in members if one.counts is not None}
     return ComplexityStudy(
         by,
         reading.error,
         reading.diverged,
         (lo, hi),
         spaces,
-        histogram(counts, 0.0, largest, buckets),
-        advise(counts, lo, hi, bins),
+        histogram(complexities, 0.0, largest, buckets, counts=number),
+        advise(complexities, lo, hi, bins, counts=number),
         bins,
     )

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Unpack
 
 from edfkit.stats.bootstrap import Interval
 from edfkit.study.compare import describe_populations, summary_intervals
-from edfkit.study.selection import Population, Source, complexity_ranges
-from edfkit.study.settings import Reading, ReadingKeywords, settle
+from edfkit.study.counting import Wanted, once
+from edfkit.study.selection import Population, Source, complexity_ranges, error_column
+from edfkit.study.settings import COMPLEXITIES, Reading, ReadingKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -98,11 +99,15 @@ def describe_study(
         See `selection.select` and `edfkit.stats.bootstrap.bootstrap`.
     """
     reading, _ = settle("describe_study", settings)
-    members = describe_populations(source, names, area_to=area_to, reading=reading)
+    counted = once(source)
+    for name in names:
+        known = tuple(one for one in COMPLEXITIES if one in counted.variables(name))
+        counted.expect(name, Wanted((error_column(reading), "status"), ends=known))
+    members = describe_populations(counted, names, area_to=area_to, reading=reading)
     return Description(
         reading,
         members,
-        {member.name: complexity_ranges(source, member.name) for member in members},
+        {member.name: complexity_ranges(counted, member.name) for member in members},
         {
             member.name: summary_intervals(member, trials=trials, confidence=confidence, seed=seed) if trials else {}
             for member in members

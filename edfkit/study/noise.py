@@ -12,6 +12,7 @@ from edfkit.result import Result
 from edfkit.stats.epochs import AtEpochs, Optimism, at_epochs, best_against_last, selection_optimism
 from edfkit.stats.noise import NoiseShare, SeedNoise, noise_share, seed_noise
 from edfkit.stats.rates import DefaultRank, RateMap, default_rank, rate_map
+from edfkit.study.counting import once
 from edfkit.study.selection import Population, Source, select
 from edfkit.study.settings import ReadingKeywords, settle
 
@@ -123,7 +124,8 @@ def noise_study(
     diverged = reading.diverged
     if min(default) <= 0:
         raise EdfkitError(f"The default rates were {default}, expected two numbers above 0; correct them.")
-    members = select(source, names, reading=reading).populations
+    source = once(source)
+    members = select(source, names, reading=reading, by_row=True).populations
     spaces = [_noise(source, member, diverged, one_network, default) for member in members]
     share = None
     if same_models:

@@ -67,7 +67,7 @@ class ComparisonPlan:
     @property
     def small(self) -> list[Population]:
         """The pilots of fewer than 25 models."""
-        return [one for one in self.selection.populations if one.summary.models < FEW]
+        return [one for one in self.selection.populations if one.models < FEW]
 
     def to_dict(self) -> "documents.ComparisonPlan":
         """Give the plan as plain data, see the guide."""
@@ -162,7 +162,7 @@ def plan_comparison(
             f"bins: {control.bins} with range {control.range} was given, but a plan is for the strata of a comparison: "
             "leave bins and range out."
         )
-    selection = gather(source, names, reading=reading, control=control)
+    selection = gather(source, names, reading=reading, control=control, by_row=True)
     a, b = selection.populations[0], selection.populations[-1]
     if b is not a:
         same = sharing(a.name, b.name, a.units, b.units)

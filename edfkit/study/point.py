@@ -132,16 +132,16 @@ def point_study(
     """
     reading, _ = settle("point_study", settings)
     selection = select(source, [space] if against is None else [space, against], reading=reading)
-    first = selection.populations[0].errors
-    other = selection.populations[-1].errors if against else None
+    first = selection.populations[0].sample
+    other = selection.populations[-1].sample if against else None
     for name, draws, member in (
         ("small", small, selection.populations[0]),
         ("large", large, selection.populations[-1]),
     ):
-        if draws > len(member.errors):
+        if draws > member.models:
             raise EdfkitError(
-                f"{name}: the search is to draw {draws:,} models and {member.name} has "
-                f"{len(member.errors):,}; draw no more than there are."
+                f"{name}: the search is to draw {draws:,} models and {member.name} has {member.models:,}; draw no more "
+                "than there are."
             )
     wins = who_wins(first, small, other, large=large)
     values, probabilities = difference(first, small, other, large=large)
@@ -151,5 +151,5 @@ def point_study(
         ahead, behind, tie = (float(np.mean(outcome)) for outcome in (one < two, two < one, one == two))
         se = float(np.sqrt(wins.large_wins * (1 - wins.large_wins) / trials))
         resampled = Resampled(trials, seed, ahead, behind, tie, se)
-    gap = minimum_gap(first, min(small, len(first)), min(large, len(first)), alpha=alpha)
+    gap = minimum_gap(first, min(small, first.models), min(large, first.models), alpha=alpha)
     return PointStudy(selection, wins, values, probabilities, gap, resampled)

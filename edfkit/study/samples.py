@@ -14,11 +14,14 @@ from edfkit.stats.sizes import (
     simulate_distance,
 )
 from edfkit.stats.two_sample import Summary, summarize
-from edfkit.study.selection import Selection, Source, select
+from edfkit.study.selection import Population, Selection, Source, select
 from edfkit.study.settings import ReadingKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
+
+DRAWN = (10, 100, 1000, 10_000)
+"""Sizes of the samples that are summarised."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class SampleStudy:
     simulated : Distances or None
         The latter by simulation, if it was asked for.
     samples : dict of int to Summary
-        Summaries of samples of 10, 100, 1,000 and 10,000 models, as far as there are so many.
+        Summaries of samples of `DRAWN` models, as far as there are so many.
     errors : dict of int to ndarray
         Their errors, percent: the input of their EDFs.
     seed : int
@@ -110,19 +113,27 @@ def sample_study(
     """
     reading, _ = settle("sample_study", settings)
     selection = select(source, [name], reading=reading)
-    errors = selection.populations[0].errors
-    sizes = np.array(models) if models is not None else 2 ** np.arange(int(np.log2(len(errors))) + 1)
+    (member,) = selection.populations
+    sizes = np.array(models) if models is not None else 2 ** np.arange(int(np.log2(member.models)) + 1)
     rng = np.random.default_rng(seed)
-    simulated = simulate_distance(errors, sizes, trials=trials, rng=rng) if trials else None
-    order = np.random.default_rng(seed).permutation(len(errors))
-    samples = {size: errors[order[:size]] for size in (10, 100, 1000, 10_000) if size <= len(errors)}
+    simulated = simulate_distance(member.sample, sizes, trials=trials, rng=rng) if trials else None
+    drawn = _draw(member, max(DRAWN), np.random.default_rng(seed))
+    samples = {size: drawn[:size] for size in DRAWN if size <= member.models}
     return SampleStudy(
         selection,
         sizes,
         expected_distance(sizes),
-        expected_distance_to_population(sizes, len(errors)),
+        expected_distance_to_population(sizes, member.models),
         simulated,
         {size: summarize(some) for size, some in samples.items()},
         samples,
         seed,
     )
+
+
+def _draw(member: Population, most: int, rng: np.random.Generator) -> Floats:
+    """Draw errors of up to so many models in random order, without replacement."""
+    if member.counts is None:
+        return member.errors[rng.permutation(member.models)[:most]]
+    places = rng.choice(member.models, min(most, member.models), replace=False)
+    return member.errors[np.searchsorted(np.cumsum(member.counts), places, side="right")]

@@ -18,6 +18,7 @@ from edfkit.stats.adjusted import better
 from edfkit.stats.bands import TABLE_SIZES, edf_band
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import BestOf, best_of, best_of_band, draws_for_top, median_band, most_draws
+from edfkit.stats.sample import Sample
 from edfkit.stats.searches import best_difference
 from edfkit.stats.strata import Strata
 from edfkit.study.compare import at_equal_complexity, balanced, prepared, side_by_side, take_part, untested
@@ -256,14 +257,15 @@ def search_study(
         If the cost is not known, models with weights are to be drawn without replacement, and see `selection.select`.
     """
     reading, control = settle("search_study", settings, Control())
-    gathered, given = take_part(source, names, reading, control), control.given
+    given = control.given
     if not replacement and given != "none":
         raise EdfkitError(
             f"replacement: models that are weighted, given {given}, cannot be drawn without replacement; draw them "
             "with it, or hold nothing equal (given none)."
         )
+    gathered = take_part(source, names, reading, control, also=() if cost is None else (cost,))
     selection = _overlapping(gathered)
-    fewest = min(len(member.errors) for member in selection.populations)
+    fewest = min(member.models for member in selection.populations)
     if m is None:
         m = [draws for draws in DRAWS if replacement or draws <= fewest]
     if not len(m) or (not replacement and max(m) > fewest):
@@ -271,11 +273,7 @@ def search_study(
             f"m: {list(m)} was given, expected one or more, and without replacement none above "
             f"{fewest:,}, the models of the smallest population; correct them."
         )
-    curves = []
-    for member in selection.populations:
-        weights = _weights(member) if replacement else None
-        price = _price(source, member, weights, cost)
-        curves.append(_curve(member, weights, np.array(m), replacement, confidence, price))
+    curves = [_curve(member, np.array(m), replacement, confidence, cost) for member in selection.populations]
     pairs = _pairs(gathered, curves[0].best.m, confidence)
     unadjusted = None
     if given != selection.given:
@@ -290,7 +288,7 @@ def _overlapping(gathered: Selection) -> Selection:
     selection = at_equal_complexity(gathered)
     members = []
     for one, whole in zip(selection.populations, gathered.populations, strict=True):
-        outside = whole.errors.size - one.errors.size
+        outside = whole.models - one.models
         left_out = one.left_out | ({"outside the common strata": outside} if outside else {})
         members.append(replace(one, left_out=left_out))
     return replace(selection, populations=members)
@@ -305,45 +303,41 @@ def _why(gathered: Selection) -> str:
     return "no stratum holds models of " + ("both spaces" if len(gathered.populations) == 2 else "all spaces")
 
 
-def _price(source: Source, member: Population, weights: Floats | None, cost: str | None) -> float | None:
+def _price(member: Population, sample: Sample, cost: str | None) -> float | None:
     """Compute the mean cost of a model."""
-    if cost is None:
+    if cost is None or member.also is None:
         return None
-    each = source.read(member.name, cost)[member.rows].astype(float)
-    if np.isnan(each).any():
-        raise EdfkitError(
-            f"The {cost} of {np.isnan(each).sum():,} {member.name} models are not known; choose another cost."
-        )
-    return float(np.average(each, weights=weights))
+    each, unknown = member.also[:, 0], np.isnan(member.also[:, 0])
+    if unknown.any():
+        number = np.count_nonzero(unknown) if member.counts is None else member.counts[unknown].sum()
+        raise EdfkitError(f"The {cost} of {number:,} {member.name} models are not known; choose another cost.")
+    return float(np.average(each, weights=sample.weighing[1] * sample.weighing[2]))
 
 
-def _weights(member: Population) -> Floats | None:
-    """Give the weights of a population; rows that repeat a network share one."""
-    if member.weights is None and member.units is not None and member.repeats:
-        return member.units.weights
-    return member.weights
-
-
-def _curve(
-    member: Population,
-    weights: Floats | None,
-    m: NDArray[np.int64],
-    replacement: bool,
-    confidence: float,
-    price: float | None,
-) -> Curve:
+def _curve(member: Population, m: NDArray[np.int64], replacement: bool, confidence: float, cost: str | None) -> Curve:
     """Compute the curve of a population, with what is known of its expectation and its median."""
-    units = member.units.unit if member.units is not None and member.repeats else None
-    found = best_of(member.errors, m, weights, replacement=replacement, units=units)
+    units = member.units if member.units is not None and member.repeats else None
+    # Rows that repeat a network share one draw.
+    weights = units.weights if units is not None and member.weights is None else member.weights
+    sample = Sample(member.errors, weights if replacement else None, member.counts)
+    found = best_of(sample, m, replacement=replacement, units=None if units is None else units.unit)
     # Narrow at the best models, which is what counts here; without weights only, and within what is tabulated.
-    local = weights is None and units is None and len(member.errors) <= TABLE_SIZES[-1]
+    local = sample.weights is None and units is None and member.models <= TABLE_SIZES[-1]
     method = "equal-local-levels" if local else "ks"
-    band = edf_band(member.errors, weights, confidence=confidence, method=method, n_eff=found.n_eff)
+    band = edf_band(sample, confidence=confidence, method=method, n_eff=found.n_eff)
     edges = band.values, band.lower, band.upper, found.m
     low, high = best_of_band(*edges, upper_before=band.upper_before)
     median_low, median_high = median_band(*edges, upper_before=band.upper_before)
     return Curve(
-        member.name, found, low, high, price, found.interval(confidence), found.quantiles[0.5], median_low, median_high
+        member.name,
+        found,
+        low,
+        high,
+        _price(member, sample, cost),
+        found.interval(confidence),
+        found.quantiles[0.5],
+        median_low,
+        median_high,
     )
 
 

@@ -7,7 +7,8 @@ counted, by reason.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.schema import Status
-from edfkit.stats.bins import bin_index, check_bins, common_range, complexity_weights, default_bins
+from edfkit.stats.bins import DEFAULT_LEAST, bin_index, check_bins, common_range, default_bins
 from edfkit.stats.edf import Floats
+from edfkit.stats.sample import Sample
 from edfkit.stats.two_sample import Summary, summarize
+from edfkit.study.counting import Counted, Wanted, distinct, once
 from edfkit.study.settings import COMPLEXITIES, FILLS, Control, Reading, SelectionKeywords, settle
-from edfkit.study.units import Units, find_units
+from edfkit.study.units import Units, sharing
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -94,38 +97,6 @@ class InMemory:
         return variables
 
 
-def alike(
-    errors: Floats, weights: Floats | None, bins: NDArray[np.intp] | None
-) -> tuple[Floats, Floats | None, NDArray[np.intp] | None, NDArray[np.int64]]:
-    """Count models of one error and bin, as `edfkit.study.counting.Table.to_sample` gives them.
-
-    Parameters
-    ----------
-    errors : ndarray, shape (n,)
-        Percent.
-    weights : ndarray of shape (n,), or None
-        The same within a bin.
-    bins : ndarray of int of shape (n,), or None
-        From 0; None: one bin.
-
-    Returns
-    -------
-    errors, weights, bins : ndarray of shape (m,), or None
-        In order of error, then of bin; None as given.
-    counts : ndarray of int64, shape (m,)
-    """
-    cell = np.unique(errors, return_inverse=True)[1]
-    if bins is not None:
-        cell = cell * (int(bins.max()) + 1) + bins
-    _, first, counts = np.unique(cell, return_index=True, return_counts=True)
-    return (
-        errors[first],
-        None if weights is None else weights[first],
-        None if bins is None else bins[first],
-        counts.astype(np.int64),
-    )
-
-
 def cells(
     errors: Floats, complexity: Floats, counts: NDArray[np.int64] | None = None
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
@@ -143,62 +114,42 @@ def cells(
     -------
     errors, complexity, counts : ndarray, shapes (m,), (m, d) and (m,)
     """
-    order = np.lexsort((*complexity.T[::-1], errors))
-    rows = np.column_stack([errors, complexity])[order]
-    first = np.flatnonzero(np.append(True, (rows[1:] != rows[:-1]).any(axis=1))) if len(rows) else np.zeros(0, np.intp)
-    number = np.ones(errors.size, np.int64) if counts is None else counts[order]
-    return rows[first, 0], rows[first, 1:], np.add.reduceat(number, first) if first.size else number
-
-
-def summary_of(errors: Floats, counts: NDArray[np.int64], area_to: float) -> Summary:
-    """Summarise models that are counted, each error once, so that it does not matter how they were counted.
-
-    Parameters
-    ----------
-    errors : ndarray, shape (n,)
-        Percent.
-    counts : ndarray of int64, shape (n,)
-        How many models each entry is.
-    area_to : float
-        Right end of the area under the EDF, percent.
-
-    Returns
-    -------
-    Summary
-    """
-    values, place = np.unique(errors, return_inverse=True)
-    return summarize(values, None, area_to, counts=np.bincount(place, counts).astype(np.int64))
+    (errors, *columns), number = distinct([errors, *complexity.T], counts)
+    return errors, np.column_stack(columns) if columns else np.zeros((errors.size, 0)), number
 
 
 @dataclass(frozen=True)
 class Population:
-    """The models of one space that take part, and their summary.
+    """The models of one space that take part.
 
     Attributes
     ----------
     name : str
-    errors : ndarray, shape (models,)
+    errors : ndarray, shape (n,)
         Percent.
-    weights : ndarray of shape (models,), or None
-        Sum to 1 over all models; None weighs all alike.
-    bins : ndarray of int of shape (models,), or None
+    weights : ndarray of shape (n,), or None
+        Of one model; they sum to 1 over all models. None weighs all alike.
+    bins : ndarray of int of shape (n,), or None
         The complexity bin of each; None if no complexity is given.
-    rows : ndarray of int, shape (models,)
+    rows : ndarray of int, shape (n,)
         Which models of the source these are; empty if they were counted.
     diverged : int
         Those among them that diverged.
     left_out : dict of str to int
         How many models take no part, by reason; only reasons that occurred.
-    summary : Summary
-    counts : ndarray of int64 of shape (models,), or None
+    area_to : float
+        Right end of the area under the EDF, percent.
+    counts : ndarray of int64 of shape (n,), or None
         If the models were counted, each error stands for so many of the same bin and complexity, and has the weight of
-        one of them.
-    complexity : ndarray of shape (models, complexities), or None
+        one of them; no two entries are alike.
+    complexity : ndarray of shape (n, complexities), or None
         What is held equal within strata, raw numbers; None if nothing is, or bins do it.
     units : Units or None
         What the rows are, or were before they were counted; None where that is not known.
     cells : (ndarray, ndarray, ndarray) or None
         With bins, errors and complexities and how many models have them, see `cells`.
+    also : ndarray, shape (n, columns)
+        Other columns that were asked for, raw numbers.
     """
 
     name: str
@@ -208,11 +159,33 @@ class Population:
     rows: NDArray[np.intp]
     diverged: int
     left_out: dict[str, int]
-    summary: Summary
+    area_to: float = 50.0
     counts: NDArray[np.int64] | None = None
     complexity: Floats | None = None
     units: Units | None = None
     cells: tuple[Floats, Floats, NDArray[np.int64]] | None = None
+    also: Floats | None = None
+
+    @property
+    def models(self) -> int:
+        """How many models take part."""
+        return self.errors.size if self.counts is None else int(self.counts.sum())
+
+    @cached_property
+    def sample(self) -> Sample:
+        """What statistics are computed of."""
+        return Sample(self.errors, self.weights, self.counts, self.bins)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The errors in numbers, the same however the models were counted."""
+        if self.bins is not None:
+            counted = self.counted()
+            return summarize(counted.errors, counted.weights, self.area_to, counts=counted.counts)
+        if self.weights is not None:
+            return summarize(self.errors, self.weights, self.area_to, counts=self.counts)
+        (values,), counts = distinct([self.errors], self.counts)
+        return summarize(values, None, self.area_to, counts=counts)
 
     @property
     def shares(self) -> NDArray[np.float64] | None:
@@ -226,31 +199,49 @@ class Population:
 
         However the models were come by, the result is the same to the last bit.
         """
-        if self.counts is not None:
+        if self.counts is not None and (self.bins is None or self.complexity is None):
             return self
-        counted = self.cells
-        if self.complexity is None or self.bins is not None:
-            errors, weights, bins, counts = alike(self.errors, self.weights, self.bins)
-            counted = None if self.complexity is None else cells(self.errors, self.complexity)
-            complexity = None
-        else:
-            weights = bins = None
-            errors, complexity, counts = cells(self.errors, self.complexity)
-        summary = (
-            summary_of(errors, counts, self.summary.area_to)
-            if weights is None
-            else summarize(errors, weights, self.summary.area_to, counts=counts)
-        )
+        own = None if self.complexity is None else cells(self.errors, self.complexity, self.counts)
+        if self.bins is None:
+            errors, complexity, counts = own or cells(self.errors, np.zeros((self.errors.size, 0)))
+            return replace(
+                self,
+                errors=errors,
+                weights=None,
+                rows=self.rows[:0],
+                counts=counts,
+                complexity=complexity if own else None,
+                also=None,
+            )
+        each = None
+        if self.weights is not None:
+            each = np.zeros(int(self.bins.max()) + 1)
+            each[self.bins] = self.weights
+        (errors, bins), counts = distinct([self.errors, self.bins], self.counts)
         return replace(
             self,
             errors=errors,
-            weights=weights,
+            weights=None if each is None else each[bins],
             bins=bins,
             rows=self.rows[:0],
-            summary=summary,
             counts=counts,
-            complexity=complexity,
-            cells=counted,
+            complexity=None,
+            cells=own,
+            also=None,
+        )
+
+    def taken(self, rows: NDArray[Any], weights: Floats | None = None) -> "Population":
+        """Give some of the entries, weighted in some way."""
+        return replace(
+            self,
+            errors=self.errors[rows],
+            weights=weights,
+            bins=None if self.bins is None else self.bins[rows],
+            rows=self.rows[rows] if self.counts is None else self.rows,
+            counts=None if self.counts is None else self.counts[rows],
+            complexity=None if self.complexity is None else self.complexity[rows],
+            units=self.units.taken(rows) if self.units is not None and self.counts is None else None,
+            also=None if self.also is None else self.also[rows],
         )
 
     def ordered(self) -> "Population":
@@ -259,16 +250,7 @@ class Population:
         if self.units is not None:
             keys.append(self.units.unit)
         order = np.lexsort(keys[::-1])
-        return replace(
-            self,
-            errors=self.errors[order],
-            weights=None if self.weights is None else self.weights[order],
-            bins=None if self.bins is None else self.bins[order],
-            rows=self.rows[order],
-            complexity=None if self.complexity is None else self.complexity[order],
-            units=None if self.units is None else self.units.taken(order),
-            summary=self.counted().summary,
-        )
+        return self.taken(order, None if self.weights is None else self.weights[order])
 
     @property
     def sizes(self) -> Floats:
@@ -370,6 +352,8 @@ def select(
     names: Sequence[str],
     *,
     area_to: float = 50.0,
+    by_row: bool = False,
+    also: Sequence[str] = (),
     **settings: Unpack[SelectionKeywords],
 ) -> Selection:
     """Find the models of populations that take part, and their weights.
@@ -382,6 +366,10 @@ def select(
         At least one population, each once.
     area_to : float
         Right end of the area under the EDF, percent.
+    by_row : bool
+        Whether to give every model as a row; else those of large populations are counted, see `edfkit.study.counting`.
+    also : sequence of str
+        Other numeric columns to give of each row.
     **settings
         `reading` and `control`, or their fields, see `edfkit.study.settings`; by default nothing is held equal.
 
@@ -400,39 +388,47 @@ def select(
     if control.strata is not None or len(control.columns) > 1:
         what = f"given {given}" if control.strata is None else f"{control.strata} strata"
         raise EdfkitError(f"This study holds one complexity equal, by bins, and {what} was asked for; leave that out.")
-    names = check_names(names)
-    read = {name: _read(source, name, reading, control.columns) for name in names}
-    weights: dict[str, NDArray[np.float64]] = {}
-    indices: dict[str, NDArray[np.intp]] = {}
-    if given != "none":
-        complexities = {name: one.complexity[:, 0] for name, one in read.items()}
-        lo, hi = range = range or common_range(*complexities.values(), names=names)
-        if bins is None:
-            bins = default_bins(complexities, lo, hi)
-        check_bins(complexities, lo, hi, bins)
-        for name, complexity in complexities.items():
-            weight = complexity_weights(complexity, lo, hi, bins)
-            inside = weight > 0
-            outside = {
-                f"{given} below the range": int((complexity < lo).sum()),
-                f"{given} above the range": int((complexity > hi).sum()),
-            }
-            indices[name], weights[name] = bin_index(complexity, lo, hi, bins)[inside], weight[inside]
-            read[name] = read[name].taken(inside, outside)
-    populations = [
-        replace(one.population(area_to, weights.get(name)), bins=indices.get(name)) for name, one in read.items()
-    ]
+    names, counted = check_names(names), once(source)
+    if not by_row:
+        expect(counted, names, reading, control.columns, also=also)
+    read = {name: _read(counted, name, reading, control.columns, by_row=by_row, also=also) for name in names}
+    if given == "none":
+        populations = [one.population(area_to) for one in read.values()]
+        return Selection(given, reading.error, reading.diverged, None, None, populations)
+    complexities = {name: one.complexity[:, 0] for name, one in read.items()}
+    lo, hi = range = range or common_range(*complexities.values(), names=list(read))
+    if bins is None:  # which depends only on whether bins hold up to 5 models
+        bins = default_bins({name: one.repeated(DEFAULT_LEAST) for name, one in read.items()}, lo, hi)
+    check_bins(complexities, lo, hi, bins)
+    populations = []
+    for name, complexity in complexities.items():
+        below, above = complexity < lo, complexity > hi
+        outside = {
+            f"{given} below the range": read[name].number(below),
+            f"{given} above the range": read[name].number(above),
+        }
+        member = read[name].taken(np.flatnonzero(~(below | above)), outside).population(area_to)
+        assert member.complexity is not None
+        index = bin_index(member.complexity[:, 0], lo, hi, bins)
+        in_bin = np.bincount(index, member.counts, bins)
+        populations.append(replace(member, weights=1 / (bins * in_bin[index]), bins=index))
     return Selection(given, reading.error, reading.diverged, bins, range, populations)
 
 
 def gather(
-    source: Source, names: Sequence[str], *, area_to: float = 50.0, **settings: Unpack[SelectionKeywords]
+    source: Source,
+    names: Sequence[str],
+    *,
+    area_to: float = 50.0,
+    by_row: bool = False,
+    also: Sequence[str] = (),
+    **settings: Unpack[SelectionKeywords],
 ) -> Selection:
     """Find the models of populations that take part, as they are, with what is held equal within strata.
 
     Parameters
     ----------
-    source, names, area_to, **settings
+    source, names, area_to, by_row, also, **settings
         As in `select`; the control has no bins and no range.
 
     Returns
@@ -446,31 +442,49 @@ def gather(
         See `select`.
     """
     reading, control = settle("gather", settings, Control("none"))
+    names, counted = check_names(names), once(source)
+    chosen, by_row = reading.error == "best", by_row or told_apart(counted, names)
+    if not by_row:
+        expect(counted, names, reading, control.columns, also=also, chosen=chosen)
     populations = []
-    for name in check_names(names):
-        one = _read(source, name, reading, control.columns).population(area_to, None)
-        populations.append(replace(one, units=units_of(source, one)))
-    chosen = reading.error == "best" and any(map(partial(chosen_on_test, source), names))
+    for name in names:
+        one = _read(counted, name, reading, control.columns, by_row=by_row, also=also).population(area_to)
+        populations.append(replace(one, units=units_of(counted, one)))
+    chosen = chosen and any(map(counted.chosen, names))
     return Selection(control.given, reading.error, reading.diverged, None, None, populations, control.strata, chosen)
 
 
-def units_of(source: Source, member: Population) -> Units | None:
+def expect(
+    source: Counted,
+    names: Sequence[str],
+    reading: Reading,
+    columns: Sequence[str],
+    *,
+    also: Sequence[str] = (),
+    chosen: bool = False,
+) -> None:
+    """Have large populations counted by an error and columns that are to be held equal, in one pass over each."""
+    for name in names:
+        if not source.by_row(name):
+            for column in columns:
+                check_column(column, source.field(name, column))
+            source.expect(name, Wanted((error_column(reading), "status", *columns, *also), chosen=chosen))
+
+
+def units_of(source: Counted, member: Population) -> Units | None:
     """Find out what the rows of a population that take part are; None if that is not known."""
-    units = find_units(source, member.name)
-    return None if units is None else units.taken(member.rows)
+    units = source.units(member.name)
+    return units if units is None or member.counts is not None else units.taken(member.rows)
 
 
-def chosen_on_test(source: Source, name: str) -> bool:
-    """Tell whether the errors of a population are the smallest over the epochs, and those of the last epoch differ."""
-    if "error_final" not in source.variables(name):
+def told_apart(source: Counted, names: Sequence[str]) -> bool:
+    """Tell whether rows that would be counted have to be told apart: some repeat a unit, or have counterparts."""
+    if all(map(source.by_row, names)):
         return False
-    if source.models(name) > _LOOKED_AT and hasattr(source, "chunks"):  # some tell
-        piece = next(source.chunks(name, ["error", "error_final"], 0, _LOOKED_AT))
-        return bool((piece["error"] < piece["error_final"]).any())
-    return bool((source.read(name, "error") < source.read(name, "error_final")).any())
-
-
-_LOOKED_AT = 100_000
+    units = {name: source.units(name) for name in names}
+    return any(one is not None and one.repeated for one in units.values()) or any(
+        sharing(a, b, units[a], units[b]).paired for a, b in combinations(names, 2)
+    )
 
 
 @dataclass(frozen=True)
@@ -482,55 +496,127 @@ class _Read:
     status: NDArray[Any]
     errors: Floats
     complexity: Floats
+    also: Floats
+    counts: NDArray[np.int64] | None
     left_out: dict[str, int]
 
-    def taken(self, inside: NDArray[np.bool_], left_out: dict[str, int]) -> "_Read":
+    def number(self, which: NDArray[np.bool_]) -> int:
+        return _number(which, self.counts)
+
+    def taken(self, rows: NDArray[np.intp], left_out: dict[str, int]) -> "_Read":
         return _Read(
             self.name,
-            self.rows[inside],
-            self.status[inside],
-            self.errors[inside],
-            self.complexity[inside],
+            self.rows[rows] if self.counts is None else self.rows,
+            self.status[rows],
+            self.errors[rows],
+            self.complexity[rows],
+            self.also[rows],
+            None if self.counts is None else self.counts[rows],
             self.left_out | left_out,
         )
 
-    def population(self, area_to: float, weights: Floats | None) -> Population:
+    def repeated(self, most: int) -> Floats:
+        """Give the only complexity of each model, up to so many of each entry."""
+        only = self.complexity[:, 0]
+        return only if self.counts is None else np.repeat(only, np.minimum(self.counts, most))
+
+    def population(self, area_to: float) -> Population:
+        errors, complexity, also, counts = self.errors, self.complexity, self.also, self.counts
+        if counts is not None:  # some may be alike now that it does not matter any more how they ended
+            errors, columns, counts = cells(errors, np.column_stack([complexity, also]), counts)
+            complexity, also = np.split(columns, [complexity.shape[1]], axis=1)
         return Population(
             self.name,
-            self.errors,
-            weights,
+            errors,
+            None,
             None,
             self.rows,
-            int((self.status == Status.DIVERGED).sum()),
+            self.number(self.status == Status.DIVERGED),
             {reason: count for reason, count in self.left_out.items() if count},
-            summarize(self.errors, weights, area_to),
-            complexity=self.complexity if self.complexity.shape[1] else None,
+            area_to,
+            counts,
+            complexity if complexity.shape[1] else None,
+            also=also,
         )
 
 
-def _read(source: Source, name: str, reading: Reading, columns: Sequence[str]) -> _Read:
-    """Read the errors and complexities of the models of a population that take part."""
-    values = _errors(source, name, reading.error)
-    status, usable, left_out = _usable(source, name, reading.diverged, reading.failed)
-    if reading.diverged == "censor":
-        values = np.where(status == Status.DIVERGED, 100.0, values)
-    if reading.failed != "drop":
-        values = np.where(status == Status.FAILED, FILLS[reading.failed], values)
-    rows, errors = np.flatnonzero(usable), values[usable]
-    if unknown := np.isnan(errors).sum():
+def _number(which: NDArray[np.bool_], counts: NDArray[np.int64] | None) -> int:
+    """Count models."""
+    return int(np.count_nonzero(which) if counts is None else counts[which].sum())
+
+
+def _read(
+    source: Counted,
+    name: str,
+    reading: Reading,
+    columns: Sequence[str],
+    *,
+    by_row: bool = False,
+    also: Sequence[str] = (),
+) -> _Read:
+    """Read the models of a population that take part: the one place that says which these are."""
+    which = error_column(reading)
+    found = source.rows(name, (which, "status", *columns, *also), by_row=by_row)
+    status, counts = found.columns["status"], found.counts
+    left_out = {}
+    takes = np.ones(status.size, bool)
+    for reason, code, policy in (
+        ("failed", Status.FAILED, reading.failed),
+        ("diverged", Status.DIVERGED, reading.diverged),
+    ):
+        some = (status == code) & (policy == "drop")
+        takes &= ~some
+        left_out[reason] = _number(some, counts)
+    rows = np.flatnonzero(takes)
+    if not rows.size:
+        reasons = " or ".join(reason for reason, count in left_out.items() if count)
         raise EdfkitError(
-            f"The {reading.error} error of {unknown:,} of the {usable.sum():,} {name} models is not known; compare by "
-            "the other."
+            f"All {source.models(name)} models of {name} {reasons}, so it has no errors to compare; leave it out."
         )
-    complexity = [read_complexity(source, name, column, rows) for column in columns]
+    status, counts = status[rows], None if counts is None else counts[rows]
+    errors = found.columns[which][rows].astype(np.float64)
+    if reading.diverged == "censor":
+        errors[status == Status.DIVERGED] = 100.0
+    if reading.failed != "drop":
+        errors[status == Status.FAILED] = FILLS[reading.failed]
+    if unknown := _number(np.isnan(errors), counts):
+        models = rows.size if counts is None else int(counts.sum())
+        raise EdfkitError(
+            f"The {reading.error} error of {unknown:,} of the {models:,} {name} models is not known; compare by the "
+            "other."
+        )
+    complexity = []
+    for column in columns:
+        check_column(column, found.columns[column])
+        complexity.append(_known(found.columns[column][rows], column, name, counts))
+    others = [found.columns[column][rows].astype(np.float64) for column in also]
+    nothing = np.zeros((rows.size, 0))
     return _Read(
         name,
-        rows,
-        status[usable],
+        rows if counts is None else rows[:0],
+        status,
         errors,
-        np.column_stack(complexity) if columns else np.zeros((rows.size, 0)),
+        np.column_stack(complexity) if complexity else nothing,
+        np.column_stack(others) if others else nothing,
+        counts,
         left_out,
     )
+
+
+def error_column(reading: Reading) -> str:
+    """Name the column of an error, see `counting.Wanted`.
+
+    Raises
+    ------
+    EdfkitError
+        If it is neither best nor final nor the number of an epoch.
+    """
+    column = {"best": "error", "final": "error_final"}.get(reading.error, reading.error)
+    if column == reading.error and not column.isdecimal():
+        raise EdfkitError(
+            f"The error was to be {reading.error!r}, expected best, final or the number of an epoch; give one of these."
+        )
+    return column
 
 
 def shared_range(source: Source, names: Sequence[str], given: str, diverged: str = "keep") -> tuple[float, float]:
@@ -551,42 +637,9 @@ def shared_range(source: Source, names: Sequence[str], given: str, diverged: str
     EdfkitError
         If there is no such range, and see `select`.
     """
-    names, diverged = check_names(names), Reading(diverged=diverged).diverged
-    rows = [np.flatnonzero(_usable(source, name, diverged)[1]) for name in names]
-    complexities = [read_complexity(source, *one) for one in zip(names, [given] * len(names), rows, strict=True)]
-    return common_range(*complexities, names=names)
-
-
-def _usable(
-    source: Source, name: str, diverged: str, failed: str = "drop"
-) -> tuple[NDArray[Any], NDArray[np.bool_], dict[str, int]]:
-    """Return the status of the models of a population, which of them take part, and how many do not, by reason."""
-    status = source.read(name, "status")
-    dropped = {
-        "failed": (status == Status.FAILED) & (failed == "drop"),
-        "diverged": (status == Status.DIVERGED) & (diverged == "drop"),
-    }
-    usable = ~(dropped["failed"] | dropped["diverged"])
-    left_out = {reason: int(some.sum()) for reason, some in dropped.items()}
-    if not usable.any():
-        reasons = " or ".join(reason for reason, count in left_out.items() if count)
-        raise EdfkitError(
-            f"All {len(status)} models of {name} {reasons}, so it has no errors to compare; leave it out."
-        )
-    return status, usable, left_out
-
-
-def _errors(source: Source, name: str, error: str) -> NDArray[np.float64]:
-    column = {"best": "error", "final": "error_final"}.get(error)
-    if column is not None:
-        return source.read(name, column).astype(float)
-    curves = source.read(name, "test_error")
-    if not error.isdecimal() or not 1 <= int(error) <= curves.shape[1]:
-        raise EdfkitError(
-            f"The error was to be {error!r}, expected best, final or an epoch of {name}, 1 to {curves.shape[1]}; give "
-            "one of these."
-        )
-    return curves[:, int(error) - 1].astype(float)
+    reading, counted = Reading(diverged=diverged), once(source)
+    read = {name: _read(counted, name, reading, (given,)).complexity[:, 0] for name in check_names(names)}
+    return common_range(*read.values(), names=list(read))
 
 
 def read_complexity(source: Source, name: str, given: str, rows: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -599,13 +652,19 @@ def read_complexity(source: Source, name: str, given: str, rows: NDArray[np.intp
     """
     values = source.read(name, given)
     check_column(given, values)
-    counts = values[rows].astype(float)
-    if unknown := np.count_nonzero(~np.isfinite(counts)):
+    return _known(values[rows], given, name, None)
+
+
+def _known(values: NDArray[Any], given: str, name: str, counts: NDArray[np.int64] | None) -> Floats:
+    """Return a complexity as a float array, or refuse it if it is not known of all models."""
+    numbers = values.astype(np.float64)
+    if unknown := _number(~np.isfinite(numbers), counts):
+        models = numbers.size if counts is None else int(counts.sum())
         raise EdfkitError(
-            f"The {given} of {unknown:,} of the {len(rows):,} {name} models are not known; compare given another "
+            f"The {given} of {unknown:,} of the {models:,} {name} models are not known; compare given another "
             "complexity, or none."
         )
-    return counts
+    return numbers
 
 
 class Column(Protocol):
@@ -639,12 +698,5 @@ def check_column(given: str, column: Column) -> None:
 
 def complexity_ranges(source: Source, name: str) -> dict[str, tuple[float, float] | None]:
     """Smallest and largest of each complexity of a population, raw counts; None where it is not known."""
-    ranges: dict[str, tuple[float, float] | None] = {}
-    for complexity in COMPLEXITIES:
-        if complexity not in source.variables(name):
-            ranges[complexity] = None
-            continue
-        values = source.read(name, complexity).astype(float)
-        known = values[~np.isnan(values)]
-        ranges[complexity] = (float(known.min()), float(known.max())) if known.size else None
-    return ranges
+    counted, known = once(source), source.variables(name)
+    return {column: counted.ends(name, column) if column in known else None for column in COMPLEXITIES}

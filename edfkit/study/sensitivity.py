@@ -4,22 +4,34 @@ Every setting differs from the comparison in one respect. It shows estimates wit
 claim: with so many looks, some interval may exclude chance by accident.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache
 from itertools import combinations
 
 import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.stats.adjusted import LEAST_OVERLAP, mean_difference
+from edfkit.stats.bins import EmptyBinsError
 from edfkit.stats.edf import Floats
 from edfkit.stats.strata import usual_number
 from edfkit.study.compare import Setting, balanced, better_of, prepared, side_by_side, take_part
-from edfkit.study.selection import Population, Selection, Source
+from edfkit.study.counting import once
+from edfkit.study.selection import Population, Selection, Source, expect, told_apart
 from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, Control, Reading
 
-Take = Callable[[Reading, Control], Selection]  # selects the two populations, read and held equal in some way
+
+def look_ahead(source: Source, names: Sequence[str], reading: Reading, control: Control) -> None:
+    """Have all columns that the settings need counted at once, where populations are large."""
+    counted = once(source)
+    if told_apart(counted, names):
+        return
+    for name in names:
+        known = set(counted.variables(name))
+        columns = [*control.columns, *(one for one in COMPLEXITIES if one in known and one not in control.columns)]
+        other = [column for column in ("error", "error_final") if reading.error in _OTHER and column in known]
+        expect(counted, [name], reading, columns, also=other, chosen=reading.error == "best")
 
 
 def sensitivity(
@@ -29,7 +41,6 @@ def sensitivity(
     control: Control,
     *,
     confidence: float = 0.95,
-    take: Take | None = None,
 ) -> list[Setting]:
     """Estimate the difference of two populations in the setting of a comparison, and in others.
 
@@ -43,8 +54,6 @@ def sensitivity(
         Those of the comparison.
     confidence : float
         Of every interval, at least 0.5 and below 1.
-    take : callable, optional
-        Selects the populations; by default `compare.take_part` does.
 
     Returns
     -------
@@ -57,7 +66,12 @@ def sensitivity(
         If there are not two populations, or the comparison itself cannot be made.
     """
     check_two(names)
-    select = lru_cache(maxsize=None)(take or partial(take_part, source, names))
+    counted = once(source)
+
+    @cache
+    def select(how: Reading, held: Control) -> Selection:
+        return take_part(counted, names, how, held)
+
     main = select(reading, control)
 
     def known(how: Reading, held: Control) -> bool:
@@ -85,9 +99,10 @@ def sensitivity(
         try:
             # One selection serves any number of strata.
             selection = replace(select(how, replace(held, strata=None)), strata=held.strata)
-        except EdfkitError as why:  # of bins over the common range the only cause; chunks would name it otherwise
-            empty = group == "bins"
-            found.append(replace(start, why="A bin has no model of one of the populations." if empty else str(why)))
+        except EmptyBinsError:  # whose own sentence is about options
+            found.append(replace(start, why="A bin has no model of one of the populations."))
+        except EdfkitError as why:
+            found.append(replace(start, why=str(why)))
         else:
             found.append(_estimated(start, selection, confidence))
     for span, half in _halves(main, control):
@@ -157,15 +172,7 @@ def _halves(main: Selection, control: Control) -> Iterator[tuple[tuple[float, fl
 def _part(one: Population, lo: float, hi: float) -> Population:
     """Give the models of a population in a range of complexity, both ends included."""
     assert one.complexity is not None
-    rows = np.flatnonzero((one.complexity[:, 0] >= lo) & (one.complexity[:, 0] <= hi))
-    return replace(
-        one,
-        errors=one.errors[rows],
-        rows=one.rows[rows] if one.counts is None else one.rows,
-        counts=None if one.counts is None else one.counts[rows],
-        complexity=one.complexity[rows],
-        units=one.units.taken(rows) if one.units is not None and one.counts is None else None,
-    )
+    return one.taken(np.flatnonzero((one.complexity[:, 0] >= lo) & (one.complexity[:, 0] <= hi)))
 
 
 def _estimated(start: Setting, selection: Selection, confidence: float) -> Setting:

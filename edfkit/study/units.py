@@ -7,7 +7,7 @@ part of it. Rows that repeat a unit say less than as many units do, and rows of 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +57,11 @@ class Units:
 
         return Units(self.unit[rows], self.comparable, runs)
 
+    @cached_property
+    def different(self) -> NDArray[np.uint64]:
+        """The different units."""
+        return np.unique(self.unit)
+
     @property
     def weights(self) -> NDArray[np.float64]:
         """What each row weighs: 1 / k of k rows of a unit, divided by the number of units."""
@@ -66,10 +71,10 @@ class Units:
     @property
     def repeated(self) -> bool:
         """Whether some unit has several rows."""
-        return np.unique(self.unit).size < self.unit.size
+        return self.different.size < self.unit.size
 
 
-def find_units(source: "Source", name: str) -> Units | None:
+def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[Any]] | None = None) -> Units | None:
     """Find out what the rows of a population are, as far as its networks are known.
 
     Parameters
@@ -77,6 +82,8 @@ def find_units(source: "Source", name: str) -> Units | None:
     source : Source
         Where the population is.
     name : str
+    read : callable, optional
+        Reads its variables; by default the source does.
 
     Returns
     -------
@@ -85,6 +92,7 @@ def find_units(source: "Source", name: str) -> Units | None:
     """
     if source.models(name) > MOST:
         return None
+    read = read or source.read
     variables = source.variables(name)
     if isinstance(source, Published):
         try:
@@ -96,12 +104,12 @@ def find_units(source: "Source", name: str) -> Units | None:
         described = [variable for variable in NETWORK if variable in variables]
         if not described:
             return None
-        columns = {variable: source.read(name, variable) for variable in described}
+        columns = {variable: read(name, variable) for variable in described}
         block = _block(source, name, variables)
     # Beyond the format a table may have other settings.
     for variable in [*SETTINGS, *(one for one in variables if one not in VARIABLES)]:
         if variable in variables:
-            values = source.read(name, variable)
+            values = read(name, variable)
             if values.ndim and values.dtype.kind in "iufbUS":
                 columns[variable] = values
     unit = row_hashes(columns)
@@ -112,7 +120,7 @@ def find_units(source: "Source", name: str) -> Units | None:
     def runs() -> NDArray[np.uint64] | None:
         if "id" not in variables:
             return None
-        own = {"id": source.read(name, "id"), "error": source.read(name, "error").astype(np.float64)}
+        own = {"id": read(name, "id"), "error": read(name, "error").astype(np.float64)}
         return row_hashes({"unit": unit, **own})
 
     return Units(unit, bool(block) or isinstance(source, Published), runs)
@@ -174,12 +182,12 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
     if of_a is None or of_b is None:
         return Sharing()
     for name, one in ((a, of_a), (b, of_b)):
-        if one.unit.size > 1 and np.unique(one.unit).size == 1:
+        if one.unit.size > 1 and one.different.size == 1:
             return Sharing(
                 refused=f"All {one.unit.size:,} models of {name} are runs of one network with one setting: they show "
                 "training noise and not a design space; use edfkit noise."
             )
-    units_a, units_b = np.unique(of_a.unit), np.unique(of_b.unit)
+    units_a, units_b = of_a.different, of_b.different
     both = np.intersect1d(units_a, units_b, assume_unique=True).size
     if not both:
         return Sharing()

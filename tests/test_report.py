@@ -31,11 +31,10 @@ from edfkit.show.report.models import pack
 from edfkit.show.report.page import render, write_report
 from edfkit.show.words import against, balanced, capital, findings, marked, p_value, search_finding, sensitivity
 from edfkit.stats.edf import edf, evaluate
-from edfkit.study.compare import compare_populations
+from edfkit.study.compare import compare_populations, compare_study
 from edfkit.study.point import point_study
 from edfkit.study.search import search_study
 from edfkit.study.selection import InMemory
-from edfkit.study.stream import compare
 
 NETWORK = ("depth", "width", "bot_mul", "groups")
 SECTIONS = [
@@ -142,7 +141,7 @@ def test_a_report_says_what_the_library_says(digits: str) -> None:
 def test_the_finding_is_held_against_other_settings(digits: str) -> None:
     text = Page(digits).text
     with open_source(locate("digits")) as source:
-        comparison = compare(source, ["resnet", "vanilla"], sensitive=True)
+        comparison = compare_study(source, ["resnet", "vanilla"], sensitive=True)
     assert sensitivity(comparison) in text
     for one in comparison.settings:
         assert one.prob_a_better is not None
@@ -425,7 +424,7 @@ def test_models_are_packed_without_loss(three: Path) -> None:
     names = ["one", "two", "nas"]
     with open_source(three) as source:
         assert isinstance(source, Archive)
-        packed = pack(source, study(source, names, diverged="drop"))
+        packed = pack(study(source, names, diverged="drop"))
         block = zlib.decompress(base64.b64decode(packed.block))
         for space, name in zip(packed.spaces, names, strict=True):
             rows = np.flatnonzero(source.read(name, "status") == 0)
@@ -569,7 +568,7 @@ def test_json_gives_the_comparison_and_where_the_report_is(three: Path, tmp_path
     assert found["report"] == str(target)
     assert found["bytes"] == target.stat().st_size
     with open_source(three) as source:
-        expected = compare(source, ["one", "two"], sensitive=True).to_dict()
+        expected = compare_study(source, ["one", "two"], sensitive=True).to_dict()
     assert {key: found[key] for key in expected} == expected
     assert set(found) - set(expected) == {"archive", "report", "bytes"}
 

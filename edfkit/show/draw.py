@@ -266,18 +266,18 @@ def tint(colour: str, share: float) -> str:
 def draw_samples(axes: "Axes", study: SampleStudy, look: Look) -> None:
     """Draw the EDFs of samples of one population, the larger the darker, and that of all in black."""
     (member,) = study.selection.populations
-    fewer = {size: errors for size, errors in study.errors.items() if size < len(member.errors)}
+    fewer = {size: errors for size, errors in study.errors.items() if size < member.models}
     for i, (size, errors) in enumerate(fewer.items()):
         label = f"{size:,} models (min {study.samples[size].min:.1f} %)"
         shade = tint(look.light, 0.4 + 0.6 * (i + 1) / len(fewer))
         step(axes, *edf(errors), label=label, color=shade, linestyle=_STYLES[i % len(_STYLES)])
     label = f"all {member.summary.models:,} models (min {member.summary.min:.1f} %)"
-    step(axes, *edf(member.errors, member.weights), label=label, color="#000000", linewidth=0.9)
+    step(axes, *edf(member.sample), label=label, color="#000000", linewidth=0.9)
 
 
 def draw_distances(axes: "Axes", study: SampleStudy, look: Look) -> None:
     """Draw how far the EDF of fewer models is from that of more, on axes that this makes logarithmic."""
-    models = len(study.selection.populations[0].errors)
+    models = study.selection.populations[0].models
     dashed = replace(look, light="#595959", dash=(4.5, 1.8), marker="s")
     for d, to, of in (
         (study.to_truth, "to what they are drawn from", dashed),

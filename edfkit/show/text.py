@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -28,30 +30,81 @@ if TYPE_CHECKING:  # the modules of the other studies are not loaded to print on
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Lay out a table, of which so many columns on the left are text and the others numbers."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Lay out a table of 80 columns at most, of which so many on the left are text and the others numbers.
 
-    # Without styles, so that nobody has to switch them off.
-    grid = Table(box=SIMPLE_HEAD, show_edge=False, header_style="", padding=(0, 1, 0, 0))
-    for place, heading in enumerate(headings):
-        text = place < left
-        longest = max(map(len, [heading, *(row[place] for row in rows)]))
-        grid.add_column(
-            Text(heading),
-            justify="left" if text else "right",
-            no_wrap=not text,
-            overflow="fold",
-            min_width=None if text else longest,  # names fold, numbers do not
-        )
-    for row in rows:
-        grid.add_row(*map(Text, row))  # as they are: a name may look like markup
-    console = Console(width=80)  # whatever the terminal: a narrower table would lose digits
-    with console.capture() as capture:
-        console.print(grid)
-    return capture.get().rstrip("\n")
+    Whatever the terminal: a narrower table would lose digits. Where there is no room text folds, and then columns stand
+    closer together; numbers are never broken.
+    """
+    grid = [headings, *rows]
+    widths = [max(_width(line) for row in grid for line in row[at].split("\n")) for at in range(len(headings))]
+    columns = len(widths)
+    # As a rule two blanks between columns, and one at the end.
+    between, end = ("  ", " ") if left + sum(widths[left:]) + 2 * columns - 1 <= 80 else (" ", "")
+    _narrow(widths, left, 80 - len(between) * (columns - 1) - len(end))
+    lines = []
+    for row in grid:
+        cells = [
+            _folded(cell, width if at < left else 0) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        depth = max(map(len, cells))
+        for cell in cells:
+            at = 0 if row is headings else len(cell)  # headings stand at the bottom
+            cell[at:at] = [""] * (depth - len(cell))
+        for parts in zip(*cells, strict=True):
+            blanks = [" " * (width - _width(part)) for width, part in zip(widths, parts, strict=True)]
+            texts = [part + blank for part, blank in zip(parts[:left], blanks, strict=False)]
+            numbers = [blank + part for part, blank in zip(parts[left:], blanks[left:], strict=True)]
+            lines.append(between.join(texts + numbers) + end)
+        if row is headings:
+            utf = (getattr(sys.stdout, "encoding", None) or "utf").lower().startswith("utf")
+            lines.append(("\N{BOX DRAWINGS LIGHT HORIZONTAL}" if utf else "-") * _width(lines[-1]))
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """Count the columns that a text takes on a terminal, where some characters take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _narrow(widths: list[int], left: int, room: int) -> None:
+    """Make the widest of the columns on the left narrower, down to one character, until all fit into the room."""
+    while (excess := sum(widths) - room) > 0 and (widest := max(widths[:left], default=1)) > 1:
+        tied = [at for at in range(left) if widths[at] == widest]
+        part = widest - max((width for width in widths[:left] if width < widest), default=1)
+        for share, at in zip(range(len(tied), 0, -1), tied, strict=True):
+            less = min(part, round(excess / share))
+            widths[at] -= less
+            excess -= less
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Break a text between words, and words that are longer than the width; a width of 0 breaks lines only."""
+    if not width:
+        return text.split("\n")
+    lines = []
+    for line in text.split("\n"):
+        at = len(lines)
+        lines.append("")
+        for word in re.findall(r"\s*\S+\s*", line):
+            if _width(lines[-1] + word.rstrip()) <= width:
+                lines[-1] += word
+            elif _width(word.rstrip()) <= width:
+                lines.append(word)
+            else:
+                lines[at if lines[at:] == [""] else len(lines) :] = _chopped(word, width)
+    return [line.rstrip() for line in lines]
+
+
+def _chopped(word: str, width: int) -> list[str]:
+    if word.isascii():
+        return [word[at : at + width] for at in range(0, len(word), width)]
+    from rich.cells import chop_cells
+
+    return chop_cells(word, width)
 
 
 def populations(members: Sequence[Population], policy: str) -> Iterator[str]:

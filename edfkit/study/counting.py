@@ -33,6 +33,7 @@ WHOLE = 1_000_000
 """Models up to which a population is kept row by row, some 100 bytes each."""
 
 _AT_ONCE = 2**20  # models counted at a time
+_KEPT = 2**29  # bytes of columns that are kept to be given again
 _OF_A_TASK = 2**22  # models that one worker of a cluster counts for one answer
 _TIMEOUT = 10  # seconds that a scheduler and its workers have to answer
 _SCALES = (1, 100, 10_000)  # of grids that numbers may lie on: whole numbers, and errors of usual test sets
@@ -240,10 +241,16 @@ class Counted:
 
     def read(self, name: str, variable: str) -> NDArray[Any]:
         """Read one variable of a population, every model of it."""
-        key = name.lower(), variable
-        if key not in self._read:
-            self._read[key] = self.source.read(name, variable)
-        return self._read[key]
+        return self._once(name, variable, lambda: self.source.read(name, variable))
+
+    def _once(self, name: str, column: str, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Read a column, or give it again; columns that were read long ago go where all take too much memory."""
+        key = name.lower(), column
+        values = self._read.pop(key, None)
+        values = self._read[key] = read() if values is None else values
+        while len(self._read) > 1 and sum(one.nbytes for one in self._read.values()) > _KEPT:
+            del self._read[next(iter(self._read))]
+        return values
 
     def field(self, name: str, variable: str) -> "Column":
         """Describe one variable of a population, if possible without reading it."""
@@ -320,7 +327,10 @@ class Counted:
     def _column(self, name: str, column: str) -> NDArray[Any]:
         if not column.isdecimal():
             return self.read(name, column)
-        return _after(self.read(name, "test_error"), int(column), name)
+        pieces = _pieces(self.source, name, ["test_error"], 0, self.models(name))
+        return self._once(
+            name, column, lambda: np.concatenate([_after(piece["test_error"], int(column), name) for piece in pieces])
+        )
 
     def _pass(self, name: str, wanted: Wanted) -> _Found:
         """Read a population once, here or on a cluster."""

@@ -116,7 +116,7 @@ def _search(drawn: Page, place: int, reading: FigureSource, selection: Selection
     m = 2 ** np.arange(most + 1)
     shown = []  # must be seen whole
     options: dict[str, Any] = {"given": selection.given, "bins": selection.bins, "range": selection.range}
-    study = search_study(reading.source, names, m=m.tolist(), **options, reading=reading.how)
+    study = search_study(reading.counted, names, m=m.tolist(), **options, reading=reading.how)
     axes = drawn.name(place, f"random search {held(selection.given)}", setting(selection, by.bins))
     for curve, (member, look) in zip(study.curves, by_name(selection), strict=True):
         if len(names) == 2:  # more of them would hide each other

@@ -25,7 +25,7 @@ def rates(reading: FigureSource, names: Sequence[str]) -> Page:
     drawn = page(1, len(names), 2.4)
     members = reading.every(names).populations
     for place, member in enumerate(members):
-        lr, wd = (reading.source.read(member.name, what)[member.rows].astype(float) for what in ("lr", "wd"))
+        lr, wd = (reading.counted.read(member.name, what)[member.rows].astype(float) for what in ("lr", "wd"))
         if not (np.isfinite([lr, wd]).all() and min(lr.min(), wd.min()) > 0 and np.ptp(lr) > 0 and np.ptp(wd) > 0):
             raise EdfkitError(
                 f"The learning rates and weight decays of {member.name} are not all known and above 0, or do not vary, "
@@ -133,7 +133,7 @@ def _by_space(names: Sequence[str]) -> dict[str, list[str]]:
 def _same_models(reading: FigureSource, runs: Sequence[Population]) -> NDArray[Any]:
     """Return the errors of the models that take part under every seed, shape (models, seeds)."""
     rows = reduce(np.intersect1d, [run.rows for run in runs])
-    params = [reading.source.read(run.name, "params") for run in runs]
+    params = [reading.counted.read(run.name, "params") for run in runs]
     if not rows.size or any(not np.array_equal(one, params[0], equal_nan=True) for one in params):
         raise EdfkitError(
             f"{', '.join(run.name for run in runs)} are not the same models in the same order, which an average over "

@@ -27,7 +27,7 @@ def point(reading: FigureSource, names: Sequence[str]) -> Page:
     if small != _SMALL:
         drawn.notes.append(f"B = {small}, M = {large} rather than 100, 1,000, as there are {models:,} models")
     study = point_study(
-        reading.source, name, small=small, large=large, trials=_TRIALS, seed=reading.seed, reading=reading.how
+        reading.counted, name, small=small, large=large, trials=_TRIALS, seed=reading.seed, reading=reading.how
     )
     law = drawn.name(0, f"min(B) - min(M), B = {small:,}, M = {large:,}", f"{name}, {models:,} models; exact law")
     draw.draw_law(law, study, looks([name]))
@@ -83,7 +83,7 @@ def enough(reading: FigureSource, names: Sequence[str]) -> Page:
     ((member, look),) = by_name(selection)
     models = len(member.errors)
     sizes = [2**power for power in range(_MOST + 1) if 2**power <= models]
-    study = sample_study(reading.source, name, models=sizes, trials=_REPEATS, seed=reading.seed, reading=reading.how)
+    study = sample_study(reading.counted, name, models=sizes, trials=_REPEATS, seed=reading.seed, reading=reading.how)
     left = [f"{size:,}" for size in (10, 100, 1000, 10_000) if size not in study.errors]
     if left:
         drawn.notes.append(f"without n = {', '.join(left)}, as there are {models:,} models")

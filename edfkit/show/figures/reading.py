@@ -5,11 +5,13 @@ Source of the bounds and bins: Radosavovic et al., On Network Design Spaces for 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from edfkit.show import words
 from edfkit.stats.bins import EmptyBinsError
 from edfkit.study.compare import Pair, compare_populations
+from edfkit.study.counting import Counted
 from edfkit.study.selection import Population, Selection, Source, read_complexity, select, shared_range
 from edfkit.study.settings import Control, Reading
 
@@ -50,6 +52,11 @@ class FigureSource:
     how: Reading = field(default_factory=Reading)
     seed: int = 0
 
+    @cached_property
+    def counted(self) -> Counted:
+        """What the populations are read from, each column once as far as memory allows."""
+        return Counted(self.source)
+
     def dataset(self, names: Sequence[str]) -> str:
         """Return the data set of populations as a key of `BOUNDS`, or their own; nothing if they have several."""
         found = {self.source.dataset(name).lower().replace("-", "") for name in names}
@@ -61,15 +68,15 @@ class FigureSource:
 
     def every(self, names: Sequence[str]) -> Selection:
         """Select populations, not normalised."""
-        return select(self.source, names, reading=self.how)
+        return select(self.counted, names, reading=self.how, by_row=True)
 
     def complexities(self, member: Population, by: str) -> Any:
         """Read a complexity of the models that take part, raw counts."""
-        return read_complexity(self.source, member.name, by, member.rows)
+        return read_complexity(self.counted, member.name, by, member.rows)
 
     def compared(self, names: Sequence[str], given: str) -> list[Pair]:
         """Compare every pair of populations as `edfkit compare` does: by strata, with p values for all pairs."""
-        return compare_populations(self.source, names, given=given, reading=self.how, seed=self.seed).pairs
+        return compare_populations(self.counted, names, given=given, reading=self.how, seed=self.seed).pairs
 
     def normalised(self, names: Sequence[str], given: str, bins: int, lowest: float | None = None) -> Selection:
         """Select populations, given a complexity, in the paper's range and bins as far as no bin is empty.
@@ -78,17 +85,20 @@ class FigureSource:
         complexities. On others, and where that leaves a bin empty, it is the range that all populations cover. Where
         that leaves one empty too, there are as many bins as leave each population 5 models in each, at most 10.
         """
-        common = shared_range(self.source, names, given, self.how.diverged)
+        common = shared_range(self.counted, names, given, self.how.diverged)
         bound = self.bound(names, given)
         tries: list[tuple[tuple[float, float], int]] = [(common, bins)]
         if bound is not None and (lowest or common[0]) < bound:
             tries.insert(0, ((lowest or common[0], bound), bins))
         for range, number in tries:
             try:
-                return select(self.source, names, reading=self.how, control=Control(given, number, range))
+                return self._binned(names, Control(given, number, range))
             except EmptyBinsError:
                 continue
-        return select(self.source, names, reading=self.how, control=Control(given))
+        return self._binned(names, Control(given))
+
+    def _binned(self, names: Sequence[str], control: Control) -> Selection:
+        return select(self.counted, names, reading=self.how, control=control, by_row=True)
 
 
 @dataclass(frozen=True)

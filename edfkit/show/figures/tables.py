@@ -45,7 +45,7 @@ def populations(reading: FigureSource, members: Mapping[str, Population]) -> lis
     rows: list[Numbers] = []
     for name, member in members.items():
         summary = member.summary
-        ranges = complexity_ranges(reading.source, name)
+        ranges = complexity_ranges(reading.counted, name)
         row: dict[str, object] = {
             "population": name,
             "dataset": reading.source.dataset(name),
@@ -71,12 +71,12 @@ def points(reading: FigureSource, members: Mapping[str, Population]) -> list[Num
         row: dict[str, object] = {
             "population": name,
             "dataset": reading.source.dataset(name),
-            "id": str(reading.source.read(name, "id")[best]),
+            "id": str(reading.counted.read(name, "id")[best]),
             "error_percent": member.summary.min,
         }
         for what in ("params", "flops", "lr", "wd"):
             known = what in reading.source.variables(name)
-            row[what] = float(reading.source.read(name, what)[best]) if known else None
+            row[what] = float(reading.counted.read(name, what)[best]) if known else None
         rows.append(row)
     return rows
 

@@ -2,23 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.archive import Archive
-from edfkit.archive.published import Published
 from edfkit.show.words import opening, pointwise
 from edfkit.study import catalogue
 from edfkit.study.compare import Comparison, Inference, Options, Pair, compare_selected, take_part
 from edfkit.study.complexity import ComplexityStudy, complexity_study
+from edfkit.study.counting import Counted, once
 from edfkit.study.point import PointStudy, point_study
 from edfkit.study.samples import SampleStudy, sample_study
 from edfkit.study.search import SearchStudy, search_study
-from edfkit.study.selection import InMemory, check_names, read_complexity, select
+from edfkit.study.selection import Source, check_names, read_complexity, select
 from edfkit.study.sensitivity import sensitivity
 from edfkit.study.settings import COMPLEXITIES, Control, Reading, SelectionKeywords, settle, split
 
@@ -61,6 +60,8 @@ class Report:
         Which error of each model is read.
     options : dict
         How the spaces were compared, by the names of the options of `compare`; all of them.
+    source : Counted
+        What the models were read from.
     """
 
     names: list[str]
@@ -75,6 +76,7 @@ class Report:
     settings_absent: str
     reading: Reading
     options: dict[str, Any]
+    source: Counted
 
     @property
     def main(self) -> Comparison:
@@ -90,12 +92,12 @@ class ReportOptions(SelectionKeywords, Options, total=False):
     """Keywords of `study`."""
 
 
-def study(source: Archive | Published | InMemory, names: Sequence[str], **settings: Unpack[ReportOptions]) -> Report:
+def study(source: Source, names: Sequence[str], **settings: Unpack[ReportOptions]) -> Report:
     """Run the studies of a report.
 
     Parameters
     ----------
-    source : Archive, Published or InMemory
+    source : Source
         Where the populations are.
     names : sequence of str
         At least two populations, each once.
@@ -113,7 +115,7 @@ def study(source: Archive | Published | InMemory, names: Sequence[str], **settin
         If there are fewer than two populations or too many models, `given` was named and is not known, and see
         `edfkit.study.compare.compare_populations`. A part that is not what was asked for is left out instead.
     """
-    names = check_names(names)
+    names, source = check_names(names), once(source)
     if len(names) < 2:
         raise EdfkitError(f"A report compares spaces and {len(names)} was named; name two or more.")
     if (models := sum(map(source.models, names))) > AT_MOST:
@@ -130,7 +132,7 @@ def study(source: Archive | Published | InMemory, names: Sequence[str], **settin
         held = replace(held, given=next(iter(complexities), "none"))
     given = held.given
 
-    take = lru_cache(maxsize=None)(partial(take_part, source, names, area_to=options["area_to"]))
+    take = partial(take_part, source, names, area_to=options["area_to"])
     inference, _ = split(options, Inference)
     comparisons: dict[str, Comparison] = {}
     for control in dict.fromkeys((*_ALWAYS, given)):
@@ -145,7 +147,7 @@ def study(source: Archive | Published | InMemory, names: Sequence[str], **settin
             absent[control] = str(why)
     settings_absent = f"It is made for two spaces, and this report has {len(names)}; compare two of them."
     if len(names) == 2:
-        found = sensitivity(source, names, reading, held, confidence=confidence, take=take)
+        found = sensitivity(source, names, reading, held, confidence=confidence)
         comparisons[given], settings_absent = replace(comparisons[given], settings=found), ""
     by = next((one for one in (*held.columns, *complexities) if one in complexities), None)
     return Report(
@@ -163,11 +165,12 @@ def study(source: Archive | Published | InMemory, names: Sequence[str], **settin
         settings_absent,
         reading,
         options,
+        source,
     )
 
 
 def _known(
-    source: Archive | Published | InMemory, names: Sequence[str], reading: Reading, columns: Iterable[str]
+    source: Source, names: Sequence[str], reading: Reading, columns: Iterable[str]
 ) -> tuple[dict[str, tuple[float, float]], dict[str, str]]:
     """Find the smallest and the largest of each complexity, or say why it is not known."""
     members = select(source, names, reading=reading).populations
@@ -184,7 +187,7 @@ def _known(
 
 
 def _points(
-    source: Archive | Published | InMemory, names: Sequence[str], everyone: Comparison, seed: int, reading: Reading
+    source: Source, names: Sequence[str], everyone: Comparison, seed: int, reading: Reading
 ) -> list[PointStudy]:
     """Compare searches; the large one draws at most half of a population, as of all models the best is certain."""
     fewest = min(member.summary.models for member in everyone.selection.populations)
@@ -197,7 +200,7 @@ def _points(
 
 
 def _complexity(
-    source: Archive | Published | InMemory,
+    source: Source,
     names: Sequence[str],
     by: str,
     ranges: Iterable[tuple[float, float] | None],

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive import Archive
 from edfkit.archive.nets import uniform
 from edfkit.archive.published import Published, networks
 from edfkit.archive.schema import OPS
 from edfkit.show.report.content import Report
-from edfkit.study.selection import InMemory, select
+from edfkit.study.counting import Counted
+from edfkit.study.selection import select
 
 _CELLS, _STAGES = ("op", "input", "concat"), ("depth", "width", "bot_mul", "groups")
 _WHOLE = (("u1", 2**8), ("u2", 2**16), ("u4", 2**32))  # type, and the smallest number that it cannot hold
@@ -77,13 +77,11 @@ def _kind(values: NDArray[Any]) -> str:
     return "f8"
 
 
-def pack(source: Archive | Published | InMemory, report: Report) -> Packed:
+def pack(report: Report) -> Packed:
     """Pack the models that a report shows: those that take part without a complexity, whatever their complexity.
 
     Parameters
     ----------
-    source : Archive, Published or InMemory
-        What the report is about.
     report : Report
 
     Returns
@@ -94,15 +92,16 @@ def pack(source: Archive | Published | InMemory, report: Report) -> Packed:
         `depth`, `width`, `op`, `input` and `concat`.
     """
     block, spaces = _Block(), []
-    members = select(source, report.names, reading=report.reading).populations
+    read = report.source.read
+    members = select(report.source, report.names, reading=report.reading).populations
     numbers = _numbers(report, [len(member.rows) for member in members])
     for member, number in zip(members, numbers, strict=True):
         columns: dict[str, NDArray[Any]] = {"row": member.rows, "error": member.errors} | number
         for complexity in report.complexities:
-            columns[complexity] = source.read(member.name, complexity)[member.rows].astype(float)
+            columns[complexity] = read(member.name, complexity)[member.rows].astype(float)
         kind, why = None, ""
         try:
-            described = _networks(source, member.name)
+            described = _networks(report.source, member.name)
             kind = "cells" if "op" in described else "stages"
             columns |= {name: values[member.rows] for name, values in described.items()}
         except EdfkitError as error:
@@ -131,10 +130,10 @@ def _numbers(report: Report, models: Sequence[int]) -> list[dict[str, NDArray[An
     return [{"unit": some} for some in np.split(first[place], ends[:-1])]
 
 
-def _networks(source: Archive | Published | InMemory, name: str) -> Mapping[str, NDArray[Any]]:
+def _networks(source: Counted, name: str) -> Mapping[str, NDArray[Any]]:
     """Read what describes the networks of a population, as columns."""
-    if isinstance(source, Published):
-        return uniform(networks(source, name))
+    if isinstance(source.source, Published):
+        return uniform(networks(source.source, name))
     variables: Sequence[str] = source.variables(name)
     wanted = (*_CELLS, "depth", "width") if set(_CELLS) <= set(variables) else _STAGES
     found = {variable: source.read(name, variable) for variable in wanted if variable in variables}

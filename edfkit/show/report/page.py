@@ -104,7 +104,7 @@ def render(source: Archive | Published, report: Report) -> str:
     classes = {name: f"s{i}" for i, name in enumerate(report.names)}
     style = colours(report.names) + _part("report.css")
     program = "(() => {\n'use strict';\n" + "\n".join(_part(name) for name in _PROGRAM) + "\n})();\n"
-    packed = pack(source, report)
+    packed = pack(report)
     about, block = _data(report, packed)
     where = archive(source, report.names)
     return template.render(

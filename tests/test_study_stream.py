@@ -1,4 +1,4 @@
-"""Comparisons counted part by part against those in memory."""
+"""Studies of models that are counted part by part, against those of models in memory."""
 
 import io
 import json
@@ -23,9 +23,9 @@ from edfkit.cli import main
 from edfkit.datasets import BUNDLED
 from edfkit.show import text
 from edfkit.show.plot import edf_figure
-from edfkit.study import counting as table
+from edfkit.study import counting
 from edfkit.study.compare import Comparison, compare_populations
-from edfkit.study.stream import stream_populations
+from edfkit.study.counting import Counted
 
 DIGITS = BUNDLED["digits"]
 EDFKIT = Path(sys.executable).parent / "edfkit"
@@ -50,8 +50,14 @@ def assert_same(one: Any, other: Any, path: str = "") -> None:
         assert one == other, path
 
 
+def stream(path: Path, names: list[str], **options: Any) -> Comparison:
+    """Compare populations that are counted, however small they are."""
+    with Archive(path) as archive:
+        return compare_populations(Counted(archive, whole=0), names, **options)
+
+
 def assert_streams_as_in_memory(path: Path, names: list[str], **options: Any) -> Comparison:
-    streamed = stream_populations(path, names, **options)
+    streamed = stream(path, names, **options)
     with Archive(path) as archive:
         whole = compare_populations(archive, names, **options)
     for key in ("pairs", "bands", "seed", "settings"):
@@ -102,6 +108,7 @@ def archived(path: Path, populations: dict[str, dict[str, Any]]) -> Path:
         {"given": "flops", "bins": 5, "range": (2e6, 6e6), "permutations": 50, "seed": 4},
         {"error": "final", "diverged": "censor", "area_to": 20.0, "confidence": 0.8, "best_share": 0.3},
         {"given": "macs", "error": "final", "diverged": "drop"},
+        {"error": "3"},
     ],
     ids=str,
 )
@@ -124,7 +131,7 @@ def test_random_populations_give_the_same_in_every_field(tmp_path: Path, seed: i
         options |= {"range": (1_500.0, 7_000.5), "bins": seed + 1}
     path = written(tmp_path / "x.h5", seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "_AT_ONCE", 37)
+        patch.setattr(counting, "_AT_ONCE", 37)
         result = assert_streams_as_in_memory(path, ["c", "a", "b"], **options)
     assert [(pair.a, pair.b) for pair in result.pairs] == [("c", "a"), ("c", "b"), ("a", "b")]
     assert all((pair.permutation is None) == (given_ == "params" and not seed) for pair in result.pairs)
@@ -139,7 +146,7 @@ def test_other_settings_of_random_populations_are_the_same(tmp_path: Path, seed:
     options |= ways[seed % 4]
     path = written(tmp_path / "x.h5", seed, "ab", models=[60, 1_000][seed % 2])
     with Archive(path) as archive, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "_AT_ONCE", 37)
+        patch.setattr(counting, "_AT_ONCE", 37)
         whole, streamed = (
             edfkit.compare(archive, ["B", "a"], stream=stream, sensitive=True, **options).settings
             for stream in (False, True)
@@ -197,7 +204,7 @@ def assert_prints_the_same(some: Any, by: str, diverged: str, form: list[str]) -
     """Check what the command prints of two populations, or that it refuses both ways."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = archived(Path(folder) / "x.h5", some)
-        patch.setattr(table, "_AT_ONCE", 7)
+        patch.setattr(counting, "_AT_ONCE", 7)
         options = ["compare", "b", "a", "--archive", path, "--given", by, "--diverged", diverged, "--sensitivity"]
         whole, streamed = (command(patch, *options, *form, *more) for more in ([], ["--stream"]))
         assert streamed[:2] == whole[:2]
@@ -224,7 +231,7 @@ def test_one_population_streams_too(tmp_path: Path) -> None:
 
 
 def test_a_stream_is_drawn_like_the_models() -> None:
-    streamed = stream_populations(DIGITS, ["resnet", "vanilla"])
+    streamed = stream(DIGITS, ["resnet", "vanilla"])
     with Archive(DIGITS) as archive:
         whole = compare_populations(archive, ["resnet", "vanilla"])
     drawn, other = (edf_figure(one, band=True).axes for one in (streamed, whole))
@@ -240,7 +247,7 @@ def test_a_stream_is_drawn_like_the_models() -> None:
 
 def test_a_stream_names_a_population_once() -> None:
     with pytest.raises(EdfkitError, match="named twice"):
-        stream_populations(DIGITS, ["resnet", "RESNET"])
+        stream(DIGITS, ["resnet", "RESNET"])
 
 
 def test_the_command_streams_here_and_on_a_cluster() -> None:
@@ -274,12 +281,7 @@ def test_the_command_streams_here_and_on_a_cluster() -> None:
 )
 def test_what_cannot_be_streamed_is_refused(options: Any, message: str) -> None:
     with pytest.raises(EdfkitError, match=message):
-        stream_populations(DIGITS, ["resnet", "vanilla"], **options)
-
-
-def test_a_stream_has_the_best_and_the_final_error_only(tmp_path: Path) -> None:
-    with pytest.raises(EdfkitError, match="a stream has best and final only"):
-        stream_populations(written(tmp_path / "x.h5", 3), ["a", "b"], error="3")
+        stream(DIGITS, ["resnet", "vanilla"], **options)
 
 
 def test_rows_that_repeat_a_network_are_compared_as_in_memory(tmp_path: Path) -> None:

@@ -572,7 +572,8 @@ def take_part(
         expect(counted, names, reading, control.columns, also=also, chosen=chosen)
     selection = select(counted, names, reading=reading, control=control, area_to=area_to, by_row=by_row, also=also)
     members = [replace(one, units=units_of(counted, one)) for one in selection.populations]
-    return replace(selection, populations=members, chosen_on_test=chosen and any(map(counted.chosen, names)))
+    chosen = chosen and any(counted.chosen(name, by_row=by_row) for name in names)
+    return replace(selection, populations=members, chosen_on_test=chosen)
 
 
 def compare_selected(

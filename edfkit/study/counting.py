@@ -12,7 +12,7 @@ Which models take part, and what the columns mean, is in `edfkit.study.selection
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import prod
 from operator import add
@@ -100,7 +100,7 @@ class _Codes:
 
 
 def _codes(values: NDArray[Any]) -> _Codes:
-    if values.dtype.kind in "iub":
+    if values.dtype.kind in "iub" and int(values.max()) - int(values.min()) < 2**62:
         return _from_least(values.astype(np.int64), lambda whole: whole.astype(values.dtype))
     with np.errstate(over="ignore", invalid="ignore"):
         for scale in _SCALES:
@@ -254,7 +254,7 @@ class Counted:
 
     def field(self, name: str, variable: str) -> "Column":
         """Describe one variable of a population, if possible without reading it."""
-        if isinstance(self.source, Archive) and not self.by_row(name):
+        if isinstance(self.source, Archive):
             return self.source.field(name, variable)
         return self.read(name, variable)
 
@@ -273,6 +273,7 @@ class Counted:
         """Say what will be asked of a population, so that one pass over a large one finds it all."""
         if self.by_row(name):
             return
+        wanted = replace(wanted, chosen=wanted.chosen and "error_final" in self.variables(name))
         before = self._found.get(name.lower())
         if before is not None:
             if before[0] | wanted == before[0]:
@@ -299,7 +300,7 @@ class Counted:
         Raises
         ------
         EdfkitError
-            If there is no such population, column or epoch, and see `edfkit.archive.Archive`.
+            If there is no such population or column, and see `edfkit.archive.Archive`.
         """
         if by_row or self.by_row(name):
             return Rows({column: self._column(name, column) for column in columns})
@@ -315,11 +316,11 @@ class Counted:
             lo, hi = self._found[name.lower()][1].ends[variable]
         return (lo, hi) if lo <= hi else None
 
-    def chosen(self, name: str) -> bool:
+    def chosen(self, name: str, *, by_row: bool = False) -> bool:
         """Tell whether errors are the smallest over the epochs, and those of the last epoch differ."""
         if "error_final" not in self.variables(name):
             return False
-        if self.by_row(name):
+        if by_row or self.by_row(name):
             return bool((self.read(name, "error") < self.read(name, "error_final")).any())
         self.expect(name, Wanted(chosen=True))
         return self._found[name.lower()][1].chosen
@@ -329,7 +330,7 @@ class Counted:
             return self.read(name, column)
         pieces = _pieces(self.source, name, ["test_error"], 0, self.models(name))
         return self._once(
-            name, column, lambda: np.concatenate([_after(piece["test_error"], int(column), name) for piece in pieces])
+            name, column, lambda: np.concatenate([piece["test_error"][:, int(column) - 1] for piece in pieces])
         )
 
     def _pass(self, name: str, wanted: Wanted) -> _Found:
@@ -348,16 +349,6 @@ def once(source: "Source") -> Counted:
     return source if isinstance(source, Counted) else Counted(source)
 
 
-def _after(curves: NDArray[Any], epoch: int, name: str) -> NDArray[Any]:
-    """Give the test errors after an epoch."""
-    if not 1 <= epoch <= curves.shape[1]:
-        raise EdfkitError(
-            f"The error was to be '{epoch}', expected best, final or an epoch of {name}, 1 to {curves.shape[1]}; give "
-            "one of these."
-        )
-    return np.asarray(curves[:, epoch - 1])
-
-
 def _ends(values: NDArray[Any]) -> tuple[float, float]:
     """Find the smallest and the largest number that is known; infinity and minus infinity if none is."""
     real = values.astype(np.float64, copy=False)
@@ -371,14 +362,14 @@ def _count(source: "Source | str | Address", name: str, wanted: Wanted, start: i
     """Find out what is wanted of some models of a population."""
     if not isinstance(source, str | Address):
         with closing(_ahead(_pieces(source, name, wanted.variables, start, stop))) as pieces:
-            return _summed(_of_piece(piece, name, wanted) for piece in pieces)
+            return _summed(_of_piece(piece, wanted) for piece in pieces)
     with Archive(source) as opened:
         return _count(opened, name, wanted, start, stop)
 
 
-def _of_piece(piece: Mapping[str, NDArray[Any]], name: str, wanted: Wanted) -> _Found:
+def _of_piece(piece: Mapping[str, NDArray[Any]], wanted: Wanted) -> _Found:
     columns = {
-        column: _after(piece["test_error"], int(column), name) if column.isdecimal() else piece[column]
+        column: piece["test_error"][:, int(column) - 1] if column.isdecimal() else piece[column]
         for column in wanted.columns
     }
     return _Found(

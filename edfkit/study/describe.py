@@ -102,7 +102,7 @@ def describe_study(
     counted = once(source)
     for name in names:
         known = tuple(one for one in COMPLEXITIES if one in counted.variables(name))
-        counted.expect(name, Wanted((error_column(reading), "status"), ends=known))
+        counted.expect(name, Wanted((error_column(counted, name, reading), "status"), ends=known))
     members = describe_populations(counted, names, area_to=area_to, reading=reading)
     return Description(
         reading,

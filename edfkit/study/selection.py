@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive.schema import Status
 from edfkit.stats.bins import DEFAULT_LEAST, bin_index, check_bins, common_range, default_bins
-from edfkit.stats.edf import Floats
+from edfkit.stats.edf import Floats, area
 from edfkit.stats.sample import Sample
 from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.counting import Counted, Wanted, distinct, once
@@ -384,6 +384,7 @@ def select(
         and the bins do not fit the populations.
     """
     reading, control = settle("select", settings, Control("none"))
+    area([0.0], area_to)  # refuses an end that it cannot have before anything is read
     given, bins, range = control.given, control.bins, control.range
     if control.strata is not None or len(control.columns) > 1:
         what = f"given {given}" if control.strata is None else f"{control.strata} strata"
@@ -442,6 +443,7 @@ def gather(
         See `select`.
     """
     reading, control = settle("gather", settings, Control("none"))
+    area([0.0], area_to)
     names, counted = check_names(names), once(source)
     chosen, by_row = reading.error == "best", by_row or told_apart(counted, names)
     if not by_row:
@@ -450,7 +452,7 @@ def gather(
     for name in names:
         one = _read(counted, name, reading, control.columns, by_row=by_row, also=also).population(area_to)
         populations.append(replace(one, units=units_of(counted, one)))
-    chosen = chosen and any(map(counted.chosen, names))
+    chosen = chosen and any(counted.chosen(name, by_row=by_row) for name in names)
     return Selection(control.given, reading.error, reading.diverged, None, None, populations, control.strata, chosen)
 
 
@@ -468,12 +470,13 @@ def expect(
         if not source.by_row(name):
             for column in columns:
                 check_column(column, source.field(name, column))
-            source.expect(name, Wanted((error_column(reading), "status", *columns, *also), chosen=chosen))
+            which = error_column(source, name, reading)
+            source.expect(name, Wanted((which, "status", *columns, *also), chosen=chosen))
 
 
-def units_of(source: Counted, member: Population) -> Units | None:
+def units_of(source: Source, member: Population) -> Units | None:
     """Find out what the rows of a population that take part are; None if that is not known."""
-    units = source.units(member.name)
+    units = once(source).units(member.name)
     return units if units is None or member.counts is not None else units.taken(member.rows)
 
 
@@ -555,7 +558,7 @@ def _read(
     also: Sequence[str] = (),
 ) -> _Read:
     """Read the models of a population that take part: the one place that says which these are."""
-    which = error_column(reading)
+    which = error_column(source, name, reading)
     found = source.rows(name, (which, "status", *columns, *also), by_row=by_row)
     status, counts = found.columns["status"], found.counts
     left_out = {}
@@ -573,8 +576,9 @@ def _read(
         raise EdfkitError(
             f"All {source.models(name)} models of {name} {reasons}, so it has no errors to compare; leave it out."
         )
-    status, counts = status[rows], None if counts is None else counts[rows]
-    errors = found.columns[which][rows].astype(np.float64)
+    part = slice(None) if rows.size == status.size else rows  # nothing is copied where all take part
+    status, counts = status[part], None if counts is None else counts[part]
+    errors = found.columns[which][part].astype(np.float64)
     if reading.diverged == "censor":
         errors[status == Status.DIVERGED] = 100.0
     if reading.failed != "drop":
@@ -588,8 +592,8 @@ def _read(
     complexity = []
     for column in columns:
         check_column(column, found.columns[column])
-        complexity.append(_known(found.columns[column][rows], column, name, counts))
-    others = [found.columns[column][rows].astype(np.float64) for column in also]
+        complexity.append(_known(found.columns[column][part], column, name, counts))
+    others = [found.columns[column][part].astype(np.float64) for column in also]
     nothing = np.zeros((rows.size, 0))
     return _Read(
         name,
@@ -603,7 +607,7 @@ def _read(
     )
 
 
-def error_column(reading: Reading) -> str:
+def error_column(source: Counted, name: str, reading: Reading) -> str:
     """Name the column of an error, see `counting.Wanted`.
 
     Raises
@@ -611,12 +615,15 @@ def error_column(reading: Reading) -> str:
     EdfkitError
         If it is neither best nor final nor the number of an epoch.
     """
-    column = {"best": "error", "final": "error_final"}.get(reading.error, reading.error)
-    if column == reading.error and not column.isdecimal():
+    if reading.error in ("best", "final"):
+        return "error" if reading.error == "best" else "error_final"
+    epochs = source.field(name, "test_error").shape[1]
+    if not reading.error.isdecimal() or not 1 <= int(reading.error) <= epochs:
         raise EdfkitError(
-            f"The error was to be {reading.error!r}, expected best, final or the number of an epoch; give one of these."
+            f"The error was to be {reading.error!r}, expected best, final or an epoch of {name}, 1 to {epochs}; give "
+            "one of these."
         )
-    return column
+    return str(int(reading.error))
 
 
 def shared_range(source: Source, names: Sequence[str], given: str, diverged: str = "keep") -> tuple[float, float]:
@@ -692,7 +699,7 @@ def check_column(given: str, column: Column) -> None:
             f"given: {given} is a result of training, expected what was set before it; give another column."
         )
     if len(column.shape) != 1 or column.dtype.kind not in "iuf":
-        what = "several numbers for each model" if len(column.shape) != 1 else "no numbers"
+        what = "several numbers for each model" if column.dtype.kind in "iuf" else "no numbers"
         raise EdfkitError(f"given: {given} has {what}, expected one number for each model; give another column.")
 
 

@@ -70,7 +70,8 @@ def sensitivity(
 
     @cache
     def select(how: Reading, held: Control) -> Selection:
-        return take_part(counted, names, how, held)
+        selection = take_part(counted, names, how, held)
+        return replace(selection, populations=[*prepared(selection)[0].values()])
 
     main = select(reading, control)
 

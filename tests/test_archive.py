@@ -9,7 +9,7 @@ import sys
 import textwrap
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace as replace_field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from hypothesis.extra import numpy as hnp
 from edfkit import EdfkitError
 from edfkit.archive import Archive, Field, Variable, reader, validate, write, writer, writing
 from edfkit.archive.files import TEMPORARY_SUFFIX, Disk
+from edfkit.archive.packing import HIDDEN_ATTRS
 from edfkit.archive.schema import OPS, REQUIRED_ATTRS, VARIABLES, specs
 
 ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": '{"epochs": 12, "note": "' + "x" * 5_000 + '"}'}
@@ -230,6 +231,62 @@ def test_xarray_reads_it_as_to_xarray_does(original: Path) -> None:
                 assert own[key].attrs["units"] == foreign[key].attrs["units"] == VARIABLES[key].units
             assert own.attrs == opened.group_attrs(name)
         assert own["error"].values.size  # in memory: the archive is closed
+
+
+def layout(group: h5py.Group, names: Iterable[str]) -> dict[str, Any]:
+    """What makes data sets variables and dimensions of netCDF-4: their types and the attributes that it keeps."""
+
+    def of(item: h5py.Dataset) -> dict[str, Any]:
+        attrs: dict[str, Any] = {}
+        for name in item.attrs:
+            if name.startswith("_Netcdf4") or name in HIDDEN_ATTRS:
+                attrs[name] = item.attrs.get_id(name).get_type().get_class(), item.attrs[name]
+        if "DIMENSION_LIST" in attrs:
+            attrs["DIMENSION_LIST"] = [group[scale].name for (scale,) in item.attrs["DIMENSION_LIST"]]
+        if "REFERENCE_LIST" in attrs:
+            attrs["REFERENCE_LIST"] = [(group[each].name, int(axis)) for each, axis in item.attrs["REFERENCE_LIST"]]
+        if "NAME" in attrs:
+            attrs["NAME"] = item.attrs.get_id("NAME").get_type().get_size(), item.attrs["NAME"]
+        return {"dtype": item.dtype, "shape": item.shape, "chunks": item.chunks} | attrs
+
+    return {name: of(group[name]) for name in names}
+
+
+def test_h5netcdf_lays_it_out_alike(tmp_path: Path) -> None:
+    """Dimensions with and without a variable, numbered throughout the file, and what refers to what."""
+    population = with_curves(6, 4, np.random.default_rng(0)) | {"epoch": Variable(np.arange(4), ("epoch",))}
+    write(tmp_path / "a.h5", {"x": population, "y": scalars(3, np.random.default_rng(1))}, ATTRS)
+    with h5netcdf.File(tmp_path / "b.h5", "w") as file, Archive(tmp_path / "a.h5") as opened:
+        for name in opened.names:
+            fields = {variable: opened.field(name, variable) for variable in opened.variables(name)}
+            group = file.create_group(name)
+            dims = {v: (*f.dims, f"{v}_length")[: len(f.shape)] for v, f in fields.items()}
+            sizes = [zip(dims[v], f.shape, strict=True) for v, f in fields.items()]
+            group.dimensions = {dim: size for each in sizes for dim, size in each}
+            for variable, field in fields.items():
+                group.create_variable(variable, dims[variable], field.dtype, chunks=field.shape)
+    with h5py.File(tmp_path / "a.h5") as ours, h5py.File(tmp_path / "b.h5") as theirs:
+        for name in ("x", "y"):
+            assert list(ours[name]) == list(theirs[name])
+            np.testing.assert_equal(layout(ours[name], ours[name]), layout(theirs[name], theirs[name]))
+
+
+def test_h5netcdf_goes_on_with_it(copy: Path) -> None:
+    before = content(copy)
+    with h5netcdf.File(copy, "a") as file:
+        group = file["resnet"]
+        group.dimensions["fold"] = 2
+        group.create_variable("by_fold", ("model", "fold"), data=np.ones((25, 2)))
+        group["error"].attrs["comment"] = "as published"
+        numbers = [dim._dimid for each in file.groups.values() for dim in each.dimensions.values()]
+        assert len(set(numbers)) == len(numbers)
+    validate(copy)
+    with Archive(copy) as opened:
+        assert opened.field("resnet", "by_fold").dims == ("model", "fold")
+        assert opened.field("resnet", "error").attrs["comment"] == "as published"
+    after = content(copy)
+    changed = {key for key in before if after[key] != before[key]}
+    assert changed == {("resnet", "error")}
 
 
 def test_netcdf_tools_read_it(original: Path, tmp_path: Path) -> None:
@@ -473,7 +530,10 @@ def test_other_packings_are_refused(copy: Path) -> None:
         without_digests(file["resnet"])
         assert file["resnet/bot_mul"].dtype == np.int16
         file["resnet/bot_mul"].attrs["scale_factor"] = 0.5
-    assert "'/resnet/bot_mul' is packed by the scale_factor 0.5, expected 1, 0.1" in refusal(lambda: Archive(copy))
+    with Archive(copy) as opened:
+        assert "'bot_mul' is packed by the scale_factor 0.5, expected 1, 0.1" in refusal(
+            lambda: opened.read("resnet", "bot_mul")
+        )
     population = two_populations()["resnet"]
     population["bot_mul"] = Variable(population["bot_mul"], attrs={"scale_factor": 0.1})
     assert "'scale_factor' says how values are stored" in refusal(lambda: write(copy, {"x": population}, ATTRS))
@@ -587,6 +647,15 @@ def test_a_stream_is_what_is_written_whole(long: Path, tmp_path: Path, size: int
         for name in set(population) - {"id"}:
             assert one["x"][name].chunks == other["x"][name].chunks
             equal(one["x"][name].attrs["crc32"], other["x"][name].attrs["crc32"])
+
+
+def test_the_blocks_leave_no_trace_in_the_bytes(long: Path, tmp_path: Path) -> None:
+    """Chunks of 512 bytes hold 16 to 512 models, so that blocks end within them and complete some of each variable."""
+    population, fields = with_curves(300, 4, np.random.default_rng(8)), fields_of(long, "x")
+    for size in (1, 37, 200):
+        with writing(tmp_path / "s.h5", ATTRS) as writer:
+            writer.stream("x", fields, blocks_of(population, size))
+        assert (tmp_path / "s.h5").read_bytes() == long.read_bytes()
 
 
 STREAMS: list[tuple[str, Callable[[dict[str, Field], list[Population]], object], str]] = [
@@ -926,7 +995,11 @@ def test_cells_may_lack_depth_or_width(tmp_path: Path, variable: str) -> None:
 def test_refuses_a_missing_variable(copy: Path, variable: str) -> None:
     with h5py.File(copy, "r+") as file:
         del file["vanilla"][variable]
-    assert f"population 'vanilla' lacks {variable!r}" in refusal(lambda: Archive(copy))
+    with Archive(copy) as opened:
+        assert opened.names == ["resnet", "vanilla"]
+        for ask in (opened.models, opened.variables, opened.group_attrs, lambda name: opened.read(name, REQUIRED[-1])):
+            assert f"population 'vanilla' lacks {variable!r}" in refusal(lambda ask=ask: ask("vanilla"))  # type: ignore[misc]
+        assert opened.models("resnet") == 25  # asked for, one population is as good as before
     populations = two_populations()
     del populations["vanilla"][variable]
     assert f"population 'vanilla' lacks {variable!r}" in refusal(lambda: write(copy, populations, ATTRS))
@@ -978,7 +1051,10 @@ def test_refuses_what_was_written_elsewhere(copy: Path, a: str, b: str) -> None:
     with h5py.File(copy, "r+") as file:
         for old, new in ((a, "kept"), (b, a), ("kept", b)):
             file.move(old, new)
-    assert f"{a} is what was written as {b}" in refusal(lambda: Archive(copy))
+    population, _, variable = a.partition("/")
+    with Archive(copy) as opened:
+        assert f"{a} is what was written as {b}" in refusal(lambda: opened.read(population, variable or "error"))
+    assert " is what was written as " in refusal(lambda: validate(copy))
 
 
 def test_reads_archives_that_do_not_say_where_things_belong(original: Path, copy: Path) -> None:
@@ -1109,7 +1185,7 @@ def test_whatever_h5py_raises_is_translated(original: Path, monkeypatch: pytest.
             raise kind("odd")
 
         with Archive(original) as opened, monkeypatch.context() as patch:
-            patch.setattr(h5py.Dataset, "__getitem__", fail)
+            patch.setattr("edfkit.archive.population.read_rows", fail)
             assert "'error' cannot be read" in refusal(lambda opened=opened: opened.read("resnet", "error"))  # type: ignore[misc]
 
 

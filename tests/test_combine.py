@@ -3,18 +3,23 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edfkit import EdfkitError
-from edfkit.archive import Archive, Field, Variable, reader, validate, write, writer, writing
+from edfkit.archive import Archive, Field, Variable, netcdf, reader, validate, write, writer, writing
 from edfkit.archive.combine import merge, subset
+from edfkit.archive.files import Disk
 from edfkit.archive.schema import REQUIRED_ATTRS, STATUS
 
 ATTRS = {name: f"the {name}" for name in REQUIRED_ATTRS} | {"recipe": '{"epochs": 12}', "created": "2024-01-02"}
@@ -335,6 +340,183 @@ def test_a_full_disk_leaves_nothing(two: Path, small_disk: Path, tmp_path: Path)
     assert list(small_disk.iterdir()) == []
     assert "No space left" in refused(lambda: subset(tmp_path / "more.h5", small_disk / "m.h5", range=(0, 1e9)))
     assert list(small_disk.iterdir()) == []
+
+
+# --- Chunks that are copied
+
+
+@pytest.fixture
+def other_level(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Have archives compressed less until it is called, so that chunks which are not compressed again can be told."""
+    level = netcdf._LEVEL
+    monkeypatch.setattr(netcdf, "_LEVEL", 1)
+    netcdf._chunked_plist.cache_clear()
+
+    def usual_level() -> None:
+        monkeypatch.setattr(netcdf, "_LEVEL", level)
+        netcdf._chunked_plist.cache_clear()
+
+    yield usual_level
+    usual_level()
+
+
+def chunks(path: Path, name: str) -> dict[str, list[bytes]]:
+    """Read the chunks of each variable of a population, as stored."""
+    with h5py.File(path) as file:
+        chunked = {variable: item for variable, item in file[name].items() if item.chunks}
+        return {variable: [data for *_, data in netcdf.stored_chunks(item.id)] for variable, item in chunked.items()}
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_what_goes_over_unchanged_is_not_compressed_again(tmp_path: Path, other_level: Callable[[], None]) -> None:
+    a, b = tmp_path / "a.h5", tmp_path / "b.h5"
+    more = {"kind": ["é", "b", "c"] * 100, "stage": Variable([1, 2, 3], ("stage",))}
+    write(a, {"x": population(300, 1) | more, "z": population(200, 2)}, ATTRS, {"x": {"space": "X"}})
+    write(b, {"y": population(20, 3)}, ATTRS)
+    other_level()
+    merge([a, b], tmp_path / "m.h5")
+    subset(a, tmp_path / "s.h5", spaces=["X"], status=STATUS)
+    for path, name, source in (("m.h5", "x", a), ("m.h5", "y", b), ("m.h5", "z", a), ("s.h5", "x", a)):
+        assert chunks(tmp_path / path, name) == chunks(source, name)
+        same({name: read(tmp_path / path)[name]}, {name: read(source)[name]})
+        with Archive(tmp_path / path) as found, Archive(source) as expected:
+            assert found.group_attrs(name) == expected.group_attrs(name)
+            for variable in expected.variables(name):
+                assert repr(found.field(name, variable)) == repr(expected.field(name, variable))
+        validate(tmp_path / path)
+    with h5py.File(tmp_path / "m.h5") as file:
+        scales = [item for group in file.values() for item in group.values() if "CLASS" in item.attrs]
+        assert sorted(scale.attrs["_Netcdf4Dimid"] for scale in scales) == list(range(len(scales)))
+    subset(a, tmp_path / "few.h5", spaces=["x"], models=299)
+    assert not set(chunks(tmp_path / "few.h5", "x")["flops"]) & set(chunks(a, "x")["flops"])
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_of_joined_parts_the_chunks_that_fit_are_copied(tmp_path: Path, other_level: Callable[[], None]) -> None:
+    """Of 64 models each, where a model has 8 bytes: the last part begins within a chunk, and is compressed again."""
+    whole, cuts = population(1_000, epochs=130), (0, 128, 500, 1_000)
+    loss = np.random.default_rng(1).integers(0, 5_000_000, (1_000, 130)) / 10_000
+    whole["train_loss"] = np.where(np.arange(1_000)[:, None] < 500, np.round(loss, 2), loss)  # packed in two ways
+    constant = {"epoch": Variable(np.arange(130), ("epoch",))}
+    for i, cut in enumerate(pairwise(cuts)):
+        write(tmp_path / f"{i}.h5", {"x": part(whole, slice(*cut)) | constant}, ATTRS)
+    write(tmp_path / "low.h5", {"x": whole | constant}, ATTRS)
+    other_level()
+    write(tmp_path / "usual.h5", {"x": whole | constant}, ATTRS)
+    merge([tmp_path / f"{i}.h5" for i in range(3)], tmp_path / "m.h5")
+    same(read(tmp_path / "m.h5"), read(tmp_path / "usual.h5"))
+    found, low, usual = (chunks(tmp_path / path, "x")["flops"] for path in ("m.h5", "low.h5", "usual.h5"))
+    assert not set(low) & set(usual)
+    assert found == low[:7] + usual[7:]
+    with h5py.File(tmp_path / "m.h5") as file, h5py.File(tmp_path / "usual.h5") as expected:
+        for variable in whole:
+            assert file["x"][variable].attrs["crc32"].tolist() == expected["x"][variable].attrs["crc32"].tolist()
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_digests_of_other_rows_are_taken_anew(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", {"x": population(200)}, ATTRS)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        flops = file["x/flops"]
+        assert (len(flops.attrs["crc32"]), flops.attrs["crc32_rows"]) == (4, 64)
+        flops.attrs["crc32"] = np.array([zlib.crc32(flops[i : i + 50]) for i in range(0, 200, 50)], "<u4")
+        flops.attrs["crc32_rows"] = [50]
+    merge([tmp_path / "a.h5"], tmp_path / "m.h5")
+    same(read(tmp_path / "m.h5"), read(tmp_path / "a.h5"))
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("join", [False, True])
+def test_another_fill_value_stands_for_nan(two: Path, tmp_path: Path, join: bool) -> None:
+    """One that is a number of the curves here: copied as it is, it would come out as that number."""
+    write(tmp_path / "more.h5", {"a": population(50, 9, prefix="n")}, ATTRS, {"a": {"space": "A"}})
+    with h5py.File(two, "r+") as file:
+        curves = file["a/test_error"]
+        curves.attrs["_FillValue"] = np.array([curves[()].max()], np.int16)
+    before = read(two)["a"]["test_error"]
+    assert np.isnan(before).any()
+    merge([two, tmp_path / "more.h5"] if join else [two], tmp_path / "m.h5")
+    np.testing.assert_array_equal(read(tmp_path / "m.h5")["a"]["test_error"][:200], before)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("variable", ["id", "flops", "test_error", "depth"])
+def test_a_damaged_chunk_is_not_copied(two: Path, tmp_path: Path, variable: str) -> None:
+    with h5py.File(two) as file:
+        chunk = file["b"][variable].id.get_chunk_info(0)
+    data = bytearray(two.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 1
+    two.write_bytes(data)
+    for action in (lambda: merge([two], tmp_path / "m.h5"), lambda: subset(two, tmp_path / "m.h5", spaces=["b"])):
+        assert f"population 'b': {variable!r} cannot be read" in refused(action)
+    subset(two, tmp_path / "m.h5", spaces=["a"])
+
+
+NETCDF_KEEPS = ("DIMENSION_LIST", "_Netcdf4Coordinates", "_Netcdf4Dimid")
+FILTERS: dict[str, Any] = {"shuffle": True, "compression": "gzip", "fletcher32": True}
+
+
+def without_digests(file: h5py.File, name: str) -> None:
+    del file[name].attrs["crc32"], file[name].attrs["crc32_rows"]
+
+
+def without_checksum(file: h5py.File, name: str) -> None:
+    _, data = file[name].id.read_direct_chunk((0,))
+    file[name].id.write_direct_chunk((0,), data[:-4], 4)  # of the filters the third is skipped
+
+
+def stored_anew(file: h5py.File, name: str, **options: Any) -> None:
+    old = file[name]
+    attrs, values, scales = dict(old.attrs), old[()], [file[dim[0].name] for dim in old.dims]
+    for dim, scale in zip(old.dims, scales, strict=True):
+        dim.detach_scale(scale)
+    del file[name]
+    new = file.create_dataset(name, data=values, **options)
+    new.attrs.update({key: value for key, value in attrs.items() if key not in NETCDF_KEEPS})
+    new.attrs["crc32"] = np.array([zlib.crc32(new[()])], "<u4")
+    for dim, scale in zip(new.dims, scales, strict=True):
+        dim.attach_scale(scale)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(without_digests, id="no digests"),
+        pytest.param(without_checksum, id="no checksum"),
+        pytest.param(stored_anew, id="no chunks"),
+        pytest.param(partial(stored_anew, **FILTERS, chunks=(50,)), id="other chunks"),
+        pytest.param(partial(stored_anew, chunks=(200,), fletcher32=True), id="other filters"),
+        pytest.param(partial(stored_anew, **FILTERS, chunks=(200,), dtype=">f8"), id="other type"),
+    ],
+)
+def test_what_is_stored_in_another_way_is_written_anew(
+    two: Path, tmp_path: Path, change: Callable[[h5py.File, str], None]
+) -> None:
+    before = read(two)
+    with h5py.File(two, "r+") as file:
+        change(file, "a/flops")
+    merge([two], tmp_path / "m.h5")
+    same(read(tmp_path / "m.h5"), before)
+    with h5py.File(tmp_path / "m.h5") as file:
+        assert file["a/flops"].fletcher32
+        assert file["a/flops"].id.get_chunk_info(0).filter_mask == 0
+        assert "crc32" in file["a/flops"].attrs
+
+
+def test_a_copy_that_comes_out_damaged_is_not_put_in_place(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [chunk] = chunks(two, "b")["flops"]
+    write_well = Disk.write
+
+    def write_ill(disk: Disk, data: Any) -> int:
+        return write_well(disk, bytes(data).replace(chunk, bytes(len(chunk))))
+
+    monkeypatch.setattr(Disk, "write", write_ill)
+    message = refused(lambda: merge([two], tmp_path / "m.h5"))
+    assert "was not written: read back, it failed" in message
+    assert "'flops' is not what was copied" in message
+    assert not (tmp_path / "m.h5").exists()
 
 
 # --- Laws

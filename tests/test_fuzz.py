@@ -230,11 +230,11 @@ def everything(path: Path, every_way: bool) -> tuple[dict[str, Any], list[str]]:
         return {}, refusals
     del read["file"]
     with opened:
-        read["names"], read["attrs"] = opened.names, opened.attrs
-        for name in opened.names:
-            read[f"{name} size"] = opened.models(name)
-            take(f"{name} attrs", lambda: opened.group_attrs(name))  # noqa: B023 - called at once
-            for variable in take(f"{name} variables", lambda: opened.variables(name)):  # noqa: B023
+        read["attrs"] = opened.attrs
+        for name in take("names", lambda: opened.names) or []:
+            take(f"{name} size", lambda: opened.models(name))  # noqa: B023 - called at once
+            take(f"{name} attrs", lambda: opened.group_attrs(name))  # noqa: B023
+            for variable in take(f"{name} variables", lambda: opened.variables(name)) or []:  # noqa: B023
                 where = f"{name} {variable}"
                 take(f"{where} described", lambda: described(opened, name, variable))  # noqa: B023
                 if every_way:
@@ -443,13 +443,13 @@ def test_without_digests_swapped_chunks_give_wrong_figures(archives: dict[str, P
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
-        ("chunks swapped", "reader._Stored._check = lambda *_: None"),
-        ("object headers swapped", "reader._items = lambda group, path='': ((name, group[name]) for name in group)"),
+        ("chunks swapped", "population.Stored._check = lambda *_: None"),
+        ("object headers swapped", "population._check_path = lambda *_: None"),
     ],
 )
 def test_the_fuzz_sees_wrong_figures(archives: dict[str, Path], kind: str, code: str) -> None:
     damages = [(str(archives["chunked"]), kind, seed) for seed in range(5)]
-    found = outcomes(damages, code=f"from edfkit.archive import reader; {code}")
+    found = outcomes(damages, code=f"from edfkit.archive import population; {code}")
     assert "wrong" in {outcome.split()[0] for outcome in found} <= {"wrong", "detected"}
 
 

@@ -2,6 +2,10 @@
 
 Both read and write piece by piece, so that neither the archives nor a population need fit in memory. Of each model at
 most some tens of bytes are kept: a hash of its id, and whether it is taken.
+
+All values are read and checked in any case. A population that goes over as it is has its chunks copied, and of the copy
+the bytes are read back; of what is joined or cut, whole chunks of the parts are copied where they fit, and the values
+are read back.
 """
 
 from __future__ import annotations
@@ -13,13 +17,14 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive import Archive, Field, writing
+from edfkit.archive import Archive, Field, Writer, writing
 from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, TEXT, Status, listed, row_hashes, specs
 
 Block = dict[str, NDArray[Any]]
@@ -44,7 +49,7 @@ class _Part:
     def models(self) -> int:
         return self.archive.models(self.name)
 
-    @property
+    @cached_property
     def trained_on(self) -> dict[str, Any]:
         return {"dataset": self.archive.dataset(self.name), "recipe": self.archive.recipe(self.name)}
 
@@ -120,7 +125,7 @@ def merge(
 
         with writing(target, root) as writer:
             for name, population in joined.items():
-                writer.stream(name, population.fields, population.blocks(), group_attrs[name])
+                population.write(writer, group_attrs[name])
             opened.close()  # the target may be one of them
     return {name: population.models for name, population in joined.items()}
 
@@ -201,13 +206,14 @@ def subset(
             for name, mask in taken.items():
                 fields = {variable: archive.field(name, variable) for variable in archive.variables(name)}
                 part = _Part(archive, name, fields)
-                left = int(mask.sum())
-                writer.stream(
-                    name,
-                    {variable: described.of(left) for variable, described in fields.items()},
-                    _with_constants(part, _masked(_pieces(part), mask)),
-                    archive.group_attrs(name),
-                )
+                attrs, left = archive.group_attrs(name), int(mask.sum())
+                if not (mask.all() and writer.copy(name, archive, fields, attrs)):
+                    writer.stream(
+                        name,
+                        {variable: described.of(left) for variable, described in fields.items()},
+                        _with_constants(part, _masked(_pieces(part), mask)),
+                        attrs,
+                    )
             opened.close()  # the target may be the source
     return {name: int(mask.sum()) for name, mask in taken.items()}
 
@@ -326,7 +332,19 @@ class _Joined:
         self.giving = [part for part, mask in zip(parts, self._masks, strict=True) if mask.any()]
         self.fields = {variable: described.of(self.models) for variable, described in fields.items()}
 
-    def blocks(self) -> Iterator[Block]:
+    def write(self, writer: Writer, attrs: Mapping[str, Any]) -> None:
+        """Write the population: that of one part as it is, else the models of all parts."""
+        part, *others = self._parts
+        if others or not writer.copy(part.name, part.archive, self.fields, attrs):
+            sizes = [int(mask.sum()) for mask in self._masks]
+            copies = {
+                sum(sizes[:place]): (part.archive, part.name)
+                for place, (part, mask) in enumerate(zip(self._parts, self._masks, strict=True))
+                if mask.all()
+            }
+            writer.stream(part.name, self.fields, self._blocks(), attrs, copies)
+
+    def _blocks(self) -> Iterator[Block]:
         """Read the models of all parts, as `fields` has them."""
         constants = self._constants
         for part, mask in zip(self._parts, self._masks, strict=True):

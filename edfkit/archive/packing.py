@@ -7,15 +7,16 @@ a third of the space. Divided by a power of ten they are the same doubles again;
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import h5py
 import numpy as np
+from h5py import h5a, h5d
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
+from edfkit.archive.hdf5 import attribute
 
 HIDDEN_ATTRS = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")
 """Attributes that netCDF keeps for itself; its others start with `_`."""
@@ -123,18 +124,25 @@ def widened(whole: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return wide
 
 
-def decimals_of(dataset: h5py.Dataset) -> int | None:
+def decimals_of(where: str, name: str, dataset: h5d.DatasetID) -> int | None:
     """Read with how many decimals a variable is packed; None if it is not."""
-    if dataset.dtype.kind != "i" or "scale_factor" not in dataset.attrs:
+    if dataset.dtype.kind != "i" or not h5a.exists(dataset, b"scale_factor"):
         return None
-    scale = float(np.ravel(dataset.attrs["scale_factor"])[0])
+    scale = float(np.ravel(attribute(dataset, "scale_factor"))[0])
     for decimals in range(10):
-        if scale == 1 / 10**decimals and "add_offset" not in dataset.attrs:
+        if scale == 1 / 10**decimals and not h5a.exists(dataset, b"add_offset"):
             return decimals
     raise EdfkitError(
-        f"{dataset.file.filename}: {dataset.name!r} is packed by the scale_factor {scale:g}, expected 1, 0.1, 0.01, "
-        "... without an add_offset; write it as real numbers."
+        f"{where}: {name!r} is packed by the scale_factor {scale:g}, expected 1, 0.1, 0.01, ... without an add_offset; "
+        "write it as real numbers."
     )
+
+
+def unpack(whole: NDArray[Any], decimals: int, fill: Any, real: NDArray[np.float64]) -> None:
+    """Put the real numbers that whole ones stand for where they belong; `fill`, if any, is NaN."""
+    np.divide(whole, float(10**decimals), out=real)
+    if fill is not None and (unknown := whole == fill).any():
+        real[unknown] = np.nan
 
 
 def decoded(values: NDArray[Any]) -> NDArray[Any]:
@@ -168,6 +176,10 @@ class Digests:
             self._digests[-1] = zlib.crc32(np.ascontiguousarray(values[start:stop]).data, self._digests[-1])
             self._in_last += stop - start
             start = stop
+
+    def take(self, digests: Iterable[int]) -> None:
+        """Take those of the next rows, which are known."""
+        self._digests.extend(digests)
 
     def all(self) -> list[int]:
         """Give the digests of all rows so far."""

@@ -1,8 +1,11 @@
 """Archives at an address, such as `https://` or `s3://`, read in place: only the blocks that are asked for are sent.
 
-HDF5 asks for a few dozen bytes here and there, so what it asks for is fetched in blocks of 64 KiB, which are kept. What
-is at the address may change meanwhile: of a web server every answer is held against the first one, and S3 is asked for
-parts of what was there when it was opened.
+HDF5 asks for a few dozen bytes here and there, so what it asks for is fetched in blocks of 64 KiB, which are kept. An
+answer takes as long to come as 256 KiB take to be sent, about, and what belongs together is written together, so less
+than a block is fetched with the blocks that are missing next to it, of the four that make 256 KiB.
+
+What is at the address may change meanwhile: of a web server every answer is held against the first one, and S3 is asked
+for parts of what was there when it was opened.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import h5py
 from edfkit import EdfkitError
 
 _BLOCK = 2**16
+_NEAR = 4  # blocks that are fetched together where less than one is asked for: 256 KiB
 _KEPT = 512  # blocks that are kept: 32 MiB
 _CONNECT, _SILENCE, _WHOLE = 15.0, 30.0, 600.0  # seconds for a connection, without any byte, and for one answer
 _TRIES = 3  # of a request that broke off
@@ -92,7 +96,7 @@ def is_address(where: object) -> TypeGuard[str]:
 
 
 def open_address(address: Address) -> Blocks:
-    """Open what is at an address, of which nothing but the first block is fetched.
+    """Open what is at an address, of which nothing but the first blocks are fetched.
 
     Parameters
     ----------
@@ -143,7 +147,7 @@ class Blocks(io.RawIOBase):
                 with _no_collection():
                     self._file = self._store.open(self._path, "rb", cache_type="none")
             else:
-                self._fetch(0, 1)
+                self._fetch(0, _NEAR)
                 self.size = self._answers.size or 0
 
     def __repr__(self) -> str:
@@ -178,24 +182,30 @@ class Blocks(io.RawIOBase):
     def _read(self, start: int, stop: int) -> bytes:
         with self._one_sentence():
             numbers = range(start // _BLOCK, (stop - 1) // _BLOCK + 1)
-            found: dict[int, bytes] = {}
-            missing: list[int] = []
-            for number in [*numbers, numbers.stop + 1]:  # the last one only ends a row of missing ones
-                if number in numbers and number not in self._blocks:
-                    missing.append(number)
-                    continue
-                if missing:
-                    found |= self._fetch(missing[0], missing[-1] + 1)
-                    missing = []
-                if number in numbers:
-                    self._blocks.move_to_end(number)
-                    found[number] = self._blocks[number]
+            found = {number: self._blocks[number] for number in numbers if number in self._blocks}
             for number in numbers:
-                self._blocks[number] = found[number]
+                if number not in found:
+                    found |= self._fetch(*self._missing(number, numbers, alone=stop - start >= _BLOCK))
+            self._blocks |= found
+            for number in numbers:
+                self._blocks.move_to_end(number)
             while len(self._blocks) > _KEPT:
                 self._blocks.popitem(last=False)
         first = numbers.start * _BLOCK
         return b"".join(found[number] for number in numbers)[start - first : stop - first]
+
+    def _missing(self, number: int, wanted: range, alone: bool) -> tuple[int, int]:
+        """Give the row of missing blocks around one: those that are wanted, and if not alone those near it."""
+        first, last = number, number + 1
+        begin, end = wanted.start, wanted.stop
+        if not alone:
+            begin = min(begin, number // _NEAR * _NEAR)
+            end = max(end, min((number // _NEAR + 1) * _NEAR, -(-self.size // _BLOCK)))
+        while first > begin and first - 1 not in self._blocks:
+            first -= 1
+        while last < end and last not in self._blocks:
+            last += 1
+        return first, last
 
     def _fetch(self, first: int, last: int) -> dict[int, bytes]:
         """Fetch the blocks from the first to before the last in one request, and again if it breaks off."""
@@ -217,7 +227,7 @@ class Blocks(io.RawIOBase):
                 f"{self._address} gave {len(data):,} bytes where {stop - start:,} were asked for: it is incomplete or "
                 "has changed; try again, or download the file first."
             )
-        blocks = {number: data[(number - first) * _BLOCK :][:_BLOCK] for number in range(first, last)}
+        blocks = {first + i // _BLOCK: data[i : i + _BLOCK] for i in range(0, len(data), _BLOCK)}
         if opening:
             self._blocks |= blocks
         return blocks

@@ -201,37 +201,81 @@ def check_structure(where: str, shapes: Mapping[str, Shape]) -> dict[str, int]:
     Raises
     ------
     EdfkitError
-        If a required variable is missing, has another type or other units, lengths disagree, or what describes cells
-        is incomplete or not of 2 cells with 2 operands for each node.
+        See `check_presence`, `check_type` and `check_lengths`.
     """
-    if missing := [name for name in _REQUIRED if name not in shapes]:
+    check_presence(where, shapes)
+    sizes: dict[str, int] = {}
+    for name in VARIABLES:
+        if name in shapes:
+            dtype, shape, units = shapes[name]
+            check_type(where, name, dtype, units)
+            check_lengths(where, name, shape, shapes, sizes)
+    return sizes
+
+
+def check_presence(where: str, names: Container[str]) -> None:
+    """Check that a population has its variables.
+
+    Raises
+    ------
+    EdfkitError
+        If a required variable is missing, or one of those that describe cells if there are others of them.
+    """
+    if missing := [name for name in _REQUIRED if name not in names]:
         raise EdfkitError(
             f"{where} lacks {listed(missing)}; every population has {', '.join(_REQUIRED)} (NaN where not known): "
             "write the archive with all of them."
         )
-    if (some := [name for name in _CELLS if name in shapes]) and len(some) < len(_CELLS):
+    if (some := [name for name in _CELLS if name in names]) and len(some) < len(_CELLS):
         raise EdfkitError(f"{where} has {listed(some)}, expected all or none of {listed([*_CELLS])}; add the others.")
-    sizes: dict[str, int] = {}
-    for name, spec in specs(shapes).items():
-        if name in shapes:
-            dtype, shape, units = shapes[name]
-            if dtype.kind not in {np.dtype(code).kind for code in spec.types}:
-                expected = " or ".join(spec.types)
-                raise EdfkitError(f"{where}: {name!r} is of type {dtype}, expected {expected}; write it as that.")
-            if units != spec.units:
-                raise EdfkitError(f"{where}: {name!r} has units {units!r}, expected {spec.units!r}; convert it.")
-            if name in _WITH_CELLS and len(shape) != len(spec.dims):
-                raise EdfkitError(
-                    f"{where}: {name!r} has shape {shape}, expected one axis for each of {spec.dims} "
-                    f"({spec.long_name}) {'with' if some else 'without'} 'op'; write it as that."
-                )
-            check_shape(where, name, shape, stored_dims(name, spec.dims, dtype), sizes)
+
+
+def check_type(where: str, name: str, dtype: np.dtype[Any], units: object) -> None:
+    """Check the type and units of a variable; those beyond the format may have any.
+
+    Raises
+    ------
+    EdfkitError
+        If they are not those of the format.
+    """
+    if (spec := VARIABLES.get(name)) is None:
+        return
+    if dtype.kind not in {np.dtype(code).kind for code in spec.types}:
+        expected = " or ".join(spec.types)
+        raise EdfkitError(f"{where}: {name!r} is of type {dtype}, expected {expected}; write it as that.")
+    if units != spec.units:
+        raise EdfkitError(f"{where}: {name!r} has units {units!r}, expected {spec.units!r}; convert it.")
+
+
+def check_lengths(where: str, name: str, shape: tuple[int, ...], names: Container[str], sizes: dict[str, int]) -> None:
+    """Check the shape of a variable that the format knows, and add those of its dimensions that are not yet in `sizes`.
+
+    Parameters
+    ----------
+    where, name : str
+    shape : tuple of int
+        As stored: text has its characters as one axis more.
+    names : container of str
+        The variables of the population.
+    sizes : dict of str to int
+
+    Raises
+    ------
+    EdfkitError
+        See `check_shape`; also if what describes cells is not of 2 cells with 2 operands for each node.
+    """
+    spec = specs(names)[name]
+    if name in _WITH_CELLS and len(shape) != len(spec.dims):
+        raise EdfkitError(
+            f"{where}: {name!r} has shape {shape}, expected one axis for each of {spec.dims} ({spec.long_name}) "
+            f"{'with' if _CELLS[0] in names else 'without'} 'op'; write it as that."
+        )
+    check_shape(where, name, shape, stored_dims(name, spec.dims, np.dtype(spec.types[0])), sizes)
     for dim, length in _LENGTHS.items():
         if sizes.get(dim, length) != length:
             raise EdfkitError(
-                f"{where}: 'op' has length {sizes[dim]} along {dim!r}, expected {length}; write it with that."
+                f"{where}: {name!r} has length {sizes[dim]} along {dim!r}, expected {length}; write it with that."
             )
-    return sizes
 
 
 def check_dims(where: str, name: str, dims: tuple[str, ...], spec: Spec) -> None:
@@ -328,7 +372,12 @@ def check_values(
 def out_of_range(name: str, values: NDArray[Any], status: Callable[[], NDArray[Any]]) -> NDArray[np.bool_] | None:
     """Tell which values of a variable are out of its range, None if it may have any; see `check_values`."""
     spec = VARIABLES.get(name)
-    if spec is None or spec.types == TEXT:
+    if spec is None or spec.types == TEXT or not values.size:
+        return None
+    # Nothing is wrong as a rule, and the smallest and the largest tell so at once.
+    smaller, larger = (np.fmin, np.fmax) if spec.nan else (np.minimum, np.maximum)
+    low, high = smaller.reduce(values, axis=None), larger.reduce(values, axis=None)
+    if (low >= spec.low and high <= spec.high) or (spec.nan and np.isnan(low)):
         return None
     wrong: NDArray[np.bool_] = ~((values >= spec.low) & (values <= spec.high))  # true for NaN too
     if spec.nan:

@@ -85,7 +85,7 @@ def verify(source: Archive | Published) -> list[Finding]:
     Parameters
     ----------
     source : Archive or Published
-        Opening it has checked its structure.
+        What a population is made of, such as its variables and their lengths, is checked here too.
 
     Returns
     -------
@@ -149,10 +149,15 @@ class _Report:
 
 def _verify_archive(archive: Archive, name: str, report: _Report) -> None:
     try:
+        described = archive.variables(name)
+    except EdfkitError as error:  # its structure
+        report.unreadable(error)
+        return
+    try:
         archive.group_attrs(name)
     except EdfkitError as error:
         report.unreadable(error)
-    described, along = archive.variables(name), []
+    along = []
     for variable in described:
         try:
             if archive.field(name, variable).dims[0] == "model":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,10 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.files import Disk, replacing
+from edfkit.archive.netcdf import File, Layout, chunks_alike, stored_chunks
 from edfkit.archive.packing import (
     HIDDEN_ATTRS,
     STORAGE_ATTRS,
-    Digests,
     Field,
     Variable,
     pack,
@@ -27,7 +30,8 @@ from edfkit.archive.packing import (
     power_of_two,
     widened,
 )
-from edfkit.archive.reader import place, validate
+from edfkit.archive.population import place
+from edfkit.archive.reader import Archive
 from edfkit.archive.schema import (
     FORMAT,
     FORMAT_VERSION,
@@ -49,13 +53,11 @@ from edfkit.archive.schema import (
     specs,
     stored_dims,
 )
-
-if TYPE_CHECKING:
-    import h5netcdf
+from edfkit.archive.sink import Sink
 
 _CHUNK_BYTES = 2**20  # what HDF5 keeps at hand of a variable, so that reading on within a chunk costs nothing
-# HDF5 keeps attributes up to 64 KiB in the object header, under its checksum. An object with more than 8 of them moves
-# them to a heap, which leaves those above 4 KiB unchecked; the root is created so that it never does (see `_created`).
+# HDF5 keeps attributes up to 64 KiB in the object header, under its checksum. What rewrites a file may move those of an
+# object with more than 8 of them to a heap, which leaves those above 4 KiB unchecked.
 _ROOT_ATTR_BYTES, _ATTR_BYTES = 60_000, 4_000
 _DIGESTS = 999  # at most: as an attribute they stay below 4,000 bytes
 
@@ -68,8 +70,8 @@ def write(
 ) -> None:
     """Write an archive, whole or not at all; the same input gives the same bytes.
 
-    The file is written and checked under a temporary name in the same folder, then renamed; after any failure the old
-    file, if there was one, is as it was.
+    The file is written under a temporary name in the same folder, read back and checked (see `validate`), then renamed;
+    after any failure the old file, if there was one, is as it was.
 
     Parameters
     ----------
@@ -127,7 +129,7 @@ def writing(path: str | os.PathLike[str], attrs: Mapping[str, str]) -> Iterator[
     try:
         with replacing(path) as temporary:
             with Disk(temporary) as disk:
-                with _created(disk, root) as file:
+                with File(disk, _stored_attrs(root)) as file:
                     writer = Writer(path, file, disk, root)
                     try:
                         yield writer
@@ -137,7 +139,7 @@ def writing(path: str | os.PathLike[str], attrs: Mapping[str, str]) -> Iterator[
                     writer.end()
                 disk.check()
             try:
-                validate(temporary)
+                _check(temporary, writer._copied)
             except EdfkitError as error:
                 raise EdfkitError(f"{path} was not written: read back, it failed ({error}); check the disk.") from error
     except OSError as error:
@@ -162,10 +164,11 @@ def _checked_root(path: Path, attrs: Mapping[str, object]) -> dict[str, object]:
 class Writer:
     """Takes the populations of an archive, see `writing`."""
 
-    def __init__(self, path: Path, file: h5netcdf.File, disk: Disk, root: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, file: File, disk: Disk, root: Mapping[str, object]) -> None:
         self._path, self._file, self._disk, self._root = path, file, disk, root
         self._names: set[str] = set()
         self._begun: str | None = None  # a population that is not whole yet
+        self._copied: dict[str, dict[str, int]] = {}  # of each variable of populations that are copied, the CRC-32
 
     def add(
         self,
@@ -191,7 +194,7 @@ class Writer:
             sinks = self._begin(name, {variable: column for variable, (column, _) in stored.items()}, group_attrs)
             for variable, (_, values) in stored.items():
                 sinks[variable].append(values)
-                self._disk.check()
+            self._write(sinks)
         except MemoryError as error:
             raise EdfkitError(
                 f"{self._path} was not written: there is not enough memory to build it; write it in parts."
@@ -204,6 +207,7 @@ class Writer:
         fields: Mapping[str, Field],
         blocks: Iterable[Mapping[str, ArrayLike]],
         group_attrs: Mapping[str, str | int | float] | None = None,
+        copies: Mapping[int, tuple[Archive, str]] | None = None,
     ) -> None:
         """Write a population that comes in blocks of models, of which the whole need not fit in memory.
 
@@ -218,6 +222,9 @@ class Writer:
         blocks : iterable of mapping of str to array_like
             The values of all variables for the next models, down to the last one. Variables that do not run along the
             models are in the first block.
+        copies : mapping of int to (Archive, str), optional
+            Populations of archives that are in the blocks, all models in their order, by the place of their first one.
+            Of these, the chunks that fit are copied as they are, which saves the time to compress them again.
 
         Raises
         ------
@@ -228,23 +235,80 @@ class Writer:
         fields = _checked_fields(where, fields)
         models = fields["id"].shape[0]
         sinks = self._begin(name, fields, group_attrs)
+        for at, (archive, source) in (copies or {}).items():
+            for variable in archive.variables(source):
+                column, stored = fields[variable], archive.stored(source, variable)
+                if column.dims[0] == "model" and _packed_alike(stored.storage.decimals, stored.storage.fill, column):
+                    sinks[variable].copy(stored.dataset, at)
         ids, first = Ids(models), 0
         for block in blocks:
             taken = {v: f for v, f in fields.items() if first == 0 or f.dims[0] == "model"}
-            stored, count = _block(where, taken, block, first)
+            values_of, count = _block(where, taken, block, first)
             if first + count > models:
                 raise EdfkitError(
                     f"{where}: blocks of {first + count} models came, expected {models}; count them again."
                 )
-            ids.add(stored["id"])
-            for variable, values in stored.items():
+            ids.add(values_of["id"])
+            for variable, values in values_of.items():
                 sinks[variable].append(values)
-                self._disk.check()
+            self._write(sinks)
             first += count
         if first != models:
             raise EdfkitError(f"{where}: blocks of {first} models came, expected {models}; count them again.")
         self._finish(sinks)
         ids.check(where, sinks["id"].pieces)
+
+    def copy(
+        self,
+        name: str,
+        archive: Archive,
+        fields: Mapping[str, Field],
+        group_attrs: Mapping[str, str | int | float] | None = None,
+    ) -> bool:
+        """Write a population as another archive has it, by copying its chunks as they are.
+
+        It is read there once, with the checks of `validate`. Of the copy, the metadata are read back, which HDF5 holds
+        against their checksums, and the bytes of the chunks, which are those that were copied.
+
+        Parameters
+        ----------
+        name : str
+            The population, by its name there and here.
+        archive : Archive
+        fields : mapping of str to Field
+            All its variables, by `Archive.field`.
+        group_attrs : mapping, optional
+            Its attributes, see `write`.
+
+        Returns
+        -------
+        bool
+            False, and nothing is written, if its chunks are not as they would be here: then use `stream`.
+
+        Raises
+        ------
+        EdfkitError
+            If it cannot be read, or breaks a rule of the format.
+        """
+        fields = _checked_fields(self._check(name, group_attrs), fields)
+        layouts = {variable: _layout(variable, column) for variable, column in fields.items()}
+        sources = {variable: archive.stored(name, variable) for variable in fields}
+        digests: dict[str, NDArray[Any]] = {}
+        for variable, layout in layouts.items():
+            dataset, storage = sources[variable].dataset, sources[variable].storage
+            if storage.digests is None or not _packed_alike(storage.decimals, storage.fill, fields[variable]):
+                return False
+            if not _alike(dataset, storage.digests, storage.rows, layout):
+                return False
+            digests[variable] = storage.digests
+        archive.validate([name])
+        sinks = self._begin(name, fields, group_attrs)
+        for variable, source in sources.items():
+            sinks[variable].copy_all(source.dataset, digests[variable])
+        self._write(sinks)
+        self._copied[name] = {variable: sink.crc for variable, sink in sinks.items()}
+        self._finish(sinks)
+        return True
 
     def restate(self, attrs: Mapping[str, str]) -> None:
         """Replace root attributes, or add some: what is known only when the populations are.
@@ -261,7 +325,7 @@ class Writer:
         """
         self._root = _checked_root(self._path, {**self._root, **attrs})
         for name in attrs:
-            self._file.attrs[name] = _attribute(self._root[name])
+            self._file.set_attr(name, _attribute(self._root[name]))
 
     def _check(self, name: str, group_attrs: Mapping[str, object] | None) -> str:
         where = place(self._path, name)
@@ -274,18 +338,19 @@ class Writer:
 
     def _begin(
         self, name: str, fields: Mapping[str, Field], group_attrs: Mapping[str, object] | None
-    ) -> dict[str, _Sink]:
+    ) -> dict[str, Sink]:
         self._names.add(name)
         self._begun = name
-        group = self._file.create_group(name)
-        for key, value in sorted((group_attrs or {}).items()):
-            group.attrs[key] = _attribute(value)
-        on_disk = {variable: stored_dims(variable, column.dims, column.dtype) for variable, column in fields.items()}
-        shapes = [zip(on_disk[variable], column.shape, strict=True) for variable, column in fields.items()]
-        group.dimensions = {dim: size for shape in shapes for dim, size in shape}
-        return {v: _Sink(group, v, on_disk[v], column) for v, column in fields.items()}
+        layouts = {variable: _layout(variable, column) for variable, column in fields.items()}
+        datasets = self._file.add(name, _stored_attrs(dict(sorted((group_attrs or {}).items()))), layouts)
+        return {variable: Sink(datasets[variable], layout) for variable, layout in layouts.items()}
 
-    def _finish(self, sinks: Mapping[str, _Sink]) -> None:
+    def _write(self, sinks: Mapping[str, Sink]) -> None:
+        """Write the full chunks, in the order in which models fill them, whatever the blocks that they come in."""
+        for _ in heapq.merge(*(sink.write() for sink in sinks.values())):
+            self._disk.check()
+
+    def _finish(self, sinks: Mapping[str, Sink]) -> None:
         for sink in sinks.values():
             sink.end()
         self._disk.check()
@@ -299,55 +364,51 @@ class Writer:
             raise EdfkitError(f"{place(self._path, self._begun)} was begun and not finished; write the archive again.")
 
 
-class _Sink:
-    """A variable in a file that takes its values piece by piece, and writes each chunk once."""
+def _layout(name: str, column: Field) -> Layout:
+    """Say how a variable is stored, and in which chunks."""
+    rows, length = power_of_two(_CHUNK_BYTES // (column.dtype.itemsize * math.prod(column.shape[1:]))), column.shape[0]
+    attrs = _stored_attrs(column.attrs)
+    if column.decimals is not None:
+        attrs["scale_factor"] = _attribute(1 / 10**column.decimals)
+    if column.dtype == "S1":
+        attrs["_Encoding"] = _attribute("utf-8")
+    attrs["crc32_rows"] = _attribute(np.int64(max(rows, 2 * power_of_two(-(-length // _DIGESTS) - 1))))
+    return Layout(
+        column.dtype,
+        stored_dims(name, column.dims, column.dtype),
+        column.shape,
+        (min(rows, length), *column.shape[1:]),
+        attrs,
+        _fill(column),
+    )
 
-    def __init__(self, group: h5netcdf.Group, name: str, dims: tuple[str, ...], column: Field) -> None:
-        rows = power_of_two(_CHUNK_BYTES // (column.dtype.itemsize * math.prod(column.shape[1:])))
-        self._length, self._chunk = column.shape[0], rows
-        self._digest_rows = max(rows, 2 * power_of_two(-(-self._length // _DIGESTS) - 1))
-        self._variable = group.create_variable(
-            name,
-            dims,
-            column.dtype,
-            chunks=(min(rows, self._length), *column.shape[1:]),
-            fillvalue=None if column.decimals is None else np.iinfo(column.dtype).min,
-            compression="gzip",
-            shuffle=True,
-            fletcher32=True,
-        )
-        for key, value in column.attrs.items():
-            self._variable.attrs[key] = _attribute(value)
-        if column.decimals is not None:
-            self._variable.attrs["scale_factor"] = _attribute(1 / 10**column.decimals)
-        if column.dtype == "S1":
-            self._variable.attrs["_Encoding"] = _attribute("utf-8")
-        self._dataset: h5py.Dataset = group._h5group[name]
-        self._held: list[NDArray[Any]] = []
-        self._written = self._count = 0
-        self._digests = Digests(self._digest_rows)
 
-    def append(self, values: NDArray[Any]) -> None:
-        """Take the next rows, and write those that fill chunks."""
-        self._held.append(values)
-        self._count += len(values)
-        stop = self._count if self._count == self._length else self._count // self._chunk * self._chunk
-        if stop > self._written:
-            held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-            ready, rest = np.split(held, [stop - self._written])
-            self._dataset[self._written : stop] = ready
-            self._digests.add(ready)
-            self._held, self._written = [rest.copy()], stop
+def _fill(column: Field) -> int | None:
+    return None if column.decimals is None else int(np.iinfo(column.dtype).min)
 
-    def end(self) -> None:
-        """Write the digests, when all values are there."""
-        self._variable.attrs["crc32"] = np.array(self._digests.all(), "<u4")
-        self._variable.attrs["crc32_rows"] = _attribute(np.int64(self._digest_rows))
 
-    def pieces(self) -> Iterator[NDArray[Any]]:
-        """Read back what was written, as stored."""
-        for start in range(0, self._length, self._chunk):
-            yield self._dataset[start : start + self._chunk]
+def _packed_alike(decimals: int | None, fill: Any, column: Field) -> bool:
+    """Tell whether numbers that are stored with such decimals and fill value stand for the same in a column."""
+    return decimals == column.decimals and (decimals is None or np.ravel(fill).tolist() == [_fill(column)])
+
+
+def _alike(dataset: h5py.h5d.DatasetID, digests: NDArray[Any], rows: int, layout: Layout) -> bool:
+    """Tell whether a variable in some file, with digests of so many rows, has the chunks and digests of a layout."""
+    wanted, models = int(layout.attrs["crc32_rows"][0]), layout.shape[0]
+    # One digest is of all rows, whatever they say.
+    return rows in (wanted, models) and len(digests) == -(-models // wanted) and chunks_alike(dataset, layout)
+
+
+def _check(path: Path, copied: Mapping[str, Mapping[str, int]]) -> None:
+    """Check a file that has been written; what was copied was read before, so its bytes alone are looked at."""
+    with Archive(path) as archive, h5py.File(path) as file:
+        archive.validate(name for name in archive.names if name not in copied)
+        for name, variables in copied.items():
+            archive.models(name)
+            for variable, crc in variables.items():
+                chunks = stored_chunks(h5py.h5d.open(file.id, f"{name}/{variable}".encode()))
+                if reduce(lambda found, chunk: zlib.crc32(chunk[-1], found), chunks, 0) != crc:
+                    raise EdfkitError(f"{place(path, name)}: {variable!r} is not what was copied; write it again.")
 
 
 def _checked_fields(where: str, fields: Mapping[str, Field]) -> dict[str, Field]:
@@ -530,31 +591,12 @@ def _attribute(value: object) -> NDArray[Any]:
         if b"\0" in data:
             raise ValueError("text with a NUL character")
         # One character alone would be read as bytes by h5netcdf, and HDF5 has no text of length 0.
-        return np.array(data, dtype=h5py.string_dtype("utf-8", max(2, len(data))))
+        return np.array(data, f"S{max(2, len(data))}")
     numbers = np.atleast_1d(np.asarray(value))
     if numbers.dtype.kind not in "iuf" or numbers.ndim != 1 or numbers.size == 0:
         raise TypeError("neither text nor numbers")
     return numbers
 
 
-@contextmanager
-def _created(disk: Disk, root: Mapping[str, object]) -> Iterator[h5netcdf.File]:
-    """Begin a file, by way of an object that takes everything: HDF5 cannot close a file on a full disk."""
-    import h5netcdf  # here because reading does without it
-
-    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, disk)
-    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
-    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    order = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED
-    creation.set_link_creation_order(order)
-    creation.set_attr_creation_order(order)
-    creation.set_attr_phase_change(65_535, 0)  # the root keeps all its attributes in its header, under the checksum
-    creation.set_obj_track_times(False)
-    with h5py.File(h5py.h5f.create(b"archive", h5py.h5f.ACC_TRUNC, creation, access)) as raw:
-        with h5netcdf.File(raw, "w") as file:
-            for key, value in root.items():
-                file.attrs[key] = _attribute(value)
-            yield file
-        raw.visititems(lambda path, item: item.attrs.create("_path", _attribute(path)))
+def _stored_attrs(attrs: Mapping[str, object]) -> dict[str, NDArray[Any]]:
+    return {name: _attribute(value) for name, value in attrs.items()}

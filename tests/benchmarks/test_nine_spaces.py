@@ -1,4 +1,6 @@
-"""An archive of the nine spaces of the paper, 25,000 models each: its size, and reading of one space beside json.load.
+"""An archive of the nine spaces of the paper, 25,000 models each: its size, and reading of one space.
+
+Reading is held against json.load of the published file, and against h5py alone, which checks less.
 
 The conventions are those of `test_speed`: `pytest -n 0 tests/benchmarks/test_nine_spaces.py -s`. Four spaces are of
 stages and five of cells, imported from two files under nine names: a population is stored apart from the others, so
@@ -6,8 +8,10 @@ that equal ones take as much room as others. The records are those of `test_impo
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 import records
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -46,20 +50,41 @@ def test_nine_spaces_take_less_than_300_megabytes(archive: Path) -> None:
     assert archive.stat().st_size < 300e6
 
 
-@pytest.mark.parametrize("name", ["ResNeXt-B", "DARTS"])
-@pytest.mark.parametrize(
+spaces = pytest.mark.parametrize("name", ["ResNeXt-B", "DARTS"])
+columns = pytest.mark.parametrize(
     "variables",
     [
         pytest.param(("error", "error_final", "params", "flops", "status"), id="scalars"),
         pytest.param(("test_error", "train_error", "train_loss"), id="curves"),
     ],
 )
-def test_reading_of_a_space(
-    benchmark: BenchmarkFixture, folder: Path, archive: Path, name: str, variables: tuple[str, ...]
-) -> None:
-    def ours() -> None:
+
+
+def reading(archive: Path, name: str, variables: tuple[str, ...]) -> Callable[[], None]:
+    def read() -> None:
         with Archive(archive) as opened:
             for variable in variables:
                 assert len(opened.read(name, variable)) == MODELS
 
-    in_turn(benchmark, ours, json_load(folder / f"{name}.json"), ROUNDS)
+    return read
+
+
+@spaces
+@columns
+def test_reading_of_a_space(
+    benchmark: BenchmarkFixture, folder: Path, archive: Path, name: str, variables: tuple[str, ...]
+) -> None:
+    in_turn(benchmark, reading(archive, name, variables), json_load(folder / f"{name}.json"), ROUNDS)
+
+
+@spaces
+@columns
+def test_reading_of_a_space_with_all_checks_against_h5py_alone(
+    benchmark: BenchmarkFixture, archive: Path, name: str, variables: tuple[str, ...]
+) -> None:
+    def reference() -> None:
+        with h5py.File(archive) as file:
+            for variable in variables:
+                assert len(file[name.lower()][variable][:]) == MODELS
+
+    in_turn(benchmark, reading(archive, name, variables), reference, rounds=30, ratio_at_most=1.5)

@@ -8,7 +8,8 @@ from scipy import stats
 from strategies import samples
 
 from edfkit import EdfkitError
-from edfkit.stats.bootstrap import bootstrap, share_of_best
+from edfkit.stats import bootstrap as bootstrap_module
+from edfkit.stats.bootstrap import _kinds, bootstrap, share_of_best
 from edfkit.stats.edf import Floats, area, mean, quantiles
 from edfkit.stats.minima import best_of
 from edfkit.stats.two_sample import prob_better
@@ -243,3 +244,50 @@ def test_bad_input_is_refused_in_one_sentence(call: Callable[[], object], messag
         call()
     assert "\n" not in str(refused.value)
     assert str(refused.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("statistic", "more"),
+    [
+        ("mean", {}),
+        ("median", {}),
+        ("area", {"upto": 12.0}),
+        ("min", {"m": 3}),
+        ("min", {"m": 200}),
+        ("prob_better", {}),
+    ],
+)
+def test_neighbours_that_are_drawn_together_leave_intervals_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, statistic: str, more: dict[str, object]
+) -> None:
+    rng = np.random.default_rng(21)
+    e = 5 + rng.gamma(3, 2, 4_500)
+    if statistic == "prob_better":
+        more = {"errors_b": 5.2 + rng.gamma(3, 2, 4_000)}
+
+    def ends() -> Floats:
+        found = [bootstrap(statistic, e, trials=200, rng=seed, **more) for seed in range(8)]  # type: ignore[arg-type]
+        return np.array([(one.low, one.high) for one in found])
+
+    each = ends()
+    with monkeypatch.context() as patch:
+        patch.setattr(bootstrap_module, "LARGE", 1_000)
+        patch.setattr(bootstrap_module, "MOST_KINDS", 500)
+        together = ends()
+    noise = np.hypot(each.std(axis=0, ddof=1), together.std(axis=0, ddof=1)) / np.sqrt(8)
+    assert np.all(np.abs(each.mean(axis=0) - together.mean(axis=0)) < 4 * noise)
+    assert np.any(each != together)
+
+
+def test_the_best_models_and_those_of_unequal_weight_are_not_drawn_together() -> None:
+    rng = np.random.default_rng(22)
+    kinds = _kinds(rng.uniform(1, 99, 150_000), None)
+    merged = kinds.merged()
+    assert merged.models == kinds.models == 150_000
+    assert merged.errors[:200].tolist() == kinds.errors[:200].tolist()
+    assert np.all(np.diff(merged.errors) > 0)
+    assert merged.counts @ merged.errors == pytest.approx(kinds.counts @ kinds.errors)
+    assert np.all(merged.counts <= 1 + np.minimum(np.cumsum(merged.counts) / 200, 150_000 / 20_000))
+    assert merged.errors.size < 22_000
+    weighted = _kinds(kinds.errors, rng.choice([1.0, 2.0], 150_000))
+    assert weighted.merged() is weighted

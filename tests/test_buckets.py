@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 from scipy import stats
-from strategies import complexities, errors
+from strategies import complexities, counted, errors
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
@@ -18,6 +19,7 @@ from edfkit.datasets import locate
 from edfkit.stats.bins import bin_counts, check_bins, common_range
 from edfkit.stats.buckets import advise, bucket_means, correlation, histogram
 from edfkit.stats.edf import Floats
+from edfkit.stats.sample import Sample
 
 
 def test_bucket_means_by_hand() -> None:
@@ -156,11 +158,33 @@ def test_correlation_equals_scipy(sample: Floats, data: st.DataObject) -> None:
     assert_allclose(correlation(sample, -models), -correlation(sample, models), atol=1e-12)
 
 
+@given(counted(weighted=False), st.data(), st.booleans())
+def test_counts_stand_for_models(
+    sample: tuple[Floats, None, NDArray[np.int64]], data: st.DataObject, as_sample: bool
+) -> None:
+    values, _, counts = sample
+    sizes = data.draw(complexities(values.size, values.size))
+    population: Any = Sample(values, counts=counts) if as_sample else values
+    given: dict[str, Any] = {} if as_sample else {"counts": counts}
+    repeated, many = np.repeat(values, counts), np.repeat(sizes, counts)
+    found, expected = bucket_means(population, sizes, 2, 20, 4, **given), bucket_means(repeated, many, 2, 20, 4)
+    assert_array_equal(found.counts, expected.counts)
+    assert found.outside == expected.outside
+    assert_allclose(found.mean, expected.mean)
+    assert_allclose(found.sd, expected.sd, atol=1e-9)
+    assert_allclose(correlation(population, sizes, **given), correlation(repeated, many), atol=1e-12)
+    histograms = histogram({"a": sizes, "b": sizes}, 2, 20, 5, counts={"a": counts}), histogram({"a": many}, 2, 20, 5)
+    assert_array_equal(histograms[0].counts["a"], histograms[1].counts["a"])
+    assert histograms[0].outside["a"] == histograms[1].outside["a"]
+    assert histograms[0].counts["b"].sum() + histograms[0].outside["b"] == values.size
+    assert advise({"a": sizes}, 2, 20, 3, counts={"a": counts}) == advise({"a": many}, 2, 20, 3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: bucket_means([1, 2], [1], 0, 1), r"The numbers of models differ \(errors 2, complexity 1\)"),
-        (lambda: bucket_means([1, np.nan], [1, 2], 0, 1), "errors: 1 of 2 models have unknown values"),
+        (lambda: bucket_means([1, np.nan], [1, 2], 0, 1), "errors: 1 of 2 values are unknown"),
         (lambda: bucket_means([1], [np.nan], 0, 1), "complexity: 1 of 1 values are unknown"),
         (lambda: bucket_means([1], [1], 2, 1), "range: 2 to 1 was given"),
         (lambda: bucket_means([1], [1], 0, 1, 0), "bins: 0 was given"),

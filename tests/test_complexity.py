@@ -6,11 +6,21 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from strategies import complexities
+from strategies import complexities, errors
 
 from edfkit import EdfkitError
-from edfkit.stats.bins import bin_counts, bin_index, check_bins, common_range, complexity_weights, default_bins
+from edfkit.stats.bins import (
+    EmptyBinsError,
+    balanced_sample,
+    bin_counts,
+    bin_index,
+    check_bins,
+    common_range,
+    complexity_weights,
+    default_bins,
+)
 from edfkit.stats.edf import Floats
+from edfkit.stats.two_sample import ks, prob_better
 
 
 def test_common_range_by_hand() -> None:
@@ -53,6 +63,34 @@ def test_bins_equal_numpy_histogram(c: Floats, start: int, width: int, bins: int
 def test_weights_by_hand() -> None:
     # Two bins, 0 to 5 and 5 to 10. One model in the first: 1/2. Two in the second: 1/4 each. 11 is outside.
     assert complexity_weights([1, 5, 10, 11], 0, 10, 2).tolist() == [0.5, 0.25, 0.25, 0]
+
+
+@given(st.integers(0, 2**53), st.integers(1, 40), st.integers(1, 60), st.data())
+def test_bins_of_a_few_rounding_steps_are_found_too(lo: int, width: int, bins: int, data: st.DataObject) -> None:
+    start, end = float(lo), float(lo) + width * max(1.0, float(np.spacing(float(lo))))
+    c = np.array(data.draw(st.lists(st.floats(start, end), min_size=1, max_size=20)))
+    expected = np.searchsorted(np.linspace(start, end, bins + 1), c, side="right") - 1
+    assert_array_equal(bin_index(c, start, end, bins), np.where(c == end, bins - 1, expected))
+
+
+@given(errors(40, 60), errors(40, 60), st.integers(1, 5))
+def test_a_balanced_sample_is_the_models_with_their_weights(a: Floats, b: Floats, bins: int) -> None:
+    populations = [(one, np.resize(np.arange(1.0, 12.0), one.size)) for one in (a, b)]
+    counted = [balanced_sample(one, c, 2, 10, bins) for one, c in populations]
+    weights = [complexity_weights(c, 2, 10, bins) for _, c in populations]
+    assert [one.models for one in counted] == [int((one > 0).sum()) for one in weights]
+    ours, theirs = ks(counted[0], counted[1]), ks(a, b, *weights)
+    assert (ours.statistic, ours.p_value) == pytest.approx((theirs.statistic, theirs.p_value), abs=1e-12)
+    assert prob_better(counted[0], counted[1]) == pytest.approx(prob_better(a, b, *weights), abs=1e-12)
+    for one, (_, c) in zip(counted, populations, strict=True):
+        assert one.strata is not None
+        assert one.counts is not None
+        assert_array_equal(np.bincount(one.strata, one.counts), bin_counts(c, 2, 10, bins))
+
+
+def test_a_balanced_sample_of_an_empty_bin_is_refused() -> None:
+    with pytest.raises(EmptyBinsError, match="the population has no model in 10 to 15"):
+        balanced_sample([1.0, 2.0], [5, 16], 10, 20, 2)
 
 
 def test_weights_of_a_single_complexity() -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import combinations, product
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 from opda.nonparametric import EmpiricalDistribution
-from strategies import errors, samples
+from strategies import counted, errors, samples
 
 from edfkit import EdfkitError
+from edfkit.stats import minima
 from edfkit.stats.edf import Floats, quantiles
 from edfkit.stats.minima import (
     best_of,
@@ -23,12 +26,15 @@ from edfkit.stats.minima import (
     draws_for_top,
     minimum,
     minimum_gap,
+    pseudo_values,
     resample_minima,
     who_wins,
 )
+from edfkit.stats.sample import Sample as Counted
 from edfkit.stats.two_sample import prob_better
 
 Sample = tuple[Floats, Floats]
+Counts = NDArray[np.int64]
 
 
 def population(models: int = 25_000, seed: int = 0) -> Floats:
@@ -462,6 +468,112 @@ def test_results_are_json_able_with_every_field() -> None:
         assert list(data) == list(result.__dataclass_fields__)
     assert best_of([3], 1).to_dict()["se"] == [None]
     assert list(best_of(e, [1, 2]).to_dict()["quantiles"]) == ["0.05", "0.5", "0.95"]
+
+
+# Counts
+
+
+def assert_equal_results(found: Any, expected: Any) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+@given(counted(), st.integers(1, 12), st.booleans(), st.booleans())
+def test_counts_stand_for_models(
+    sample: tuple[Floats, Floats | None, Counts], m: int, replacement: bool, as_sample: bool
+) -> None:
+    errors, weights, counts = sample
+    if not replacement:
+        weights, m = None, min(m, int(counts.sum()))
+    repeated, many = np.repeat(errors, counts), None if weights is None else np.repeat(weights, counts)
+    given: dict[str, Any] = {} if as_sample else {"weights": weights, "counts": counts}
+    population: Any = Counted(errors, weights, counts) if as_sample else errors
+    how: dict[str, Any] = {"replacement": replacement}
+    assert_equal_results(minimum(population, m, **given, **how), minimum(repeated, m, many, **how))
+    found, expected = best_of(population, [1, m], **given, **how), best_of(repeated, [1, m], many, **how)
+    assert (found.models, found.method) == (expected.models, expected.method)
+    assert_allclose(found.n_eff, expected.n_eff)
+    for name in ("error", "spread", "se", "df"):
+        # Of models that are all equal, round-off is all that is left.
+        assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-6, atol=1e-6)
+    assert_equal_results(found.quantiles.values(), expected.quantiles.values())
+    assert_allclose(
+        np.repeat(pseudo_values(population, [1, m], **given), counts, axis=0), pseudo_values(repeated, [1, m], many)
+    )
+
+
+@given(counted(weighted=False), counted(weighted=False), st.integers(1, 9), st.integers(1, 9), st.booleans())
+def test_counts_stand_for_models_of_two_populations(
+    a: tuple[Floats, None, Counts], b: tuple[Floats, None, Counts], small: int, large: int, as_sample: bool
+) -> None:
+    small, large = min(small, int(a[2].sum())), min(large, int(b[2].sum()))
+    if as_sample:
+        populations: Any = Counted(*a), small, Counted(*b)
+        counts: dict[str, Any] = {}
+    else:
+        populations, counts = (a[0], small, b[0]), {"counts_small": a[2], "counts_large": b[2]}
+    repeated = np.repeat(a[0], a[2]), small, np.repeat(b[0], b[2])
+    found, expected = (who_wins(*populations, large=large, **counts), who_wins(*repeated, large=large))
+    assert_allclose(
+        (found.small_wins, found.large_wins, found.tie), (expected.small_wins, expected.large_wins, expected.tie)
+    )
+    assert_equal_results(difference(*populations, large=large, **counts), difference(*repeated, large=large))
+    both = min(small, large, int(a[2].sum()))
+    alone = minimum_gap(a[0], both, both, counts=a[2])
+    assert alone == minimum_gap(repeated[0], both, both) == minimum_gap(Counted(*a), both, both)
+
+
+@given(counted(weighted=False), st.data())
+def test_counts_stand_for_models_in_bins(sample: tuple[Floats, None, Counts], data: st.DataObject) -> None:
+    errors, _, counts = sample
+    index = np.array(data.draw(st.lists(st.integers(0, 2), min_size=errors.size, max_size=errors.size)))
+    r = data.draw(st.integers(1, int(np.bincount(index, counts)[np.unique(index)].min())))
+    found = best_of_bins(errors, index, r, counts=counts)
+    expected = best_of_bins(np.repeat(errors, counts), np.repeat(index, counts), r)
+    assert (found.models, found.bins) == (expected.models, expected.bins)
+    assert_allclose((found.error, found.spread), (expected.error, expected.spread), atol=1e-6)
+
+
+@given(errors(1, 40), st.integers(1, 40), st.integers(1, 9))
+def test_the_logarithms_are_summed_in_parts(sample: Floats, m: int, at_once: int) -> None:
+    m = min(m, sample.size)
+    whole = minimum(sample, m, replacement=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(minima, "AT_ONCE", at_once)
+        assert_equal_results(minimum(sample, m, replacement=False), whole)
+
+
+def test_units_are_counted_where_entries_stand_for_models() -> None:
+    errors, counts, unit = np.array([1.0, 2, 3, 3, 5]), np.array([3, 1, 2, 2, 4]), np.array([0, 1, 1, 2, 0])
+    found = best_of(errors, [1, 2], units=unit, counts=counts)
+    expected = best_of(np.repeat(errors, counts), [1, 2], units=np.repeat(unit, counts))
+    assert_allclose((found.n_eff, *found.se, *found.df), (expected.n_eff, *expected.se, *expected.df))
+
+
+def test_searches_are_drawn_from_counts_as_from_the_models() -> None:
+    errors, counts = np.array([4.0, 1, 3, 2]), np.array([5, 1, 4, 30])
+    drawn = [
+        resample_minima(*some, rng=np.random.default_rng(1))
+        for some in ((Counted(errors, counts=counts), 3, 9, 200), (np.repeat(errors, counts), 3, 9, 200))
+    ]
+    assert_array_equal(drawn[0], drawn[1])
+    with_counts = resample_minima(
+        errors, 3, 9, 200, rng=np.random.default_rng(1), counts=counts, errors_large=errors, counts_large=counts
+    )
+    assert_array_equal(with_counts, drawn[0])
+
+
+def test_twenty_million_models_are_counted_in_bounded_memory() -> None:
+    errors = np.arange(10_001) / 100
+    counts = np.bincount(np.random.default_rng(0).binomial(10_000, 0.4, 50_000), minlength=10_001) * 400 + 1
+    tracemalloc.start()
+    values, probabilities = minimum(errors, 1000, replacement=False, counts=counts)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6
+    # Of so many models, to draw with or without replacement is nearly the same.
+    assert_allclose(probabilities, minimum(errors, 1000, counts=counts)[1], atol=2e-5)
+    assert_array_equal(values, errors)
 
 
 @pytest.mark.parametrize(

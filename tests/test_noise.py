@@ -10,8 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 from scipy import stats
-from strategies import errors
+from strategies import counted, errors
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive
@@ -335,6 +336,27 @@ def test_rank_correlations_equal_independent_ones(curves: Floats) -> None:
         tied = np.ptp(epoch) == 0 or np.ptp(final) == 0
         assert_allclose(spearman, math.nan if tied else stats.spearmanr(epoch, final).statistic, atol=1e-12)
         assert_allclose(rank_correlation(epoch, final), spearman, atol=1e-12)
+
+
+@pytest.mark.parametrize("models", [2, 31, 32, 33, 1_000, 5_000])
+@pytest.mark.parametrize("step", [0.01, 1, 20])
+def test_kendalls_tau_is_scipys(models: int, step: float) -> None:
+    rng = np.random.default_rng(models)
+    last = rng.uniform(0, 60, models)
+    curves = np.column_stack([last + 30, last + rng.normal(0, 9, models).clip(-20, 20) + 20, 100 - last, last])
+    curves = np.round(np.round(curves.clip(0, 100) / step) * step, 2).clip(0, 100)
+    for epoch, tau in zip(curves.T, at_epochs(curves).kendall, strict=True):
+        assert_allclose(tau, stats.kendalltau(epoch, curves[:, -1]).statistic, atol=1e-12)
+
+
+@given(counted(weighted=False), st.data())
+def test_a_rank_correlation_of_counted_models(
+    sample: tuple[Floats, None, NDArray[np.int64]], data: st.DataObject
+) -> None:
+    values, _, counts = sample
+    other = data.draw(errors(values.size, values.size))
+    found = rank_correlation(values, other, counts)
+    assert_allclose(found, rank_correlation(np.repeat(values, counts), np.repeat(other, counts)), atol=1e-12)
 
 
 def test_one_model_or_one_epoch_has_no_or_full_correlation() -> None:

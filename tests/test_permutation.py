@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from itertools import combinations, product
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -162,6 +163,40 @@ def test_counts_of_many_models_have_the_law_that_ks_has() -> None:
     p = float(np.mean(np.abs(bridge).max(axis=1) / np.sqrt(1_500_000) >= test.statistic))
     for one in (test, swapped):
         assert abs(one.p_value - p) < 5 * np.hypot(one.standard_error, np.sqrt(p * (1 - p) / 20_000))
+
+
+def exactly(monkeypatch: pytest.MonkeyPatch, *arguments: Any, trials: int) -> Permutation:
+    """Permute without the law in the limit."""
+    with monkeypatch.context() as patch:
+        patch.setattr(permutation, "LARGE", np.inf)
+        return permutation_test(*arguments, trials=trials, rng=np.random.default_rng(1))
+
+
+def assert_agree(one: Permutation, other: Permutation) -> None:
+    assert one.statistic == other.statistic
+    assert 0.02 < other.p_value < 0.98
+    assert abs(one.p_value - other.p_value) < 4 * np.hypot(one.standard_error, other.standard_error)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_large_bins_have_the_law_in_the_limit_and_small_ones_their_own(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    rng = np.random.default_rng([15, seed])
+    a, b = ([4_000, 30_000, 20_000, 300][: seed + 1], [45_000, 2_500, 9_000, 60][: seed + 1])
+    a[0] += 100_000 * (seed == 0)
+    bins = [np.repeat(np.arange(seed + 1), sizes) for sizes in (a, b)]
+    errors = [np.round(20 + 5 * one + rng.normal(0, 3 + one), 1).clip(0, 100) for one in bins]
+    test = permutation_test(*errors, *bins, trials=3_000, rng=rng)
+    assert_agree(test, exactly(monkeypatch, *errors, *bins, trials=1_000))
+
+
+def test_many_different_errors_are_compared_at_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(17)
+    bins = [rng.integers(0, 3, n) for n in (50_000, 60_000)]
+    errors = [30 + one + rng.normal(0, 3, one.size) for one in bins]
+    test = permutation_test(*errors, *bins, trials=1_000, rng=rng)
+    assert_agree(test, exactly(monkeypatch, *errors, *bins, trials=300))
 
 
 @pytest.mark.parametrize(("repeats"), [300, pytest.param(4_000, marks=pytest.mark.slow)])

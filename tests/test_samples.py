@@ -2,19 +2,23 @@ import json
 import math
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
-from strategies import errors
+from strategies import counted, errors
 
 from edfkit import EdfkitError
 from edfkit.stats import sizes as samples
 from edfkit.stats.edf import Floats
+from edfkit.stats.sample import Sample
 from edfkit.stats.sizes import (
     Distances,
+    draw_models,
     expected_distance,
     expected_distance_to_population,
     models_for_precision,
@@ -143,6 +147,49 @@ def test_simulated_distances_are_plain_data() -> None:
     assert Distances(**json.loads(json.dumps(simulated.to_dict()))) == simulated
 
 
+@given(counted(weighted=False), st.integers(1, 9), st.booleans())
+def test_counts_stand_for_models(sample: tuple[Floats, None, NDArray[np.int64]], k: int, compared: bool) -> None:
+    values, _, counts = sample
+    k = min(k, int(counts.sum()))
+    how: dict[str, Any] = {"trials": 3, "reference": k if compared else None}
+    repeated = simulate_distance(np.repeat(values, counts), [k], rng=rng(2), **how)
+    assert simulate_distance(values, [k], rng=rng(2), counts=counts, **how) == repeated
+    assert simulate_distance(Sample(values, counts=counts), [k], rng=rng(2), **how) == repeated
+
+
+def test_of_many_models_errors_are_drawn_rather_than_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, counts = np.arange(50.0), rng(3).integers(1, 60, 50)
+    one_by_one = simulate_distance(values, [20, 300], trials=4_000, rng=rng(4), counts=counts)
+    monkeypatch.setattr(samples, "ONE_BY_ONE", 10)
+    together = simulate_distance(values, [20, 300], trials=4_000, rng=rng(4), counts=counts)
+    assert together.mean != one_by_one.mean
+    for mean, other, sd in zip(together.mean, one_by_one.mean, together.sd, strict=True):
+        assert abs(mean - other) < 4 * sd * math.sqrt(2 / 4_000)
+    np.testing.assert_allclose(together.sd, one_by_one.sd, rtol=0.06)
+
+
+@given(counted(weighted=False), st.integers(1, 100))
+def test_models_are_drawn_from_counts(sample: tuple[Floats, None, NDArray[np.int64]], k: int) -> None:
+    values, _, counts = sample
+    repeated = np.sort(np.repeat(values, counts))
+    k = min(k, repeated.size)
+    drawn = draw_models(values, k, rng=rng(5), counts=counts)
+    assert drawn.size == k
+    # None is there more often than it can be, and all are there in the end.
+    left = np.searchsorted(repeated, drawn, side="right") - np.searchsorted(repeated, drawn)
+    assert all(np.count_nonzero(drawn == value) <= most for value, most in zip(drawn, left, strict=True))
+    every = draw_models(Sample(values, counts=counts), repeated.size, rng=rng(5))
+    np.testing.assert_array_equal(np.sort(every), repeated)
+
+
+def test_models_are_drawn_alike() -> None:
+    plain = np.arange(30.0)
+    np.testing.assert_array_equal(draw_models(plain, 7, rng=rng(1)), plain[rng(1).permutation(30)[:7]])
+    drawn = [draw_models([1, 2, 3], 2, rng=rng(seed), counts=[1, 2, 7]) for seed in range(3_000)]
+    shares = [np.mean(np.array(drawn) == value) for value in (1, 2, 3)]
+    np.testing.assert_allclose(shares, [0.1, 0.2, 0.7], atol=0.025)
+
+
 @pytest.mark.parametrize(("eps", "n"), [(0.1, 181), (0.05, 731), (0.02, 4_595)])
 def test_models_within_a_precision_at_95_percent(eps: float, n: int) -> None:
     assert models_for_precision(eps, 0.95) == n
@@ -157,6 +204,21 @@ def test_models_for_precision_is_the_smallest_number(eps: float, confidence: flo
     assert precision_of_models(n, confidence) <= eps * (1 + 1e-9)
     smaller = range(max(1, n - 3), n)
     assert all(precision_of_models(m, confidence) > eps for m in smaller)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 30, 140])
+def test_the_precision_is_that_of_the_exact_law(n: int) -> None:
+    for confidence in (0.05, 0.5, 0.9, 0.95, 0.999):
+        assert precision_of_models(n, confidence) == pytest.approx(stats.kstwo.ppf(confidence, n), rel=1e-10)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99, 0.9999])
+@pytest.mark.parametrize("eps", [0.3, 0.07, 0.01, 0.004])
+def test_models_for_precision_by_the_law_of_scipy(eps: float, confidence: float) -> None:
+    # Up to some millionths of the probability, scipy's law is that of two sides; see the test of `distance_tail`.
+    n = models_for_precision(eps, confidence)
+    assert stats.kstwo.sf(eps, n) <= (1 - confidence) * (1 + 1e-5)
+    assert n == 1 or stats.kstwo.sf(eps, n - 1) > (1 - confidence) * (1 - 1e-5)
 
 
 def test_precision_by_hand() -> None:
@@ -177,6 +239,11 @@ def test_precision_by_hand() -> None:
         (lambda: simulate_distance([1, 2], [3], rng=rng(0)), r"k: \[3\] was given, but whole numbers from 1 to 2"),
         (lambda: simulate_distance([1, np.nan], [1], rng=rng(0)), "errors: 1 of 2 values are unknown"),
         (lambda: simulate_distance([1, 2], [1], trials=1, rng=rng(0)), "trials: 1 was given"),
+        (
+            lambda: simulate_distance(Sample([1, 2], [1, 3]), [1], rng=rng(0)),
+            "Sample: one with weights that differ was given, but here every model counts the same",
+        ),
+        (lambda: draw_models([1, 2], 3, rng=rng(0)), "k: 3 was given, but whole numbers from 1 to 2 are needed"),
         (lambda: precision_of_models(0), "n: 0 was given"),
         (lambda: precision_of_models(5, 95), "confidence: 95 was given, but a share between 0 and 1"),
         (lambda: models_for_precision(0), "eps: 0 was given, but a share between 0 and 1"),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edfkit import EdfkitError
+from edfkit.stats import strata as strata_module
 from edfkit.stats.strata import Strata, common_weights, cut, in_strata, score
 
 SIZES = st.lists(st.integers(1, 40), min_size=4, max_size=60)
@@ -43,6 +44,16 @@ def test_strata_keep_ties_together_and_depend_on_the_order_alone(sizes: list[int
         np.testing.assert_array_equal(cut(changed), strata)
     if len(set(sizes)) == len(sizes):  # without ties all strata are of about one size
         assert np.ptp(np.bincount(strata)) <= 1
+
+
+@given(SIZES, st.integers(1, 9), st.booleans())
+def test_strata_are_cut_at_the_middles_of_ties(sizes: list[int], number: int, fractions: bool) -> None:
+    c = np.array(sizes, float) / (7 if fractions else 1)
+    weights = np.resize([1.0, 3.0, 2.0], c.size)
+    place = [
+        ((weights[c < one].sum() + weights[c == one].sum() / 2) * number, int(weights.sum())) for one in c.tolist()
+    ]
+    assert cut(c, weights, number).tolist() == [min(int(middle // total), number - 1) for middle, total in place]
 
 
 def test_overlap_weights_are_those_computed_by_hand() -> None:
@@ -127,6 +138,15 @@ def test_a_score_balances_several_complexities() -> None:
     np.testing.assert_array_equal(score(logs[order], first[order], sizes), one[order])
     np.testing.assert_allclose(score(logs, ~first, sizes), one, atol=1e-8)
     np.testing.assert_allclose(score(3 * logs, first, sizes), one, atol=1e-8)
+
+
+def test_a_regression_on_many_points_begins_with_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    logs, first = rng.normal(0, 1, (1_000, 2)), rng.random(1_000) < 0.4
+    logs[first] += 0.5
+    found = score(logs, first, np.ones(1_000))
+    monkeypatch.setattr(strata_module, "_FEW", 250)
+    np.testing.assert_allclose(score(logs, first, np.ones(1_000)), found, atol=2e-9)
 
 
 def test_common_strata_of_two_populations_are_their_own() -> None:

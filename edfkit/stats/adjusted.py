@@ -14,13 +14,16 @@ as each model is in several pairs. It needs no two models of a kind in a stratum
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.result import Result
-from edfkit.stats.edf import Floats
+from edfkit.stats.sample import Floats
 from edfkit.stats.special import student_quantile, student_tail
 from edfkit.stats.strata import Index, Strata, powers
 
@@ -145,37 +148,20 @@ MOST_BIAS, MOST_SMD = 0.75, 0.5
 """What `Balance.equal` allows: the size of `bias_in_se`, and of `smd` times the square root of H."""
 
 
-def _wins(strata: Strata) -> tuple[Floats, Floats, Floats]:
-    """Count the pairs of each row with those of the other population in its stratum that A wins, ties as half.
-
-    Returns
-    -------
-    wins : ndarray, shape (n,)
-        Units of the other population.
-    won, tied : ndarray, shape (strata,)
-        Pairs of units that A wins, and that are tied.
-    """
-    order, block, starts = strata.blocks
-    size, first = strata.size[order], strata.first[order]
-    tied_a, tied_b = np.bincount(block, size * first), np.bincount(block, size * ~first)
-    of_block = strata.stratum[order][starts]
-    before_a, before_b = np.cumsum(tied_a) - tied_a, np.cumsum(tied_b) - tied_b
-    opens = np.flatnonzero(np.append(True, np.diff(of_block) != 0))
-    before_a -= before_a[opens][of_block]
-    before_b -= before_b[opens][of_block]
-    above_b = strata.units_b[of_block] - before_b - tied_b
-    wins = np.empty(order.size)
-    wins[order] = np.where(first, (above_b + tied_b / 2)[block], (before_a + tied_a / 2)[block])
-    won, tied = (np.bincount(of_block, pairs, strata.number) for pairs in (tied_a * above_b, tied_a * tied_b))
-    return wins, np.asarray(won, dtype=np.float64), np.asarray(tied, dtype=np.float64)
+def _wins(strata: Strata) -> tuple[Floats, Floats]:
+    """Count the units of B that a unit of A beats, and those of A that beat a unit of B, by block; ties as half."""
+    blocks = strata.blocks
+    beaten = strata.units_b[blocks.stratum] - blocks.below(blocks.of_b) - blocks.of_b / 2
+    return beaten, blocks.below(blocks.of_a) + blocks.of_a / 2
 
 
-def _squares(strata: Strata, sums: Floats) -> tuple[float, float]:
-    """Sum over the units of A, and of B, the squared sums of d over their pairs, by the weights of strata."""
-    scaled = sums * strata.of_pair[strata.stratum]
+def _squares(strata: Strata, of_a: Floats, of_b: Floats) -> tuple[float, float]:
+    """Sum over the units of A, and of B, the squared sums of d over their pairs, which are given by block."""
+    blocks = strata.blocks
+    scaled_a, scaled_b = (one * strata.of_pair[blocks.stratum] for one in (of_a, of_b))
     if strata.unit is None:
-        squares = strata.size * np.square(scaled)
-        return float(squares[strata.first].sum()), float(squares[~strata.first].sum())
+        return float((blocks.of_a * np.square(scaled_a)).sum()), float((blocks.of_b * np.square(scaled_b)).sum())
+    scaled = np.where(strata.first, blocks.by_row(scaled_a), blocks.by_row(scaled_b))
     of_unit = np.square(np.bincount(strata.unit, strata.size * scaled))
     is_a = np.bincount(strata.unit, strata.first) > 0
     return float(of_unit[is_a].sum()), float(of_unit[~is_a].sum())
@@ -230,18 +216,14 @@ def permutation_variance(strata: Strata) -> float:
         With ties (t equal errors in a stratum of N) and one row a unit it is the sum of w_s^2 (N + 1 - sum (t^3 - t) /
         (N (N - 1))) / (12 n_as n_bs).
     """
-    order, block, starts = strata.blocks
-    size = np.bincount(block, strata.size[order])
-    of_block = strata.stratum[order][starts]
-    before = np.cumsum(size) - size
-    before -= before[np.flatnonzero(np.append(True, np.diff(of_block) != 0))][of_block]
+    blocks = strata.blocks
+    size = blocks.of_a + blocks.of_b
     units = strata.units_a + strata.units_b
-    scores = np.empty(order.size)
-    scores[order] = (before + size / 2 - units[of_block] / 2)[block]
+    scores = blocks.below(size) + size / 2 - units[blocks.stratum] / 2
     if strata.unit is None:
-        squares = strata.sums(strata.size * np.square(scores))
+        squares = blocks.sums(size * np.square(scores))
     else:
-        of_unit = np.bincount(strata.unit, strata.size * scores)
+        of_unit = np.bincount(strata.unit, strata.size * blocks.by_row(scores))
         # Rows of one unit do not count against each other; their scores sum to 0 within it.
         rows = np.unique(strata.unit, return_index=True)[1]
         squares = np.bincount(strata.stratum[rows], np.square(of_unit), strata.number).astype(np.float64)
@@ -277,13 +259,13 @@ def better(strata: Strata, confidence: float = 0.95) -> Better:
         If H is below 2 or the confidence is out of range.
     """
     alpha = check_overlap(strata, confidence)
-    wins, won, tied = _wins(strata)
-    prob = float((strata.of_pair * (won + tied / 2)).sum())
-    prob = min(1.0, max(0.0, prob))
-    other = np.where(strata.first, strata.units_b[strata.stratum], strata.units_a[strata.stratum])
-    squares = _squares(strata, wins - other * prob)
+    blocks, (of_a, of_b) = strata.blocks, _wins(strata)
+    won, tied = blocks.sums(blocks.of_a * of_a), blocks.sums(blocks.of_a * blocks.of_b)  # ties as half in the first
+    prob = min(1.0, max(0.0, float((strata.of_pair * won).sum())))
+    at = blocks.stratum
+    squares = _squares(strata, of_a - strata.units_b[at] * prob, of_b - strata.units_a[at] * prob)
     if strata.unit is None:
-        of_pairs = won + tied / 4 - 2 * prob * (won + tied / 2) + strata.units_a * strata.units_b * prob**2
+        of_pairs = won - tied / 4 - 2 * prob * won + strata.units_a * strata.units_b * prob**2
         both = float((strata.of_pair**2 * of_pairs).sum())
     else:
         both = _pairs_of_units(strata, prob)
@@ -350,7 +332,7 @@ def better_by_permutation(strata: Strata, prob: float, confidence: float = 0.95)
     alpha = check_overlap(strata, confidence)
     a, b = strata.units_a, strata.units_b
     units = a + b
-    values, place = np.unique(strata.errors, return_inverse=True)
+    values, place = strata.steps
     steps = np.bincount(place, strata.size * (strata.shares / units)[strata.stratum], values.size)
     score = (np.cumsum(steps) - steps / 2)[place]
     away = score - (strata.sums(strata.size * score) / units)[strata.stratum]
@@ -391,42 +373,49 @@ def check_overlap(strata: Strata, confidence: float) -> float:
     return 1 - confidence
 
 
-def _slopes(strata: Strata, logs: Floats, values: Floats) -> tuple[Floats, Floats]:
+def _slopes(
+    strata: Strata, columns: Floats, apart: Floats, values: Floats
+) -> tuple[Floats, Callable[[Floats, Floats], float]]:
     """Fit one common slope of a number on columns within the models of A, and of B, of each stratum.
+
+    Parameters
+    ----------
+    strata : Strata
+    columns, apart : ndarray, shape (n, d)
+        The columns, and what they are apart from their means, see `edfkit.stats.strata.Strata.centred_columns`.
+    values : ndarray, shape (n,)
+        The number.
 
     Returns
     -------
     slopes : ndarray, shape (d,)
         0 where a column does not vary within strata.
-    pull : ndarray, shape (n, d)
-        What each row adds to the slopes: the sum of squares of `pull @ v` is the variance of `slopes @ v`, whatever the
-        spreads.
+    variance : callable
+        That of `slopes @ v`, whatever the spreads, of v and of what the slopes leave of the number in each row.
     """
-    cell = strata.stratum * 2 + strata.first
-    size = np.bincount(cell, strata.size)
+    size, slopes = strata.size, np.zeros(apart.shape[1])
+    scale = np.sqrt((size[:, None] * np.square(apart)).sum(axis=0))
+    varies = scale > 1e-9 * np.maximum(1.0, np.abs(columns).max(axis=0, initial=0.0)) * math.sqrt(len(values))
+    if not varies.any():
+        return slopes, lambda v, rest: 0.0
+    if slopes.size == 1:  # without matrix products, whose threads take more time than they do
+        x, square = apart[:, 0], scale[0] ** 2
+        slopes[0] = (size * x * values).sum() / square
+        return slopes, lambda v, rest: float((size * np.square(x * rest)).sum() * (v[0] / square) ** 2)
+    x, scale = apart[:, varies] / scale[varies], scale[varies]
+    # Columns may be nearly the same, such as two counts of operations: what tells them apart is then noise.
+    inverse = np.linalg.pinv(x.T @ (size[:, None] * x), rcond=1e-10, hermitian=True)
+    slopes[varies] = inverse @ (x.T @ (size * strata.centred(values)[1])) / scale
 
-    def centred(column: Floats) -> Floats:
-        return np.asarray(column - (np.bincount(cell, strata.size * column) / np.maximum(size, 1e-300))[cell])
+    def variance(v: Floats, rest: Floats) -> float:
+        return float(np.square((x * (np.sqrt(size) * rest)[:, None]) @ inverse / scale @ v[varies]).sum())
 
-    x = np.column_stack([centred(column) for column in logs.T]) if logs.shape[1] else logs
-    y = centred(values)
-    scale = np.sqrt((strata.size[:, None] * np.square(x)).sum(axis=0))
-    varies = scale > 1e-9 * np.maximum(1.0, np.abs(logs).max(axis=0, initial=0.0)) * math.sqrt(len(y))
-    slopes, pull = np.zeros(len(scale)), np.zeros((len(y), len(scale)))
-    if varies.any():
-        x = x[:, varies] / scale[varies]
-        # Columns may be nearly the same, such as two counts of operations: what tells them apart is then noise.
-        inverse = np.linalg.pinv(x.T @ (strata.size[:, None] * x), rcond=1e-10, hermitian=True)
-        found = inverse @ (x.T @ (strata.size * y))
-        slopes[varies] = found / scale[varies]
-        pull[:, varies] = (x * (np.sqrt(strata.size) * (y - x @ found))[:, None]) @ inverse / scale[varies]
-    return slopes, pull
+    return slopes, variance
 
 
-def _imbalance(strata: Strata, logs: Floats) -> Floats:
-    """Return the mean of each column of A minus that of B, within strata."""
-    sign = np.where(strata.first, strata.weights, -strata.weights)
-    return np.asarray(sign @ logs)
+def _imbalance(strata: Strata, means: Floats) -> Any:
+    """Return the mean of a number, or of each column, of A minus that of B, from those of each stratum."""
+    return strata.shares @ (means[:, 0] - means[:, 1])
 
 
 def mean_difference(strata: Strata, confidence: float = 0.95, *, slope: bool = True) -> Difference:
@@ -457,18 +446,26 @@ def mean_difference(strata: Strata, confidence: float = 0.95, *, slope: bool = T
     """
     alpha = check_overlap(strata, confidence)
     strata = strata.collapsed()
-    logs = strata.logs[:, : None if slope else 0]
-    if logs.shape[1] > 1:
-        logs = powers(logs, strata.size)[:, 1:]
-    left = _imbalance(strata, logs)
-    slopes, pull = _slopes(strata, logs, strata.errors)
-    usual = np.average(strata.errors, weights=strata.size)
-    if abs(left @ slopes) > math.sqrt(np.average(np.square(strata.errors - usual), weights=strata.size)):
-        slopes, pull = np.zeros_like(slopes), np.zeros_like(pull)
-    delta, variance, df, _ = clustered(strata, strata.errors - (logs - logs.mean(axis=0)) @ slopes)
-    error = math.sqrt(variance + float(np.square(pull @ left).sum()))
-    half = student_quantile(alpha, df) * error
-    return Difference(delta, delta - half, delta + half, error, df)
+    error = strata.errors
+    extra: Callable[[Floats], float] | None = None
+    if slope and strata.logs.shape[1]:
+        logs = strata.logs
+        means, apart = strata.logs_apart
+        if logs.shape[1] > 1:
+            logs = powers(logs, strata.size)[:, 1:]
+            means, apart = strata.centred_columns(logs)
+        left = _imbalance(strata, means)
+        slopes, of_slopes = _slopes(strata, logs, apart, error)
+        usual = np.average(error, weights=strata.size)
+        if abs(left @ slopes) <= math.sqrt(np.average(np.square(error - usual), weights=strata.size)):
+            error = error - np.einsum("ni,i->n", logs - logs.mean(axis=0), slopes)
+            extra = partial(of_slopes, left)
+    means, rest = strata.centred(error - error.mean())  # large numbers would cost digits
+    delta, variance, squares, _ = _differences(strata, means, rest)
+    df = _freedom(strata, squares)
+    deviation = math.sqrt(variance + (0.0 if extra is None else extra(rest)))
+    half = student_quantile(alpha, df) * deviation
+    return Difference(delta, delta - half, delta + half, deviation, df)
 
 
 def clustered(strata: Strata, values: Floats) -> tuple[float, float, float, Floats]:
@@ -492,19 +489,28 @@ def clustered(strata: Strata, values: Floats) -> tuple[float, float, float, Floa
         What a unit of each row adds to the difference, up to its sign: their squares make the variance, their products
         for two numbers the correlation of two differences.
     """
-    y = values - values.mean()  # a constant drops out of differences, and large numbers would cost digits
-    a, b = strata.units_a, strata.units_b
-    sum_a, sum_b = strata.sums(strata.size * y * strata.first), strata.sums(strata.size * y * ~strata.first)
-    delta = float((strata.shares * (sum_a / a - sum_b / b)).sum())
-    at = strata.stratum
-    sums = np.where(strata.first, b[at] * (y - delta) - sum_b[at], sum_a[at] - a[at] * (y + delta))
-    squares = _squares(strata, sums)
-    square_a = strata.sums(strata.size * np.square(y - delta) * strata.first)
-    square_b = strata.sums(strata.size * np.square(y) * ~strata.first)
-    of_pairs = b * square_a + a * square_b - 2 * (sum_a - a * delta) * sum_b
-    both = float((strata.of_pair**2 * of_pairs).sum())
-    variance = max(0.0, strata.overlap / (strata.overlap - 1) * (squares[0] + squares[1] - both))
-    return delta, variance, _freedom(strata, squares), sums * strata.of_pair[at]
+    means, rest = strata.centred(values - values.mean())  # large numbers would cost digits
+    delta, variance, squares, gap = _differences(strata, means, rest)
+    signed = np.where(strata.first, rest, -rest)
+    pulls = (strata.shares[:, None] / strata.units).ravel()[strata.cell] * (gap[strata.stratum] + signed)
+    return delta, variance, _freedom(strata, squares), pulls
+
+
+def _differences(strata: Strata, means: Floats, rest: Floats) -> tuple[float, float, tuple[float, float], Floats]:
+    """Give the difference and its variance, what A and B add to it, and the gap of each stratum.
+
+    The sum over j of d_ij is n_bs (rest of i + gap), with the rest of i its distance from the mean of A in its stratum,
+    and the gap that of the two means there less their difference in all; the other sums follow.
+    """
+    delta = float(_imbalance(strata, means))
+    gap = means[:, 0] - means[:, 1] - delta
+    inner, units = strata.sums_of_both(np.square(rest)), strata.units
+    each = np.square(strata.shares)[:, None] / np.square(units) * (inner + units * np.square(gap)[:, None])
+    squares = float(each[:, 0].sum()), float(each[:, 1].sum())
+    of_pairs = (units[:, ::-1] * inner).sum(axis=1) + units.prod(axis=1) * np.square(gap)
+    both = float((np.square(strata.of_pair) * of_pairs).sum())
+    variance = max(0.0, strata.overlap / (strata.overlap - 1) * (sum(squares) - both))
+    return delta, variance, squares, gap
 
 
 def balance(strata: Strata, standard_error: float) -> Balance | None:
@@ -523,18 +529,17 @@ def balance(strata: Strata, standard_error: float) -> Balance | None:
     """
     if not strata.logs.shape[1]:
         return None
-    left = _imbalance(strata, strata.logs)
-    spread = np.zeros(left.size)
-    for one in (strata.first, ~strata.first):
-        weights = strata.weights * one
-        means = weights @ strata.logs
-        spread += weights @ np.square(strata.logs - means) / 2
+    means, apart = strata.logs_apart
+    left = _imbalance(strata, means)
+    within = [strata.sums_of_both(np.square(column)) for column in apart.T]
+    middle = np.tensordot(strata.shares, means, 1)  # of A and of B
+    around = np.stack(within, axis=-1) / strata.units[..., None] + np.square(means - middle)
+    spread = np.tensordot(strata.shares, around, 1).mean(axis=0)
     smd = np.divide(left, np.sqrt(spread), where=spread > 1e-24, out=np.zeros(left.size))
-    order, block, _ = strata.blocks
-    size = np.bincount(block, strata.size[order])
-    rank = np.empty(order.size)
-    rank[order] = (np.cumsum(size) - size / 2)[block]
-    slopes, _ = _slopes(strata, strata.logs, rank / (strata.units_a + strata.units_b)[strata.stratum])
+    blocks = strata.blocks
+    size = blocks.of_a + blocks.of_b
+    rank = (blocks.below(size) + size / 2) / (strata.units_a + strata.units_b)[blocks.stratum]
+    slopes, _ = _slopes(strata, strata.logs, apart, blocks.by_row(rank))
     bias = float(-slopes @ left / standard_error) if standard_error else 0.0
     worst = int(np.argmax(np.abs(smd)))
     ratio = strata.logarithmic[worst]

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.edf import ROUND_OFF, Floats, counted_sample, edf, edfs_together, effective_size
+from edfkit.stats.sample import Errors, Sample, places, refuse_pieces
 from edfkit.stats.special import betainc, kolmogorov_inverse, log_factorials, smirnov_inverse
 
 METHODS = ("ks", "equal-local-levels")
@@ -213,7 +214,7 @@ class Band(Result):
 
 
 def edf_band(
-    errors: ArrayLike,
+    errors: Errors,
     weights: ArrayLike | None = None,
     *,
     confidence: float = 0.95,
@@ -235,7 +236,7 @@ def edf_band(
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     weights : array_like, shape (n,), optional
         Of one model, at least 0, on any scale; all equal if not given.
@@ -339,7 +340,10 @@ class DifferenceBand(Result):
 
 
 def edf_difference(
-    errors_a: ArrayLike, errors_b: ArrayLike, weights_a: ArrayLike | None, weights_b: ArrayLike | None
+    errors_a: Errors,
+    errors_b: Errors,
+    weights_a: ArrayLike | None = None,
+    weights_b: ArrayLike | None = None,
 ) -> tuple[Floats, Floats]:
     """Return the distinct errors of both samples, increasing, and F_A - F_B there; round-off counts as 0."""
     values, above_a, above_b = edfs_together(errors_a, errors_b, weights_a, weights_b)
@@ -349,8 +353,8 @@ def edf_difference(
 
 
 def difference_band(
-    errors_a: ArrayLike,
-    errors_b: ArrayLike,
+    errors_a: Errors,
+    errors_b: Errors,
     weights_a: ArrayLike | None = None,
     weights_b: ArrayLike | None = None,
     *,
@@ -368,7 +372,7 @@ def difference_band(
 
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
         Percent, 0 to 100.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         Of one model, at least 0, on any scale; all equal if not given.
@@ -419,8 +423,8 @@ class Crossings(Result):
 
 
 def crossings(
-    errors_a: ArrayLike,
-    errors_b: ArrayLike,
+    errors_a: Errors,
+    errors_b: Errors,
     weights_a: ArrayLike | None = None,
     weights_b: ArrayLike | None = None,
 ) -> Crossings:
@@ -431,7 +435,7 @@ def crossings(
 
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
         Percent, 0 to 100.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         At least 0, on any scale; all equal if not given.
@@ -538,7 +542,7 @@ def _best(
         usual = np.full(below.size, h)
         factor = np.ones(below.size)
         if strata is not None:  # what a stratum explains does not vary; of one model alone that is not known
-            group = np.unique(np.asarray(strata), return_inverse=True)[1]
+            group = places(np.asarray(strata))[1]
             models = np.bincount(group, number)[group]
             several = models > 1
             usual[several] = (np.bincount(group, number * below)[group] / models)[several]
@@ -564,9 +568,19 @@ def _best(
     )
 
 
+def _own_strata(errors: Errors, strata: ArrayLike | None) -> ArrayLike | None:
+    """Return the strata of the entries of a sample that have a positive weight, or those that were given."""
+    if not isinstance(errors, Sample):
+        return strata
+    refuse_pieces(strata=strata)
+    if errors.strata is None or errors.weights is None:
+        return errors.strata
+    return errors.strata[errors.weights > 0]
+
+
 def tail(
-    errors_a: ArrayLike,
-    errors_b: ArrayLike,
+    errors_a: Errors,
+    errors_b: Errors,
     q: float,
     weights_a: ArrayLike | None = None,
     weights_b: ArrayLike | None = None,
@@ -588,7 +602,7 @@ def tail(
 
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
         Percent, 0 to 100.
     q : float
         Share of the models, above 0 and up to 1; of the model at the end only the part that is needed enters the mean.
@@ -618,5 +632,7 @@ def tail(
         )
     outside = (1 - _checked_confidence(confidence)) / 2
     samples = counted_sample(errors_a, weights_a, counts_a), counted_sample(errors_b, weights_b, counts_b)
-    of = zip(samples, (units_a, units_b), (strata_a, strata_b), strict=True)
+    of = zip(
+        samples, (units_a, units_b), (_own_strata(errors_a, strata_a), _own_strata(errors_b, strata_b)), strict=True
+    )
     return Tail(float(q), confidence, *(_best(*sample, q, outside, units, strata) for sample, units, strata in of))

@@ -2,7 +2,7 @@
 
 Convention: buckets are the bins of `edfkit.stats.bins`, of equal width over the closed range [lo, hi]; a model on an
 inner edge belongs to the bucket above it, one at hi to the last; models outside the range take no part and are counted.
-Complexity is a raw count, errors are percent, 0 to 100.
+Complexity is a raw count, errors are percent, 0 to 100. With counts, an entry stands for so many models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.bins import bin_counts, bin_index, default_bins
-from edfkit.stats.checks import percent, same_models
+from edfkit.stats.checks import same_models, unweighted
 from edfkit.stats.edf import Floats, finite_vector
 from edfkit.stats.epochs import DECIMALS, rank_correlation
+from edfkit.stats.sample import Errors, checked_counts
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,29 @@ class BucketMeans(Result):
     outside: int
 
 
-def bucket_means(errors: ArrayLike, complexity: ArrayLike, lo: float, hi: float, buckets: int = 20) -> BucketMeans:
+def bucket_means(
+    errors: Errors,
+    complexity: ArrayLike,
+    lo: float,
+    hi: float,
+    buckets: int = 20,
+    *,
+    counts: ArrayLike | None = None,
+) -> BucketMeans:
     """Average the errors in buckets of complexity; NDS, figure 15, shows mean and 2 sd in 20 buckets.
 
     Parameters
     ----------
-    errors : array_like, shape (models,)
-        Percent, 0 to 100.
-    complexity : array_like, shape (models,)
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100; without weights.
+    complexity : array_like, shape (n,)
         Raw counts.
     lo, hi : float
         The closed range, lo < hi.
     buckets : int
         1 to 100,000.
+    counts : array_like of int, shape (n,), optional
+        How many models each entry stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -64,21 +75,22 @@ def bucket_means(errors: ArrayLike, complexity: ArrayLike, lo: float, hi: float,
     Raises
     ------
     EdfkitError
-        If the lengths differ, an error is not a number in 0..100, and see `edfkit.stats.bins.bin_index`.
+        If the lengths differ, and see `edfkit.stats.checks.unweighted` and `edfkit.stats.bins.bin_index`.
     """
-    sample, index = percent(errors, "errors"), bin_index(complexity, lo, hi, buckets)
+    (sample, number), index = unweighted(errors, counts), bin_index(complexity, lo, hi, buckets)
     same_models(errors=sample, complexity=np.asarray(complexity))
     inside = index >= 0
-    sample, index = sample[inside], index[inside]
-    counts = np.bincount(index, minlength=buckets)
+    outside = int(number[~inside].sum())
+    sample, number, index = sample[inside], number[inside], index[inside]
+    models = np.bincount(index, number, minlength=buckets).astype(np.intp)
 
     def ratio(values: Floats, sizes: NDArray[np.intp]) -> Floats:
-        sums = np.bincount(index, values, minlength=buckets)
+        sums = np.bincount(index, number * values, minlength=buckets)
         return np.asarray(np.divide(sums, sizes, out=np.full(buckets, np.nan), where=sizes > 0))
 
-    mean = ratio(sample, counts)
-    variance = ratio(np.square(sample - mean[index]), counts - 1)
-    return BucketMeans(np.linspace(lo, hi, buckets + 1), counts, mean, np.sqrt(variance), int((~inside).sum()))
+    mean = ratio(sample, models)
+    variance = ratio(np.square(sample - mean[index]), models - 1)
+    return BucketMeans(np.linspace(lo, hi, buckets + 1), models, mean, np.sqrt(variance), outside)
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,14 @@ class Histogram(Result):
     outside: dict[str, int]
 
 
-def histogram(populations: Mapping[str, ArrayLike], lo: float, hi: float, buckets: int = 36) -> Histogram:
+def histogram(
+    populations: Mapping[str, ArrayLike],
+    lo: float,
+    hi: float,
+    buckets: int = 36,
+    *,
+    counts: Mapping[str, ArrayLike] | None = None,
+) -> Histogram:
     """Count the models of several populations in the same buckets of complexity (NDS, figures 5 and 8).
 
     Parameters
@@ -111,6 +130,8 @@ def histogram(populations: Mapping[str, ArrayLike], lo: float, hi: float, bucket
         The closed range, lo < hi; NDS starts it at 0.
     buckets : int
         1 to 100,000.
+    counts : mapping of str to array_like of int, shape (n_i,), optional
+        How many models each entry stands for, at least 1, by the population's name; one where not given.
 
     Returns
     -------
@@ -119,11 +140,15 @@ def histogram(populations: Mapping[str, ArrayLike], lo: float, hi: float, bucket
     Raises
     ------
     EdfkitError
-        If no population is given, and see `edfkit.stats.bins.bin_index`.
+        If no population is given, and see `edfkit.stats.bins.bin_index` and `edfkit.stats.sample.checked_counts`.
     """
-    counts = {name: bin_counts(models, lo, hi, buckets) for name, models in _checked(populations).items()}
-    outside = {name: int(np.size(populations[name]) - inside.sum()) for name, inside in counts.items()}
-    return Histogram(np.linspace(lo, hi, buckets + 1), counts, outside)
+    given, inside, outside = counts or {}, {}, {}
+    for name, complexity in _checked(populations).items():
+        index = bin_index(complexity, lo, hi, buckets)
+        number = checked_counts(given.get(name, np.ones(index.size, np.int64)), index.size)
+        inside[name] = np.bincount(index[index >= 0], number[index >= 0], minlength=buckets).astype(np.intp)
+        outside[name] = int(number[index < 0].sum())
+    return Histogram(np.linspace(lo, hi, buckets + 1), inside, outside)
 
 
 def _checked(populations: Mapping[str, ArrayLike]) -> dict[str, Floats]:
@@ -155,7 +180,12 @@ class Advice(Result):
 
 
 def advise(
-    populations: Mapping[str, ArrayLike], lo: float, hi: float, bins: int, limit: int = 100, steps: int = 100
+    populations: Mapping[str, ArrayLike],
+    lo: float,
+    hi: float,
+    bins: int,
+    limit: int = 100,
+    steps: int = 100,
 ) -> Advice:
     """Say which complexity bins leave none empty: whether those asked for do, and what else would.
 
@@ -188,10 +218,10 @@ def advise(
         )
     checked = _checked(populations)
     edges = np.linspace(lo, hi, bins + 1) if bins > 0 else np.zeros(1)  # bin_counts refuses such bins
-    counts = {name: bin_counts(models, lo, hi, bins) for name, models in checked.items()}
+    inside = {name: bin_counts(models, lo, hi, bins) for name, models in checked.items()}
     spans = list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-    empty = {name: [spans[i] for i in np.flatnonzero(inside == 0)] for name, inside in counts.items()}
-    populated = all(inside.any() for inside in counts.values())
+    empty = {name: [spans[i] for i in np.flatnonzero(filled == 0)] for name, filled in inside.items()}
+    populated = all(filled.any() for filled in inside.values())
     works = not any(empty.values())
     return Advice(
         works=works,
@@ -224,15 +254,17 @@ def _widest(complexities: Sequence[Floats], lo: float, hi: float, bins: int, ste
     return found
 
 
-def correlation(errors: ArrayLike, complexity: ArrayLike) -> float:
+def correlation(errors: Errors, complexity: ArrayLike, *, counts: ArrayLike | None = None) -> float:
     """Compute Spearman's rank correlation of error and complexity: below 0 where larger models are better.
 
     Parameters
     ----------
-    errors : array_like, shape (models,)
-        Percent, 0 to 100; those equal to `edfkit.stats.epochs.DECIMALS` decimals are tied.
-    complexity : array_like, shape (models,)
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100, without weights; those equal to `edfkit.stats.epochs.DECIMALS` decimals are tied.
+    complexity : array_like, shape (n,)
         Raw counts.
+    counts : array_like of int, shape (n,), optional
+        How many models each entry stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -242,8 +274,8 @@ def correlation(errors: ArrayLike, complexity: ArrayLike) -> float:
     Raises
     ------
     EdfkitError
-        If the lengths differ, an error is not a number in 0..100, or a complexity is not known.
+        If the lengths differ or a complexity is not known, and see `edfkit.stats.checks.unweighted`.
     """
-    sample, counts = percent(errors, "errors"), finite_vector(complexity, "complexity")
-    same_models(errors=sample, complexity=counts)
-    return rank_correlation(np.round(sample, DECIMALS), counts)
+    (sample, number), sizes = unweighted(errors, counts), finite_vector(complexity, "complexity")
+    same_models(errors=sample, complexity=sizes)
+    return rank_correlation(np.round(sample, DECIMALS), sizes, number)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.stats.edf import Floats
+from edfkit.stats.edf import Floats, counted_sample
+from edfkit.stats.sample import Errors
 
 
 def percent(values: ArrayLike, name: str, axes: tuple[str, ...] = ("models",)) -> Floats:
@@ -53,6 +54,34 @@ def percent(values: ArrayLike, name: str, axes: tuple[str, ...] = ("models",)) -
             "convert them."
         )
     return table
+
+
+def unweighted(errors: Errors, counts: ArrayLike | None = None) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the errors of models that count the same, and how many models each stands for, or refuse them.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100.
+    counts : array_like of int, shape (n,), optional
+        At least 1; one if not given.
+
+    Returns
+    -------
+    errors, counts : ndarray, shape (n,)
+
+    Raises
+    ------
+    EdfkitError
+        If a sample has weights that differ, and see `edfkit.stats.edf.counted_sample`.
+    """
+    sample, weights, number = counted_sample(errors, counts=counts)
+    if weights.min() < 1:  # the largest is 1
+        raise EdfkitError(
+            "Sample: one with weights that differ was given, but here every model counts the same: make the Sample "
+            "without weights."
+        )
+    return sample, number
 
 
 def same_models(**columns: Floats) -> None:

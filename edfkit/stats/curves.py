@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edfkit.progress import steps
 from edfkit.result import Result
 from edfkit.stats.bands import DifferenceBand, edf_difference
-from edfkit.stats.edf import Floats
+from edfkit.stats.sample import Floats, ordered
 from edfkit.stats.special import quadratic_tail
 from edfkit.stats.strata import Index, Strata
 
@@ -88,10 +89,10 @@ def shape_test(strata: Strata, *, rng: np.random.Generator | int, permutations: 
 
     def statistics(labels: NDArray[np.float64]) -> Floats:
         """Compute A^2 of every row of labels, which has one for each unit."""
-        steps = np.take(labels, slot, axis=1)
-        steps -= expected
-        steps *= step
-        return np.square(np.cumsum(steps, axis=1, out=steps)[:, ends]) @ scale
+        heights = np.take(labels, slot, axis=1)
+        heights -= expected
+        heights *= step
+        return np.square(np.cumsum(heights, axis=1, out=heights)[:, ends]) @ scale
 
     own = np.empty((1, at.slot.size))
     own[0, at.slot] = at.first
@@ -99,15 +100,23 @@ def shape_test(strata: Strata, *, rng: np.random.Generator | int, permutations: 
     if statistic <= 1e-20:
         return Shape(0.0, 1.0, 0, "permutation")
     source = np.random.default_rng(rng)
-    reach, drawn, rows = 0, 0, 64
-    while drawn < permutations:
-        some = min(rows, permutations - drawn, max(1, _AT_ONCE // order.size))
+    reach, drawn = 0, 0
+    for some in steps(_batches(permutations, max(1, _AT_ONCE // order.size)), "permutations"):
         exceeds = statistics(at.permuted(source, some)) >= statistic * (1 - 1e-9)
         if reach + exceeds.sum() >= ENOUGH:
             drawn += int(np.flatnonzero(exceeds)[ENOUGH - reach - 1]) + 1
             return Shape(statistic, ENOUGH / drawn, drawn, "permutation")
-        reach, drawn, rows = reach + int(exceeds.sum()), drawn + some, rows * 2
+        reach, drawn = reach + int(exceeds.sum()), drawn + some
     return Shape(statistic, (1 + reach) / (1 + permutations), permutations, "permutation")
+
+
+def _batches(permutations: int, most: int) -> list[int]:
+    """Part permutations into batches, few at first, as 64 may be enough."""
+    sizes: list[int] = []
+    while permutations:
+        sizes.append(min(64 * 2 ** min(len(sizes), 30), permutations, most))
+        permutations -= sizes[-1]
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -161,32 +170,37 @@ def _canonical(strata: Strata) -> _Canonical:
 
 def _weighing(strata: Strata) -> tuple[Index, Index, Floats]:
     """Give the order of rows by error, the last row of each distinct error with F < 1, and dF / (F (1 - F)) there."""
-    order = np.argsort(strata.errors, kind="stable")
+    order, ends, heights = _pooled(strata)
+    f = heights[:-1] / heights[-1]
+    return order, ends[:-1], np.asarray(np.diff(f, prepend=0.0) / (f * (1 - f)))
+
+
+def _pooled(strata: Strata) -> tuple[Index, Index, Floats]:
+    """Give the order of rows by error, the last row of each distinct error, and F there."""
+    step, order = ordered(strata.steps[1])
     units = strata.units_a + strata.units_b
     heights = np.cumsum((strata.size * (strata.shares / units)[strata.stratum])[order])
-    ends = np.flatnonzero(np.append(np.diff(strata.errors[order]) != 0, True))[:-1]
-    f = heights[ends] / heights[-1]
-    return order, ends, np.asarray(np.diff(f, prepend=0.0) / (f * (1 - f)))
+    ends = np.flatnonzero(np.append(step[1:] != step[:-1], True))
+    return order, ends, heights[ends]
 
 
 def _grid(strata: Strata) -> Floats:
     """Choose the errors at which the laws in the limit are computed: all, or quantiles of F."""
-    order, ends, _ = _weighing(strata)
-    values = strata.errors[order][ends]
+    values = strata.steps[0][:-1]
     if values.size <= ERRORS:
         return values
-    units = strata.units_a + strata.units_b
-    heights = np.cumsum((strata.size * (strata.shares / units)[strata.stratum])[order])[ends]
-    places = np.searchsorted(heights, (np.arange(ERRORS) + 0.5) / ERRORS * heights[-1])
-    return np.asarray(values[np.unique(places)])
+    heights = _pooled(strata)[2][:-1]
+    chosen = np.searchsorted(heights, (np.arange(ERRORS) + 0.5) / ERRORS * heights[-1])
+    return np.asarray(values[np.unique(chosen)])
 
 
-def _counted(strata: Strata, grid: Floats, of: NDArray[np.bool_]) -> Floats:
-    """Count the units of some rows of each stratum with an error up to each of the grid, shape (strata, errors)."""
-    place = np.searchsorted(grid, strata.errors[of])
-    cell = strata.stratum[of] * (grid.size + 1) + place
-    counts = np.bincount(cell, strata.size[of], strata.number * (grid.size + 1)).reshape(strata.number, -1)
-    return np.asarray(np.cumsum(counts, axis=1)[:, :-1])
+def _counted(strata: Strata, grid: Floats) -> tuple[Floats, Floats]:
+    """Count the units of A, and of B, of each stratum with an error up to each of the grid, shape (strata, errors)."""
+    values, place = strata.steps
+    cell = strata.cell * (grid.size + 1) + np.searchsorted(grid, values)[place]
+    counts = np.bincount(cell, strata.size, 2 * strata.number * (grid.size + 1)).reshape(strata.number, 2, -1)
+    up_to = np.cumsum(counts, axis=2, dtype=np.float64)[:, :, :-1]
+    return up_to[:, 0], up_to[:, 1]
 
 
 def _limit(strata: Strata) -> Shape:
@@ -196,8 +210,8 @@ def _limit(strata: Strata) -> Shape:
         return Shape(0.0, 1.0, 0, "limit")
     a, b = strata.units_a, strata.units_b
     units = a + b
-    in_a = _counted(strata, grid, strata.first)
-    together = in_a + _counted(strata, grid, ~strata.first)
+    in_a, in_b = _counted(strata, grid)
+    together = in_a + in_b
     f = (strata.shares / units) @ together
     scale = np.diff(f, prepend=0.0) / (f * (1 - f))
     step = strata.shares * (1 / a + 1 / b)
@@ -231,8 +245,8 @@ def _covariance(strata: Strata, grid: Floats, counted: Floats, each: Floats, of:
         some = (ids >= start) & (ids < start + 4096)
         number = min(4096, first.size - start)
         cell = (ids[some] - start) * (grid.size + 1) + place[some]
-        steps = np.bincount(cell, strata.size[rows][some], number * (grid.size + 1)).reshape(number, -1)
-        heights = np.cumsum(steps, axis=1)[:, :-1] * factor[start : start + number, None]
+        rises = np.bincount(cell, strata.size[rows][some], number * (grid.size + 1)).reshape(number, -1)
+        heights = np.cumsum(rises, axis=1)[:, :-1] * factor[start : start + number, None]
         total += heights.T @ heights
     return np.asarray(total - between)
 
@@ -289,16 +303,16 @@ def _sup(strata: Strata, rng: np.random.Generator, draws: int) -> Floats:
     signed = (signed / np.where(strata.first, strata.units_a[strata.stratum], strata.units_b[strata.stratum]))[rows]
     reach = np.empty(draws)
     at_once = max(1, _AT_ONCE // order.size)
-    for start in range(0, draws, at_once):
+    for start in steps(range(0, draws, at_once), "band"):
         some = min(at_once, draws - start)
         factors = np.empty((some, rows.size))
         for part in parts:
             factors[:, part] = _residual(rng.standard_normal((some, part.size)) * signed[part], strata)
         if strata.paired:
             factors = _pairwise(strata, rows, rng, some)
-        steps = np.take(factors, unit[order], axis=1)
-        steps *= share
-        heights = np.cumsum(steps, axis=1, out=steps)[:, ends]
+        heights = np.take(factors, unit[order], axis=1)
+        heights *= share
+        heights = np.cumsum(heights, axis=1, out=heights)[:, ends]
         reach[start : start + some] = np.maximum(heights.max(axis=1), -heights.min(axis=1))
     return reach
 
@@ -343,8 +357,8 @@ def _sup_in_the_limit(strata: Strata, rng: np.random.Generator, draws: int) -> F
     if not grid.size:
         return np.zeros(draws)
     total = np.zeros((grid.size, grid.size))
-    for of, units in ((strata.first, strata.units_a), (~strata.first, strata.units_b)):
-        counted = _counted(strata, grid, of)
+    of_both = zip(_counted(strata, grid), (strata.first, ~strata.first), strict=True)
+    for (counted, of), units in zip(of_both, (strata.units_a, strata.units_b), strict=True):
         several = units > 1
         each = np.where(several, strata.shares**2 / (units * np.maximum(units - 1, 1)), 0.0)
         total += _covariance(strata, grid, counted, each, of)

@@ -202,10 +202,10 @@ def _noise(steps: Steps) -> float:
 
 def _by_row(strata: Strata, a: Steps, b: Steps, of_a: Floats, of_b: Floats) -> Floats:
     """Give each row of A and of B the number of its step."""
-    first, found = strata.first, np.empty(strata.errors.size)
-    found[first] = of_a[np.searchsorted(a[0], strata.errors[first])]
-    found[~first] = of_b[np.searchsorted(b[0], strata.errors[~first])]
-    return found
+    values, place = strata.steps
+    # An error that only the other population has reads any step.
+    in_a, in_b = (of[np.minimum(np.searchsorted(own[0], values), of.size - 1)] for own, of in ((a, of_a), (b, of_b)))
+    return np.where(strata.first, in_a[place], in_b[place])
 
 
 def _quantile(steps: Steps, shares: Floats, side: str = "left") -> Floats:

@@ -5,15 +5,17 @@ Weights are shares: whatever their scale, they are normalised to sum to 1; witho
 Equal errors are merged into one step. A model of weight 0 does not exist for any function here.
 
 Where the number of models matters, functions also take counts: how many models, each of that error and that weight, an
-entry stands for. They give what they would give if every entry were there so many times.
+entry stands for. They give what they would give if every entry were there so many times. In the place of errors all of
+them take an `edfkit.stats.sample.Sample`, which holds errors, weights and counts, checked once.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-
-Floats = NDArray[np.float64]
+from edfkit.stats.sample import Errors, Sample, checked_counts, checked_errors, checked_weights, places, refuse_pieces
+from edfkit.stats.sample import Floats as Floats
+from edfkit.stats.sample import finite_vector as finite_vector
 
 ROUND_OFF = 1e-10
 """Relative difference below which two sums of weights are equal.
@@ -22,100 +24,50 @@ A running sum of n weights is off by at most n * 1.1e-16 relative: below this fo
 """
 
 
-def finite_vector(values: ArrayLike, name: str) -> Floats:
-    """Return one finite number per model as a float array, or refuse.
-
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-        One number per model.
-    name : str
-        What the numbers are, for the message.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-
-    Raises
-    ------
-    EdfkitError
-        If the values are not one-dimensional, are none at all, or are not all finite.
-    """
-    vector = np.asarray(values, dtype=np.float64)
-    if vector.ndim != 1:
-        raise EdfkitError(f"{name}: shape {vector.shape} was given, but one number per model is needed: flatten it.")
-    if vector.size == 0:
-        raise EdfkitError(f"{name}: no values were given, but at least one model is needed: check what selected them.")
-    unknown = int(np.count_nonzero(~np.isfinite(vector)))
-    if unknown:
-        raise EdfkitError(
-            f"{name}: {unknown} of {vector.size} values are unknown (NaN) or infinite, but every model needs a number: "
-            "leave those models out."
-        )
-    return vector
-
-
-def _checked_weights(weights: ArrayLike) -> Floats:
-    """Return finite weights >= 0, scaled so that the largest is 1: nothing overflows, equal weights sum exactly."""
-    vector = finite_vector(weights, "weights")
-    if vector.min() < 0:
-        raise EdfkitError(
-            f"weights: {vector.min():g} was given, but a weight is at least 0: correct or drop that model."
-        )
-    if vector.max() == 0:
-        raise EdfkitError("weights: all are 0, but at least one model must count: check the range that set them.")
-    scaled: Floats = vector / vector.max()
-    return scaled
-
-
-def checked_sample(errors: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats]:
+def checked_sample(errors: Errors, weights: ArrayLike | None = None) -> tuple[Floats, Floats]:
     """Return the errors and weights of the models that count, or refuse them.
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
-        Percent, 0 to 100.
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100; a sample's arrays are not checked again.
     weights : array_like, shape (n,), optional
         At least 0, on any scale; all equal if not given.
 
     Returns
     -------
     errors, weights : ndarray, shape (k,)
-        The k models with positive weight, in the order given; the weights are scaled so that the largest is 1.
+        The k models with positive weight, in the order given; the weights are scaled so that the largest is 1. Of a
+        sample with counts, the weight of an entry is that of all its models.
 
     Raises
     ------
     EdfkitError
         If there are no errors, one is not a number in 0..100, a weight is negative or not finite, all weights are 0, or
-        the lengths disagree.
+        the lengths disagree; or if weights are given beside a sample.
     """
-    percent = finite_vector(errors, "errors")
-    if percent.min() < 0 or percent.max() > 100:
-        raise EdfkitError(
-            f"errors: values from {percent.min():g} to {percent.max():g} were given, but percent from 0 to 100 are "
-            "needed: convert them."
-        )
+    if isinstance(errors, Sample):
+        sample, each, number = counted_sample(errors, weights)
+        return sample, each if errors.counts is None else each * number
+    percent = checked_errors(errors)
     if weights is None:
         return percent, np.ones_like(percent)
-    scaled = _checked_weights(weights)
-    if scaled.size != percent.size:
-        raise EdfkitError(
-            f"weights: {scaled.size} were given for {percent.size} errors, but every model needs one of each: "
-            "select both in the same way."
-        )
-    counts = scaled > 0
-    return percent[counts], scaled[counts]
+    scaled = checked_weights(weights, percent.size)
+    if scaled.min() > 0:
+        return percent, scaled
+    some = scaled > 0
+    return percent[some], scaled[some]
 
 
 def counted_sample(
-    errors: ArrayLike, weights: ArrayLike | None = None, counts: ArrayLike | None = None
+    errors: Errors, weights: ArrayLike | None = None, counts: ArrayLike | None = None
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Return the errors, weights and counts of the models that count, or refuse them.
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
-        Percent, 0 to 100.
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100; a sample's arrays are not checked again.
     weights : array_like, shape (n,), optional
         Of one model, at least 0, on any scale; all equal if not given.
     counts : array_like of int, shape (n,), optional
@@ -129,49 +81,24 @@ def counted_sample(
     Raises
     ------
     EdfkitError
-        See `checked_sample` and `checked_counts`.
+        See `checked_sample` and `edfkit.stats.sample.checked_counts`.
     """
+    if isinstance(errors, Sample):
+        refuse_pieces(weights=weights, counts=counts)
+        return errors.weighing
     sample, scaled = checked_sample(errors, weights)
     if counts is None:
         return sample, scaled, np.ones(sample.size, np.int64)
     number = checked_counts(counts, np.size(errors))
-    return sample, scaled, number if weights is None else number[np.asarray(weights) > 0]
+    return sample, scaled, number if scaled.size == number.size else number[np.asarray(weights) > 0]
 
 
-def checked_counts(counts: ArrayLike, size: int) -> NDArray[np.int64]:
-    """Return how many models each entry stands for, or refuse.
-
-    Parameters
-    ----------
-    counts : array_like of int, shape (n,)
-        At least 1.
-    size : int
-        The n that is needed.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-
-    Raises
-    ------
-    EdfkitError
-        If one is not a whole number of at least 1, or there are not n.
-    """
-    number = np.asarray(counts)
-    if number.shape != (size,) or number.dtype.kind not in "iu" or (size and number.min() < 1):
-        raise EdfkitError(
-            f"counts: {number.dtype} of shape {number.shape} was given for {size} errors, but every error needs a "
-            "whole number of models, at least 1: leave out errors that no model has."
-        )
-    return number.astype(np.int64)
-
-
-def edf(errors: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats]:
+def edf(errors: Errors, weights: ArrayLike | None = None) -> tuple[Floats, Floats]:
     """Compute the empirical distribution function F(e) = sum of the weights of errors <= e (NDS, the error EDF).
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     weights : array_like, shape (n,), optional
         At least 0, on any scale; all equal if not given.
@@ -189,7 +116,7 @@ def edf(errors: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Fl
         See `checked_sample`.
     """
     sample, shares = checked_sample(errors, weights)
-    values, step = np.unique(sample, return_inverse=True)
+    values, step = places(sample)
     cumulative = np.cumsum(np.bincount(step, shares))
     return values, cumulative / cumulative[-1]
 
@@ -227,8 +154,8 @@ def evaluate(values: ArrayLike, heights: ArrayLike, at: ArrayLike) -> Floats:
 
 
 def edfs_together(
-    errors_a: ArrayLike,
-    errors_b: ArrayLike,
+    errors_a: Errors,
+    errors_b: Errors,
     weights_a: ArrayLike | None = None,
     weights_b: ArrayLike | None = None,
 ) -> tuple[Floats, Floats, Floats]:
@@ -236,7 +163,7 @@ def edfs_together(
 
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
         Percent, 0 to 100.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         At least 0, on any scale; all equal if not given.
@@ -258,7 +185,7 @@ def edfs_together(
     return values, evaluate(*edf_a, values), evaluate(*edf_b, values)
 
 
-def quantiles(errors: ArrayLike, q: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def quantiles(errors: Errors, q: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """Compute quantiles: the smallest error whose EDF reaches q.
 
     F reaches q when F >= q * (1 - 1e-10): the running sum of weights is inexact (ten times 0.1 is not 1), and without
@@ -266,7 +193,7 @@ def quantiles(errors: ArrayLike, q: ArrayLike, weights: ArrayLike | None = None)
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     q : array_like, any shape
         Shares in (0, 1].
@@ -293,12 +220,12 @@ def quantiles(errors: ArrayLike, q: ArrayLike, weights: ArrayLike | None = None)
     return np.asarray(values[np.searchsorted(heights, shares * (1 - ROUND_OFF), side="left")])
 
 
-def mean(errors: ArrayLike, weights: ArrayLike | None = None) -> float:
+def mean(errors: Errors, weights: ArrayLike | None = None) -> float:
     """Compute the weighted mean error, percent.
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     weights : array_like, shape (n,), optional
         At least 0, on any scale; all equal if not given.
@@ -316,7 +243,7 @@ def mean(errors: ArrayLike, weights: ArrayLike | None = None) -> float:
     return float(np.average(sample, weights=shares))
 
 
-def area(errors: ArrayLike, upto: float, weights: ArrayLike | None = None) -> float:
+def area(errors: Errors, upto: float, weights: ArrayLike | None = None) -> float:
     """Compute the mean height of the EDF between error 0 and `upto`: 1 - sum of w min(1, e / upto).
 
     It is (1 / upto) times the integral of F from 0 to `upto` (NDS, area under the EDF): 1 if all models are perfect, 0
@@ -324,7 +251,7 @@ def area(errors: ArrayLike, upto: float, weights: ArrayLike | None = None) -> fl
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     upto : float
         Right end of the integral, percent, above 0.
@@ -347,15 +274,15 @@ def area(errors: ArrayLike, upto: float, weights: ArrayLike | None = None) -> fl
     return 1.0 - float(np.average(np.minimum(1.0, sample / upto), weights=shares))
 
 
-def effective_size(weights: ArrayLike, counts: ArrayLike | None = None) -> float:
+def effective_size(weights: ArrayLike | Sample, counts: ArrayLike | None = None) -> float:
     """Compute the effective sample size (Kish): (sum w)^2 / sum w^2.
 
     That many models of equal weight would estimate a mean as precisely as the weighted ones.
 
     Parameters
     ----------
-    weights : array_like, shape (n,)
-        At least 0, on any scale.
+    weights : array_like, shape (n,), or Sample
+        At least 0, on any scale; of a sample, its weights and counts.
     counts : array_like of int, shape (n,), optional
         How many models of that weight there are, at least 1; one if not given.
 
@@ -369,6 +296,10 @@ def effective_size(weights: ArrayLike, counts: ArrayLike | None = None) -> float
     EdfkitError
         If there are no weights, one is negative or not finite, or all are 0, and see `checked_counts`.
     """
-    scaled = _checked_weights(weights)
-    number = 1 if counts is None else checked_counts(counts, scaled.size)
+    number: int | NDArray[np.int64]
+    if isinstance(weights, Sample):
+        _, scaled, number = counted_sample(weights, None, counts)
+    else:
+        scaled = checked_weights(weights)
+        number = 1 if counts is None else checked_counts(counts, scaled.size)
     return float((number * scaled).sum() ** 2 / (number * np.square(scaled)).sum())

@@ -7,7 +7,6 @@ Ranks and rank correlations treat errors as tied that agree to `DECIMALS` decima
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +16,8 @@ from edfkit.result import Result
 from edfkit.stats.checks import percent, same_models
 from edfkit.stats.edf import Floats, finite_vector
 from edfkit.stats.noise import interpolated_quantiles
-from edfkit.stats.special import student_quantile
+from edfkit.stats.sample import checked_counts
+from edfkit.stats.special import normal_quantile, student_quantile
 
 DECIMALS = 4
 """Of a percent: two errors that differ by less are one, as one test image of 50,000 is worth 0.002."""
@@ -44,18 +44,21 @@ def error_ranks(errors: ArrayLike) -> Floats:
     return _ranks(np.round(percent(errors, "errors"), DECIMALS))
 
 
-def _ranks(values: Floats) -> Floats:
-    _, step, ties = np.unique(values, return_inverse=True, return_counts=True)
-    return ((np.cumsum(ties) - ties / 2) / values.size)[step]
+def _ranks(values: Floats, counts: NDArray[np.int64] | None = None) -> Floats:
+    step = np.unique(values, return_inverse=True)[1]
+    ties = np.bincount(step, counts)
+    return np.asarray(((np.cumsum(ties) - ties / 2) / ties.sum())[step])
 
 
-def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
+def rank_correlation(a: ArrayLike, b: ArrayLike, counts: ArrayLike | None = None) -> float:
     """Compute Spearman's rank correlation, equal values sharing their mean rank.
 
     Parameters
     ----------
-    a, b : array_like, shape (models,)
+    a, b : array_like, shape (n,)
         Any finite numbers, compared as they are: round errors before.
+    counts : array_like of int, shape (n,), optional
+        How many models each pair stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -65,11 +68,12 @@ def rank_correlation(a: ArrayLike, b: ArrayLike) -> float:
     Raises
     ------
     EdfkitError
-        If the lengths differ or a value is not finite.
+        If the lengths differ or a value is not finite, and see `edfkit.stats.sample.checked_counts`.
     """
     first, second = finite_vector(a, "a"), finite_vector(b, "b")
     same_models(a=first, b=second)
-    return float(_correlations(_ranks(first)[None], _ranks(second))[0])
+    number = None if counts is None else checked_counts(counts, first.size)
+    return float(_correlations(_ranks(first, number)[None], _ranks(second, number), number)[0])
 
 
 def rank_interval(r: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -94,18 +98,58 @@ def rank_interval(r: float, n: int, confidence: float = 0.95) -> tuple[float, fl
     """
     if n < 4 or math.isnan(r):
         return math.nan, math.nan
-    z, half = math.atanh(min(max(r, -1 + 1e-15), 1 - 1e-15)), NormalDist().inv_cdf((1 + confidence) / 2)
+    z, half = math.atanh(min(max(r, -1 + 1e-15), 1 - 1e-15)), normal_quantile(1 - confidence)
     half *= math.sqrt((1 + r**2 / 2) / (n - 3))
     return min(r, math.tanh(z - half)), max(r, math.tanh(z + half))  # round-off at 1
 
 
-def _correlations(ranks: Floats, other: Floats) -> Floats:
+def _correlations(ranks: Floats, other: Floats, counts: NDArray[np.int64] | None = None) -> Floats:
     """Correlate every row of ranks with `other`; NaN where either has ties only."""
     x, y = ranks - 0.5, other - 0.5  # the mean rank is 0.5
+    if counts is not None:
+        x, y = x * np.sqrt(counts), y * np.sqrt(counts)
     # Ties only: the mean rank is exactly 0.5, so 0 / 0.
     with np.errstate(invalid="ignore"):
         r = (x @ y) / np.sqrt(np.square(x).sum(axis=1) * np.square(y).sum())
     return np.asarray(np.clip(r, -1.0, 1.0))
+
+
+def _kendall(a: Floats, b: Floats) -> float:
+    """Compute Kendall's tau-b."""
+    x, y = (np.unique(values, return_inverse=True)[1].astype(np.int64) for values in (a, b))
+    both = x * y.size + y
+    order = np.argsort(both)
+    tied_x, tied_y, tied = (_pairs(np.unique(codes, return_counts=True)[1]) for codes in (x, y, both))
+    pairs = y.size * (y.size - 1) // 2
+    concordant_less_discordant = pairs - tied_x - tied_y + tied - 2 * _inversions(y[order])
+    # One root after the other: their product is not exact where both are equal.
+    tau = concordant_less_discordant / math.sqrt(pairs - tied_x) / math.sqrt(pairs - tied_y)
+    return min(1.0, max(-1.0, tau))
+
+
+def _pairs(sizes: NDArray[np.intp]) -> int:
+    """Count the pairs within groups of these sizes."""
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _inversions(codes: NDArray[np.int64]) -> int:
+    """Count the pairs of which the first number is larger, in n log n steps.
+
+    Numbers are ordered by one bit after the other, from the highest, in groups that agree in all bits before: of two
+    that differ in a bit for the first time, the one with the bit is the larger.
+    """
+    bits = int(codes.max()).bit_length()
+    below = np.searchsorted(np.sort(codes), np.arange((1 << bits) + 1))  # where the group of a number starts
+    place, found = np.arange(codes.size), 0
+    for bit in reversed(range(bits)):
+        one = (codes >> bit) & 1 == 1
+        ones = np.append(0, np.cumsum(one))
+        before = ones[:-1] - ones[below[(codes >> bit + 1) << bit + 1]]  # in the same group
+        found += int(before[~one].sum())
+        ordered = np.empty_like(codes)
+        ordered[np.where(one, below[(codes >> bit) << bit] + before, place - before)] = codes
+        codes = ordered
+    return found
 
 
 @dataclass(frozen=True)
@@ -143,14 +187,15 @@ def _optimism(best: Floats, other: Floats) -> Optimism:
     gap = other - best
     best, other = np.round(best, DECIMALS), np.round(other, DECIMALS)
     mean, half, correlation = float(gap.mean()), math.nan, rank_correlation(best, other)
+    quantiles = interpolated_quantiles(gap)
     if gap.size > 1:
         half = student_quantile(0.05, gap.size - 1) * float(gap.std(ddof=1)) / math.sqrt(gap.size)
     return Optimism(
         models=gap.size,
         mean=mean,
         mean_interval=(mean - half, mean + half),
-        median=float(np.median(gap)),
-        quantiles=interpolated_quantiles(gap),
+        median=quantiles[0.5],
+        quantiles=quantiles,
         unchanged=int(np.count_nonzero(best == other)),
         rank_correlation=correlation,
         rank_interval=rank_interval(correlation, gap.size),
@@ -269,8 +314,6 @@ def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None) -> AtEpoch
     EdfkitError
         If an error is not a number in 0..100 (failed models have NaN), or there is no such epoch.
     """
-    from scipy.stats import kendalltau
-
     curves = percent(test_error, "test_error", ("models", "epochs")).T
     last = len(curves)
     chosen = np.arange(1, last + 1) if epochs is None else np.asarray(epochs)
@@ -283,7 +326,7 @@ def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None) -> AtEpoch
     final = np.round(curves[-1], DECIMALS)
     spearman = _correlations(np.array([_ranks(errors) for errors in rounded]), _ranks(final))
     kendall = np.full(rows.size, np.nan)
-    for i in np.flatnonzero(~np.isnan(spearman)):  # scipy warns of ties only
-        kendall[i] = kendalltau(rounded[i], final).statistic
+    for i in np.flatnonzero(~np.isnan(spearman)):
+        kendall[i] = _kendall(rounded[i], final)
     best = np.minimum.accumulate(curves)
     return AtEpochs(rows + 1, curves[rows], best[rows], spearman, kendall)

@@ -8,6 +8,9 @@ m of the N models are equally likely. Nothing is simulated, but in `resample_min
 All laws rest on one quantity: the log probability that a minimum which is at least u exceeds u. Without replacement, of
 c models left, one is avoided with probability 1 - m / c; with it, weight w of the t left with (1 - w / t)^m. Sums of
 these logarithms lose no digits, where binomial coefficients overflow and differences of powers cancel.
+
+In the place of errors, functions take an `edfkit.stats.sample.Sample`, and counts: how many models each entry stands
+for. They give what they would give if every entry were there so many times.
 """
 
 import math
@@ -21,8 +24,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.result import Result
-from edfkit.stats.checks import share
-from edfkit.stats.edf import ROUND_OFF, Floats, checked_sample, effective_size, finite_vector
+from edfkit.stats.checks import share, unweighted
+from edfkit.stats.edf import ROUND_OFF, Floats, counted_sample, effective_size, finite_vector
+from edfkit.stats.sample import Errors, Sample
 from edfkit.stats.special import student_quantile
 
 GRID_DECIMALS = 4
@@ -34,6 +38,9 @@ MOST_PAIRS = 4_000_000
 
 MODELS_PER_DRAW = 20
 """Least number of models, effectively, for each draw of a search: with fewer its standard error is too small."""
+
+AT_ONCE = 2**22
+"""Models whose logarithms are in memory at a time: some 0.1 GB."""
 
 Law = tuple[Floats, Floats]
 
@@ -205,7 +212,7 @@ def _whole(value: Any, name: str) -> int:
     return int(value)
 
 
-def _sums(index: NDArray[np.intp], weights: Floats) -> Floats:
+def _sums(index: NDArray[np.intp], weights: Floats | NDArray[np.int64]) -> Floats:
     """Sum weights by index."""
     return np.asarray(np.bincount(index, weights), dtype=np.float64)
 
@@ -214,42 +221,50 @@ class _Population:
     """The models of a population, sorted once, as searches of any size draw from them."""
 
     def __init__(
-        self, errors: ArrayLike, weights: ArrayLike | None, replacement: bool, units: ArrayLike | None = None
+        self,
+        errors: Errors,
+        weights: ArrayLike | None,
+        replacement: bool,
+        units: ArrayLike | None = None,
+        counts: ArrayLike | None = None,
     ) -> None:
-        if weights is not None and not replacement:
+        given = errors.weights if isinstance(errors, Sample) else weights
+        if given is not None and not replacement:
             raise EdfkitError(
                 "weights: they were given for draws without replacement, but weighted draws are defined only with "
                 "replacement: set replacement=True or leave the weights out."
             )
-        sample, scaled = checked_sample(errors, weights)
-        self.models, self.replacement, self.n_eff = sample.size, replacement, effective_size(scaled)
-        if weights is None:
-            self.values, counts = np.unique(sample, return_counts=True)
-            mass = np.asarray(counts, dtype=np.float64)
+        sample, scaled, number = counted_sample(errors, weights, counts)
+        self.models, self.replacement = int(number.sum()), replacement
+        self.weighted = given is not None
+        self.n_eff = effective_size(scaled, number) if self.weighted else float(self.models)
+        if given is None and self.models == sample.size:
+            self.values, ones = np.unique(sample, return_counts=True)
+            mass = np.asarray(ones, dtype=np.float64)
         else:
             self.values, step = np.unique(sample, return_inverse=True)
-            mass = _sums(step, scaled)
+            mass = _sums(step, scaled * number)
         self._mass, self._left = mass, np.cumsum(mass[::-1])[::-1]
         self.shares = mass / self._left[0]
-        self._sample, self._scaled, self._unit = sample, scaled, None
+        self._sample, self._scaled, self._number, self._unit = sample, scaled, number, None
         if units is not None:
-            of_row = np.asarray(units)
-            if of_row.shape != np.shape(errors):
+            of_row, shape = np.asarray(units), np.shape(errors.errors if isinstance(errors, Sample) else errors)
+            if of_row.shape != shape:
                 raise EdfkitError(
-                    f"units: {of_row.size} were given for {np.size(errors)} errors, but every model needs one of each: "
-                    "select both in the same way."
+                    f"units: {of_row.size} were given for {math.prod(shape)} errors, but every model needs one of "
+                    "each: select both in the same way."
                 )
-            taken = slice(None) if weights is None else np.asarray(weights) > 0
+            taken = slice(None) if given is None else np.asarray(given) > 0
             self._unit = np.unique(of_row[taken], return_inverse=True)[1]
-            self.n_eff = effective_size(_sums(self._unit, scaled))
+            self.n_eff = effective_size(_sums(self._unit, scaled * number))
 
     @cached_property
     def _place(self) -> NDArray[np.intp]:
-        """Which value each model has."""
+        """Which value each entry has."""
         return np.searchsorted(self.values, self._sample)
 
     def of_models(self, by_value: Floats) -> Floats:
-        """Give each model what its value has."""
+        """Give each entry what its value has."""
         return np.asarray(by_value[self._place])
 
     def variance(self, influence: Floats) -> tuple[float, float]:
@@ -260,16 +275,25 @@ class _Population:
         """
         if self.n_eff <= 1:
             return math.nan, math.nan
-        pull = self._scaled / self._left[0] * self.of_models(influence)
-        if self._unit is not None:
-            pull = _sums(self._unit, pull)
-        squares = np.square(pull)
-        total = float(squares.sum())
-        vary = float(np.square(squares).sum() - total**2 / squares.size)
+        square = np.square(influence)
+        if self._unit is None:
+            second, fourth = self._powers
+            total, fourth_power, number = float(square @ second), float(np.square(square) @ fourth), self.models
+        else:
+            share = self._number * self._scaled / self._left[0]
+            squares = np.square(_sums(self._unit, share * self.of_models(influence)))
+            total, fourth_power, number = float(squares.sum()), float(np.square(squares).sum()), squares.size
+        vary = fourth_power - total**2 / number
         df = self.n_eff - 1
         if vary * df > 2 * total**2:
             df = 2 * total**2 / vary
         return total * self.n_eff / (self.n_eff - 1), df
+
+    @cached_property
+    def _powers(self) -> list[Floats]:
+        """By value, the sum over its models of the square and of the fourth power of a model's share."""
+        share = self._scaled / self._left[0]
+        return [_sums(self._place, self._number * share**power) for power in (2, 4)]
 
     @cached_property
     def single(self) -> Floats:
@@ -278,11 +302,6 @@ class _Population:
         with np.errstate(divide="ignore"):
             # Each form where it is precise.
             return np.where(after > self._mass, np.log1p(-self._mass / self._left), np.log(after / self._left))
-
-    @cached_property
-    def _counts_left(self) -> Floats:
-        """Models left once those of smaller error were avoided one by one."""
-        return np.arange(self.models, 0, -1.0)
 
     @cached_property
     def _starts(self) -> NDArray[np.intp]:
@@ -298,14 +317,19 @@ class _Population:
                 f"m: {m} draws without replacement from {self.models} models were asked for, but no more than there "
                 "are can be drawn: lower m or draw with replacement."
             )
-        # Of 1 - m / c, the form that is precise for many models left, for few, and for too few to avoid any.
-        left = self._counts_left
-        many, some = max(0, self.models - 2 * m), self.models - m
-        log = np.empty(self.models)
-        log[:many] = np.log1p(-m / left[:many])
-        log[many:some] = np.log((left[many:some] - m) / left[many:some])
-        log[some:] = -np.inf
-        return np.add.reduceat(log, self._starts)
+        # Models of smaller error are avoided one by one.
+        found = np.zeros(self.values.size)
+        for start in range(0, self.models, AT_ONCE):
+            left = np.arange(self.models - start, max(0, self.models - start - AT_ONCE), -1.0)
+            # Of 1 - m / c, the form that is precise for many models left, for few, and for too few to avoid any.
+            many, some = (int(np.clip(left[0] - most, 0, left.size)) for most in (2 * m, m))
+            log = np.empty(left.size)
+            log[:many] = np.log1p(-m / left[:many])
+            log[many:some] = np.log((left[many:some] - m) / left[many:some])
+            log[some:] = -np.inf
+            first, after = np.searchsorted(self._starts, (start + 1, start + left.size)) - (1, 0)
+            found[first:after] += np.add.reduceat(log, np.maximum(self._starts[first:after] - start, 0))
+        return found
 
     def influence(self, m: int) -> Floats:
         """Return the influence of a model on the expected smallest of m draws with replacement, by its value.
@@ -327,7 +351,14 @@ def _probabilities(log_avoided: Floats) -> Floats:
     return np.asarray(reached * -np.expm1(log_avoided))
 
 
-def minimum(errors: ArrayLike, m: int, weights: ArrayLike | None = None, *, replacement: bool = True) -> Law:
+def minimum(
+    errors: Errors,
+    m: int,
+    weights: ArrayLike | None = None,
+    *,
+    replacement: bool = True,
+    counts: ArrayLike | None = None,
+) -> Law:
     """Compute the exact law of the smallest of m draws.
 
     Without replacement P(min >= u) = C(c, m) / C(N, m), with c of the N errors at least u; with replacement it is
@@ -335,7 +366,7 @@ def minimum(errors: ArrayLike, m: int, weights: ArrayLike | None = None, *, repl
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     m : int
         Number of draws, at least 1.
@@ -343,6 +374,8 @@ def minimum(errors: ArrayLike, m: int, weights: ArrayLike | None = None, *, repl
         At least 0, on any scale; all equal if not given. Only with replacement.
     replacement : bool
         Whether a model can be drawn again.
+    counts : array_like of int, shape (n,), optional
+        How many models each error stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -354,20 +387,21 @@ def minimum(errors: ArrayLike, m: int, weights: ArrayLike | None = None, *, repl
     Raises
     ------
     EdfkitError
-        If m is not a whole number from 1 on, or above n without replacement; if there are weights without replacement;
-        and see `edfkit.stats.edf.checked_sample`.
+        If m is not a whole number from 1 on, or above the number of models without replacement; if there are weights
+        without replacement; and see `edfkit.stats.edf.counted_sample`.
     """
-    return _Population(errors, weights, replacement).law(_whole(m, "m"))
+    return _Population(errors, weights, replacement, counts=counts).law(_whole(m, "m"))
 
 
 def best_of(
-    errors: ArrayLike,
+    errors: Errors,
     m: ArrayLike,
     weights: ArrayLike | None = None,
     *,
     replacement: bool = True,
     q: Sequence[float] = (0.05, 0.5, 0.95),
     units: ArrayLike | None = None,
+    counts: ArrayLike | None = None,
 ) -> BestOf:
     """Compute the expected smallest error of m models, for several m: the random-search curve (NDS, figure 6 right).
 
@@ -379,7 +413,7 @@ def best_of(
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     m : int or array_like of int, shape (k,)
         Numbers of draws, at least 1.
@@ -391,6 +425,8 @@ def best_of(
         Shares of the searches in (0, 1], see `BestOf.quantiles`; reached as in `edfkit.stats.edf.quantiles`.
     units : array_like of int, shape (n,), optional
         The unit of each model, where some repeat one; then units are counted by `n_eff` and the standard error.
+    counts : array_like of int, shape (n,), optional
+        How many models each error stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -405,7 +441,7 @@ def best_of(
     if shares.ndim != 1 or not np.all((shares > 0) & (shares <= 1)):
         raise EdfkitError(f"q: {q} was given, but shares above 0 and up to 1 are needed: divide percent by 100.")
     draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
-    population = _Population(errors, weights, replacement, units)
+    population = _Population(errors, weights, replacement, units, counts)
     values, gaps = population.values, np.diff(population.values)
     log_missed = -np.log1p(-shares * (1 - ROUND_OFF))
     rows, reached = np.empty((len(draws), 4)), np.empty((len(draws), shares.size))
@@ -427,11 +463,13 @@ def best_of(
         models=population.models,
         n_eff=population.n_eff,
         replacement=replacement,
-        method=f"exact, {how}, {'all models alike' if weights is None else 'weighted'}; se by influence function",
+        method=f"exact, {how}, {'weighted' if population.weighted else 'all models alike'}; se by influence function",
     )
 
 
-def pseudo_values(errors: ArrayLike, m: ArrayLike, weights: ArrayLike | None = None) -> Floats:
+def pseudo_values(
+    errors: Errors, m: ArrayLike, weights: ArrayLike | None = None, *, counts: ArrayLike | None = None
+) -> Floats:
     """Give each model a number whose weighted mean is the expected smallest error of m draws with replacement.
 
     It is that expectation plus the influence of the model on it, so that inference about means holds for it too; of one
@@ -439,17 +477,19 @@ def pseudo_values(errors: ArrayLike, m: ArrayLike, weights: ArrayLike | None = N
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     m : int or array_like of int, shape (k,)
         Numbers of draws, at least 1.
     weights : array_like, shape (n,), optional
         Above 0, on any scale; all equal if not given.
+    counts : array_like of int, shape (n,), optional
+        How many models each error stands for, at least 1; one if not given.
 
     Returns
     -------
     ndarray, shape (n, k)
-        Percent.
+        Percent, of one model of each entry.
 
     Raises
     ------
@@ -457,11 +497,12 @@ def pseudo_values(errors: ArrayLike, m: ArrayLike, weights: ArrayLike | None = N
         If a weight is 0, and see `minimum`.
     """
     draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
-    population = _Population(errors, weights, replacement=True)
-    if population.models < np.size(errors):
+    population = _Population(errors, weights, replacement=True, counts=counts)
+    given = errors.weights if isinstance(errors, Sample) else weights
+    unused = np.zeros(0, bool) if given is None else np.asarray(given) == 0
+    if unused.any():
         raise EdfkitError(
-            f"weights: {np.size(errors) - population.models} of {np.size(errors)} are 0, but models that count are "
-            "needed: leave the others out."
+            f"weights: {unused.sum()} of {unused.size} are 0, but models that count are needed: leave the others out."
         )
     found = np.empty((population.values.size, len(draws)))
     for column, size in enumerate(draws):
@@ -470,19 +511,21 @@ def pseudo_values(errors: ArrayLike, m: ArrayLike, weights: ArrayLike | None = N
     return population.of_models(found)
 
 
-def best_of_bins(errors: ArrayLike, bin_index: ArrayLike, r: int) -> BestOfBins:
+def best_of_bins(errors: Errors, bin_index: ArrayLike, r: int, *, counts: ArrayLike | None = None) -> BestOfBins:
     """Compute the smallest error of exactly r models from each bin, drawn without replacement.
 
     P(min >= u) is the product over the bins of C(c, r) / C(n, r), with c of a bin's n errors at least u.
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
-        Percent, 0 to 100.
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100; without weights.
     bin_index : array_like of int, shape (n,)
         The bin of every model, as `edfkit.stats.bins.bin_index` finds it; models of negative index are left out.
     r : int
         Models from each bin, at least 1 and at most what the smallest bin has. Bins without any model do not count.
+    counts : array_like of int, shape (n,), optional
+        How many models each error stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -492,9 +535,9 @@ def best_of_bins(errors: ArrayLike, bin_index: ArrayLike, r: int) -> BestOfBins:
     ------
     EdfkitError
         If a bin has fewer than r models, there is not one whole bin number per model, and see
-        `edfkit.stats.edf.checked_sample`.
+        `edfkit.stats.checks.unweighted`.
     """
-    sample, _ = checked_sample(errors)
+    sample, number = unweighted(errors, counts)
     index, size = np.asarray(bin_index), _whole(r, "r")
     if index.shape != sample.shape or index.dtype.kind not in "iu":
         raise EdfkitError(
@@ -504,23 +547,25 @@ def best_of_bins(errors: ArrayLike, bin_index: ArrayLike, r: int) -> BestOfBins:
     inside = index >= 0
     if not inside.any():
         raise EdfkitError("bin_index: all models are outside the bins, but at least one is needed: widen the range.")
-    sample, index = sample[inside], index[inside]
-    bins, starts, counts = np.unique(np.sort(index), return_index=True, return_counts=True)
-    if counts.min() < size:
-        scarce = ", ".join(f"{bins[i]} ({counts[i]})" for i in np.flatnonzero(counts < size)[:5])
+    sample, index, number = sample[inside], index[inside], number[inside]
+    bins, place = np.unique(index, return_inverse=True)
+    models = _sums(place, number)
+    if models.min() < size:
+        scarce = ", ".join(f"{bins[i]} ({models[i]:.0f})" for i in np.flatnonzero(models < size)[:5])
         raise EdfkitError(
             f"r: {size} models from each bin were asked for, but some bins have fewer: {scarce}: lower r or use fewer "
             "bins."
         )
-    order = np.lexsort((sample, index))
-    left = np.repeat(starts + counts, counts) - np.arange(sample.size)  # of the own bin
-    with np.errstate(divide="ignore"):
-        log = np.log1p(-np.minimum(size / left, 1.0))
-    values, step = np.unique(sample[order], return_inverse=True)
-    probabilities = _probabilities(_sums(step, log))
+    values = np.unique(sample, return_counts=True)[0]  # with counts, as numpy loads numpy.ma without
+    log_avoided = np.zeros(values.size)
+    for one in range(bins.size):
+        own = place == one
+        population = _Population(sample[own], None, False, counts=number[own])
+        log_avoided[np.searchsorted(values, population.values)] += population.log_avoided(size)
+    probabilities = _probabilities(log_avoided)
     mean = float(probabilities @ values)
     spread = math.sqrt(float(probabilities @ np.square(values - mean)))
-    return BestOfBins(mean, spread, size, bins.size, sample.size)
+    return BestOfBins(mean, spread, size, bins.size, int(number.sum()))
 
 
 def best_of_band(
@@ -635,24 +680,27 @@ def _checked_band(
 
 
 def _both(
-    errors_small: ArrayLike,
+    errors_small: Errors,
     small: int,
-    errors_large: ArrayLike | None,
+    errors_large: Errors | None,
     large: int,
     weights_small: ArrayLike | None,
     weights_large: ArrayLike | None,
     replacement: bool,
+    counts_small: ArrayLike | None,
+    counts_large: ArrayLike | None,
 ) -> tuple[Law, Law]:
     """Return the laws of both minima."""
     small, large = _whole(small, "small"), _whole(large, "large")
-    first = second = _Population(errors_small, weights_small, replacement)
+    first = second = _Population(errors_small, weights_small, replacement, counts=counts_small)
     if errors_large is not None:
-        second = _Population(errors_large, weights_large, replacement)
-    elif weights_large is not None:
-        raise EdfkitError(
-            "weights_large: they were given without errors_large, but one population has one set of weights: give them "
-            "as weights_small."
-        )
+        second = _Population(errors_large, weights_large, replacement, counts=counts_large)
+    for name, given in (("weights", weights_large), ("counts", counts_large)):
+        if errors_large is None and given is not None:
+            raise EdfkitError(
+                f"{name}_large: they were given without errors_large, but one population has one set of {name}: give "
+                f"them as {name}_small."
+            )
     return first.law(small), second.law(large)
 
 
@@ -665,14 +713,16 @@ def _wins(one: Law, other: Law) -> tuple[float, float]:
 
 
 def who_wins(
-    errors_small: ArrayLike,
+    errors_small: Errors,
     small: int,
-    errors_large: ArrayLike | None = None,
+    errors_large: Errors | None = None,
     *,
     large: int,
     weights_small: ArrayLike | None = None,
     weights_large: ArrayLike | None = None,
     replacement: bool = False,
+    counts_small: ArrayLike | None = None,
+    counts_large: ArrayLike | None = None,
 ) -> Wins:
     """Compute who finds the smaller error, a search of `small` models or an independent one of `large` (NDS, figure 2).
 
@@ -680,11 +730,11 @@ def who_wins(
 
     Parameters
     ----------
-    errors_small : array_like, shape (n,)
+    errors_small : array_like, shape (n,), or Sample
         The population that the small search draws from, percent, 0 to 100.
     small : int
         Number of models that it draws, at least 1.
-    errors_large : array_like, shape (k,), optional
+    errors_large : array_like, shape (k,), or Sample, optional
         The population that the large search draws from; the same one if not given.
     large : int
         Number of models that it draws, at least 1; it need not be the larger number.
@@ -692,6 +742,8 @@ def who_wins(
         At least 0, on any scale; all equal if not given. Only with replacement.
     replacement : bool
         Whether a model can be drawn again.
+    counts_small, counts_large : array_like of int, shapes (n,) and (k,), optional
+        How many models each error stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -702,7 +754,9 @@ def who_wins(
     EdfkitError
         See `minimum`.
     """
-    one, other = _both(errors_small, small, errors_large, large, weights_small, weights_large, replacement)
+    one, other = _both(
+        errors_small, small, errors_large, large, weights_small, weights_large, replacement, counts_small, counts_large
+    )
     (small_wins, tie), (large_wins, _) = _wins(one, other), _wins(other, one)
     return Wins(small_wins, large_wins, tie, int(small), int(large), 1 if errors_large is None else 2, replacement)
 
@@ -719,14 +773,16 @@ def _grid(*values: Floats) -> tuple[int, list[NDArray[np.int64]]] | None:
 
 
 def difference(
-    errors_small: ArrayLike,
+    errors_small: Errors,
     small: int,
-    errors_large: ArrayLike | None = None,
+    errors_large: Errors | None = None,
     *,
     large: int,
     weights_small: ArrayLike | None = None,
     weights_large: ArrayLike | None = None,
     replacement: bool = False,
+    counts_small: ArrayLike | None = None,
+    counts_large: ArrayLike | None = None,
 ) -> Law:
     """Compute the exact law of min_small - min_large for two independent searches (NDS, figure 2 left).
 
@@ -737,7 +793,7 @@ def difference(
 
     Parameters
     ----------
-    errors_small, small, errors_large, large, weights_small, weights_large, replacement
+    errors_small, small, errors_large, large, weights_small, weights_large, replacement, counts_small, counts_large
         As in `who_wins`.
 
     Returns
@@ -751,7 +807,9 @@ def difference(
     EdfkitError
         If the errors are on no grid and there are too many pairs, and see `minimum`.
     """
-    laws = _both(errors_small, small, errors_large, large, weights_small, weights_large, replacement)
+    laws = _both(
+        errors_small, small, errors_large, large, weights_small, weights_large, replacement, counts_small, counts_large
+    )
     return _difference(*(_possible(law) for law in laws))
 
 
@@ -790,13 +848,14 @@ def _difference(one: Law, other: Law) -> Law:
 
 
 def minimum_gap(
-    errors: ArrayLike,
+    errors: Errors,
     small: int,
     large: int,
     *,
     alpha: float = 0.05,
     weights: ArrayLike | None = None,
     replacement: bool = False,
+    counts: ArrayLike | None = None,
 ) -> Gap:
     """Compute how far apart the minima of two searches of one population must be to mean anything.
 
@@ -805,7 +864,7 @@ def minimum_gap(
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     small, large : int
         Numbers of models drawn, at least 1.
@@ -815,6 +874,8 @@ def minimum_gap(
         At least 0, on any scale; all equal if not given. Only with replacement.
     replacement : bool
         Whether a model can be drawn again.
+    counts : array_like of int, shape (n,), optional
+        How many models each error stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -827,7 +888,9 @@ def minimum_gap(
     """
     if not 0 < alpha < 1:
         raise EdfkitError(f"alpha: {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05.")
-    values, probabilities = difference(errors, small, large=large, weights_small=weights, replacement=replacement)
+    values, probabilities = difference(
+        errors, small, large=large, weights_small=weights, replacement=replacement, counts_small=counts
+    )
     either, behind, ahead = (
         _rare(sizes[sizes > 0], probabilities[sizes > 0], alpha) for sizes in (np.abs(values), values, -values)
     )
@@ -874,13 +937,15 @@ def draws_for_top(q: float, miss: float) -> int:
 
 
 def resample_minima(
-    errors: ArrayLike,
+    errors: Errors,
     small: int,
     large: int,
     trials: int,
     *,
-    rng: np.random.Generator,
-    errors_large: ArrayLike | None = None,
+    rng: "np.random.Generator",  # quoted, as numpy.random takes a while to load
+    errors_large: Errors | None = None,
+    counts: ArrayLike | None = None,
+    counts_large: ArrayLike | None = None,
 ) -> tuple[Floats, Floats]:
     """Draw two searches of models many times and keep their minima: the paper's study (NDS, figure 2 left).
 
@@ -889,16 +954,18 @@ def resample_minima(
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
-        Percent, 0 to 100.
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100; without weights.
     small, large : int
         Numbers of models drawn, at least 1 and at most the size of the population.
     trials : int
         At least 1.
     rng : numpy.random.Generator
         Source of randomness.
-    errors_large : array_like, shape (k,), optional
+    errors_large : array_like, shape (k,), or Sample, optional
         The population that the large search draws from; the same one if not given.
+    counts, counts_large : array_like of int, shapes (n,) and (k,), optional
+        How many models each error stands for, at least 1; one if not given.
 
     Returns
     -------
@@ -908,21 +975,23 @@ def resample_minima(
     Raises
     ------
     EdfkitError
-        If a number is not whole or too large, and see `edfkit.stats.edf.checked_sample`.
+        If a number is not whole or too large, and see `edfkit.stats.checks.unweighted`.
     """
     times = range(_whole(trials, "trials"))
     minima = []
-    for name, size, given in (
-        ("small", small, errors),
-        ("large", large, errors if errors_large is None else errors_large),
+    for name, size, given, number in (
+        ("small", small, errors, counts),
+        ("large", large, *((errors, counts) if errors_large is None else (errors_large, counts_large))),
     ):
-        sample, _ = checked_sample(given)
-        if _whole(size, name) > sample.size:
+        sample, models = unweighted(given, number)
+        ends = np.cumsum(models)
+        if _whole(size, name) > ends[-1]:
             raise EdfkitError(
-                f"{name}: {size} draws without replacement from {sample.size} models were asked for, but no more than "
+                f"{name}: {size} draws without replacement from {ends[-1]} models were asked for, but no more than "
                 "there are can be drawn: lower it."
             )
-        minima.append(
-            np.array([sample[rng.choice(sample.size, size, replace=False, shuffle=False)].min() for _ in times])
-        )
+        places = (rng.choice(ends[-1], size, replace=False, shuffle=False) for _ in times)
+        if ends[-1] > sample.size:
+            places = (np.searchsorted(ends, some, side="right") for some in places)
+        minima.append(np.array([sample[some].min() for some in places]))
     return minima[0], minima[1]

@@ -21,9 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.result import Result
-from edfkit.stats.edf import Floats, edf, evaluate, mean
 from edfkit.stats.permutation import checked_bins
-from edfkit.stats.two_sample import prob_better
+from edfkit.stats.sample import Errors, Floats, places
 
 
 @dataclass(frozen=True)
@@ -96,10 +95,10 @@ class Mix(Result):
 
 
 def decompose(
-    errors_a: ArrayLike,
-    bins_a: ArrayLike,
-    errors_b: ArrayLike,
-    bins_b: ArrayLike,
+    errors_a: Errors,
+    bins_a: ArrayLike | None,
+    errors_b: Errors,
+    bins_b: ArrayLike | None = None,
     *,
     counts_a: ArrayLike | None = None,
     counts_b: ArrayLike | None = None,
@@ -111,10 +110,11 @@ def decompose(
 
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
         Percent, 0 to 100.
-    bins_a, bins_b : array_like of int, shapes (n_a,) and (n_b,)
-        The models' bins, from 0, or -1 outside the range, as `edfkit.stats.bins.bin_index` returns them.
+    bins_a, bins_b : array_like of int, shapes (n_a,) and (n_b,), or None
+        The models' bins, from 0, or -1 outside the range, as `edfkit.stats.bins.bin_index` returns them; None with a
+        sample, which has them as its strata.
     counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
         How many models of that error and bin there are; one if not given.
 
@@ -129,7 +129,9 @@ def decompose(
     """
     sample_a, index_a, number_a, left_out_a = checked_bins(errors_a, bins_a, "A", counts_a)
     sample_b, index_b, number_b, left_out_b = checked_bins(errors_b, bins_b, "B", counts_b)
-    bins, index = np.unique(np.concatenate([index_a, index_b]), return_inverse=True)
+    bins, index = places(np.concatenate([index_a, index_b]))
+    errors, place = places(np.concatenate([sample_a, sample_b]))
+    at_a, at_b = np.split(place, [index_a.size])
     in_a, in_b = np.split(index, [index_a.size])
     models_a, models_b = np.bincount(in_a, number_a, bins.size), np.bincount(in_b, number_b, bins.size)
     shared = (models_a > 0) & (models_b > 0)
@@ -143,18 +145,21 @@ def decompose(
     everyone = number_a.astype(float), number_b.astype(float)
     sharing = number_a * shared[in_a], number_b * shared[in_b]
     shares = [models * shared / models[shared].sum() for models in (models_a, models_b)]
-    average = (shares[0] + shares[1]) / 2
-    balanced = number_a * average[in_a] / models_a[in_a], number_b * average[in_b] / models_b[in_b]
+    each = [(shares[0] + shares[1]) / 2 / np.maximum(models, 1) for models in (models_a, models_b)]
+    balanced = number_a * each[0][in_a], number_b * each[1][in_b]
+    laws = []
+    for weights in (everyone, sharing, balanced):
+        steps = [np.bincount(at, one, errors.size) for at, one in zip((at_a, at_b), weights, strict=True)]
+        laws.append([one / one.sum() for one in steps])
 
     def parts(difference: Callable[[Floats, Floats], Any]) -> tuple[Any, Any, Any, Any]:
-        total, common, within = (difference(*weights) for weights in (everyone, sharing, balanced))
+        total, common, within = (difference(*law) for law in laws)
         return total, common - within, within, total - common
 
-    errors = np.union1d(sample_a, sample_b)
-    curves = parts(lambda a, b: evaluate(*edf(sample_a, a), errors) - evaluate(*edf(sample_b, b), errors))
+    curves = parts(lambda a, b: np.cumsum(a) - np.cumsum(b))
     return Mix(
-        mean=Parts(*parts(lambda a, b: mean(sample_a, a) - mean(sample_b, b))),
-        prob_better=Parts(*parts(lambda a, b: prob_better(sample_a, sample_b, a, b) - 0.5)),
+        mean=Parts(*parts(lambda a, b: float(errors @ a - errors @ b))),
+        prob_better=Parts(*parts(lambda a, b: float(a @ (0.5 - np.cumsum(b) + b / 2)))),
         distance=Parts(*(float(np.abs(curve).max()) for curve in curves)),
         errors=errors,
         total=curves[0],

@@ -15,6 +15,7 @@ from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.checks import percent
 from edfkit.stats.edf import Floats
+from edfkit.stats.special import chi_square_quantile, student_quantile
 from edfkit.stats.two_sample import SUMMARY_QUANTILES
 
 
@@ -40,13 +41,11 @@ def _jackknife(statistic: float, without: Floats, conf: float) -> tuple[float, f
     low, high : float
         NaN where a logarithm does not exist.
     """
-    from scipy.special import stdtrit
-
     n = without.size
     if n < 3 or not (0 < statistic < np.inf and np.all((without > 0) & (without < np.inf))):
         return math.nan, math.nan
     pseudo = n * np.log(statistic) - (n - 1) * np.log(without)
-    reach = stdtrit(n - 1, (1 + conf) / 2) * pseudo.std(ddof=1) / np.sqrt(n)
+    reach = student_quantile(1 - conf, n - 1) * pseudo.std(ddof=1) / np.sqrt(n)
     with np.errstate(over="ignore"):  # three wild values reach from 0 to infinity
         low, high = np.exp(pseudo.mean() + np.array([-reach, reach]))
     return float(low), float(high)
@@ -121,16 +120,14 @@ def seed_noise(errors: ArrayLike, conf: float = 0.95) -> SeedNoise:
     EdfkitError
         If there is one seed only, an error is not a number in 0..100, or `conf` is not between 0 and 1.
     """
-    from scipy.special import chdtri
-
     sample, conf = percent(errors, "errors", ("seeds",)), _level(conf)
     n = sample.size
     if n < 2:
         raise EdfkitError("errors: 1 seed was given, but noise shows between at least 2: train the model once more.")
     variance = float((sample - sample[0]).var(ddof=1))  # exactly 0 if all seeds agree
     low, high = _jackknife(variance, _variances_without(sample), conf)
-    tails = chdtri(n - 1, (1 + np.array([-conf, conf])) / 2)  # upper and lower chi-square quantile
-    normal_low, normal_high = np.sqrt(variance * (n - 1) / tails).tolist()
+    upper, lower = (chi_square_quantile(tail, n - 1) for tail in ((1 - conf) / 2, (1 + conf) / 2))
+    normal = math.sqrt(variance * (n - 1) / upper), math.sqrt(variance * (n - 1) / lower)
     fourth, second = np.mean((sample - sample.mean()) ** 4), sample.var()
     return SeedNoise(
         seeds=n,
@@ -140,14 +137,17 @@ def seed_noise(errors: ArrayLike, conf: float = 0.95) -> SeedNoise:
         quantiles=interpolated_quantiles(sample),
         sd=math.sqrt(variance),
         sd_interval=(math.sqrt(low), math.sqrt(high)),
-        sd_interval_normal=(normal_low, normal_high),
+        sd_interval_normal=normal,
         excess_kurtosis=float(fourth / second**2 - 3) if np.ptp(sample) > 0 else math.nan,
     )
 
 
 def interpolated_quantiles(values: Floats) -> dict[float, float]:
     """Give the quantiles of a summary, interpolated between numbers that need not be errors of models."""
-    return dict(zip(SUMMARY_QUANTILES, np.quantile(values, SUMMARY_QUANTILES).tolist(), strict=True))
+    # As numpy.quantile does, which loads numpy.ma.
+    places = np.array(SUMMARY_QUANTILES) * (values.size - 1)
+    found = np.interp(places, np.arange(values.size), np.sort(values))
+    return dict(zip(SUMMARY_QUANTILES, found.tolist(), strict=True))
 
 
 def average_over_seeds(errors: ArrayLike) -> Floats:

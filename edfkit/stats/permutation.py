@@ -4,9 +4,9 @@ Convention: every bin counts the same, a model of population A in bin b weighs 1
 `edfkit.stats.bins.complexity_weights` has it, and D is the largest distance of the two weighted EDFs. Labels are
 permuted within bins only. If, given its bin, a model's error does not depend on its population, then every way to
 permute the models of A and B within the bins is equally likely, whatever complexity does to the error: the level holds
-exactly, for any numbers and any ties. (Where complexity still matters within a bin, and the populations differ in it
-there, that is a difference, which the test finds. So `edfkit compare` decides by narrower strata, and by a test of more
-power, see `edfkit.stats.adjusted`.)
+exactly, for any numbers and any ties. Of more than 100,000 models it holds in the limit, see `permutation_test`. (Where
+complexity still matters within a bin, and the populations differ in it there, that is a difference, which the test
+finds. So `edfkit compare` decides by narrower strata, and by a test of more power, see `edfkit.stats.adjusted`.)
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
+from edfkit.progress import steps
 from edfkit.result import Result
-from edfkit.stats.edf import ROUND_OFF, Floats, checked_counts, checked_sample
+from edfkit.stats.edf import ROUND_OFF, Floats
+from edfkit.stats.sample import Errors, Sample, checked_counts, checked_errors, checked_strata, places, refuse_pieces
 
 AT_ONCE = 250_000
 """Counts that are drawn at a time, each of one error in one bin for one permutation: some 10 MB."""
+
+LARGE, LARGE_IN_BIN = 100_000, 2_000
+"""Models in all, and of either population in a bin, above which the bin takes part by the law in the limit."""
+
+MOST_ERRORS = 20_000
+"""Distinct errors of so many models up to which D is taken at all of them; of more it is at so many quantiles."""
+
+MOST_IN_LIMIT = 4_000_000
+"""Errors times bins up to which the law in the limit is used: its matrices have as many numbers."""
 
 MOST_OF_A_BIN = 1_000_000_000
 """Models of both populations that one bin holds at most: the generator draws from fewer than these."""
@@ -60,16 +71,16 @@ class Permutation(Result):
 
 
 def checked_bins(
-    errors: ArrayLike, bins: ArrayLike, name: str, counts: ArrayLike | None = None
+    errors: Errors, bins: ArrayLike | None, name: str, counts: ArrayLike | None = None
 ) -> tuple[Floats, NDArray[np.intp], NDArray[np.int64], int]:
     """Return the errors, bins and counts of the models in the range, and how many are outside, or refuse them.
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
-        Percent, 0 to 100.
-    bins : array_like of int, shape (n,)
-        From 0, or -1 for a model outside the range, as `edfkit.stats.bins.bin_index` returns them.
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100. A sample brings bins, its strata, and counts; its weights are not used.
+    bins : array_like of int, shape (n,), optional
+        From 0, or -1 for a model outside the range, as `edfkit.stats.bins.bin_index` returns them; not with a sample.
     name : str
         The population, for the message.
     counts : array_like of int, shape (n,), optional
@@ -85,34 +96,37 @@ def checked_bins(
     ------
     EdfkitError
         If the lengths disagree, a bin is not an integer from -1, no model is in a bin, and see
-        `edfkit.stats.edf.checked_sample` and `edfkit.stats.edf.checked_counts`.
+        `edfkit.stats.sample.checked_errors`, `checked_strata` and `checked_counts`.
     """
-    sample, index = checked_sample(errors)[0], np.asarray(bins)
-    if index.shape != sample.shape:
+    if isinstance(errors, Sample):
+        refuse_pieces(bins=bins, counts=counts)
+        sample, bins, counts = errors.errors, errors.strata, errors.counts
+    else:
+        sample = checked_errors(errors)
+        counts = None if counts is None else checked_counts(counts, sample.size)
+    if bins is None:
         raise EdfkitError(
-            f"bins of {name}: shape {index.shape} was given for {sample.size} errors, but every model needs one bin: "
-            "select both in the same way."
+            f"bins of {name}: none were given for {sample.size} errors, but every model needs one: pass what "
+            "edfkit.stats.bins.bin_index returns, in a Sample as its strata."
         )
-    if index.dtype.kind not in "iu" or index.min() < -1:
-        raise EdfkitError(
-            f"bins of {name}: {index.dtype} from {index.min()} was given, but integers from 0, or -1 outside the "
-            "range, are needed: pass what edfkit.stats.bins.bin_index returns."
-        )
-    number = np.ones(sample.size, np.int64) if counts is None else checked_counts(counts, sample.size)
+    index = checked_strata(bins, sample.size, f"bins of {name}")
+    number = np.ones(sample.size, np.int64) if counts is None else np.asarray(counts)
     inside = index >= 0
+    if inside.all():
+        return sample, index, number, 0
     if not inside.any():
         raise EdfkitError(
             f"bins of {name}: all {sample.size} models are outside the range, but at least one must be in a bin: "
             "give a range that the population covers."
         )
-    return sample[inside], index[inside].astype(np.intp), number[inside], int(number[~inside].sum())
+    return sample[inside], index[inside], number[inside], int(number[~inside].sum())
 
 
 def permutation_test(
-    errors_a: ArrayLike,
-    errors_b: ArrayLike,
-    bins_a: ArrayLike,
-    bins_b: ArrayLike,
+    errors_a: Errors,
+    errors_b: Errors,
+    bins_a: ArrayLike | None = None,
+    bins_b: ArrayLike | None = None,
     *,
     trials: int = 10_000,
     rng: np.random.Generator,
@@ -127,13 +141,18 @@ def permutation_test(
     effective sizes, which `ks` uses, rejects 0.036 down to 0.002 of the time; where complexity explains most of the
     error, it detects what that law does not (power 0.93 against 0.50, of 1,000 pairs).
 
+    Of up to 100,000 models permutations are drawn, by the multivariate hypergeometric law of how many models of each
+    error are A's: the test is exact. Of more, bins with 2,000 models or more of both take part by its law in the limit,
+    that of Brownian bridges; and if there are more than 20,000 different errors, those that are permuted have D taken
+    at so many quantiles, as has the D that they are compared with.
+
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
         Percent, 0 to 100.
-    bins_a, bins_b : array_like of int, shapes (n_a,) and (n_b,)
+    bins_a, bins_b : array_like of int, shapes (n_a,) and (n_b,), optional
         The models' bins, from 0, or -1 outside the range, as `edfkit.stats.bins.bin_index` returns them. A number that
-        neither population has is no bin.
+        neither population has is no bin. Samples bring them, as their strata.
     trials : int
         Random permutations, at least 1; the smallest p-value is 1 / (1 + trials).
     rng : numpy.random.Generator
@@ -154,11 +173,12 @@ def permutation_test(
         raise EdfkitError(f"trials: {trials} was given, but at least 1 is needed: use 1000 or more.")
     sample_a, index_a, number_a, left_out_a = checked_bins(errors_a, bins_a, "A", counts_a)
     sample_b, index_b, number_b, left_out_b = checked_bins(errors_b, bins_b, "B", counts_b)
-    occupied, of_bin = np.unique(np.concatenate([index_a, index_b]), return_inverse=True)
-    values, of_error = np.unique(np.concatenate([sample_a, sample_b]), return_inverse=True)
+    occupied, of_bin = places(np.concatenate([index_a, index_b]))
+    values, of_error = places(np.concatenate([sample_a, sample_b]))
     # A cell is one error in one bin; in order of bin, then of error.
-    cells, of_cell = np.unique(of_bin * values.size + of_error, return_inverse=True)
-    bin_of, error_of = np.divmod(cells, values.size)
+    errors = values.size
+    cells, of_cell = places(of_bin * errors + of_error)
+    bin_of, error_of = np.divmod(cells, errors)
     in_a, in_b = np.split(of_cell, [sample_a.size])
     from_a = np.bincount(in_a, number_a, cells.size).astype(np.int64)
     pooled = from_a + np.bincount(in_b, number_b, cells.size).astype(np.int64)
@@ -177,26 +197,51 @@ def permutation_test(
         )
 
     # With x of a cell's n models from A, F_A - F_B steps by x / size_a - (n - x) / size_b, divided by the bins.
-    per_model = ((1 / size_a + 1 / size_b) / occupied.size)[bin_of]
-    if_all_b = (pooled / size_b[bin_of]) / occupied.size
-    by_error = np.argsort(error_of, kind="stable")
-    starts = np.flatnonzero(np.diff(error_of[by_error], prepend=-1))  # of the blocks of equal errors
+    per_model = (1 / size_a + 1 / size_b) / occupied.size
+    rises = from_a * per_model[bin_of] - pooled / size_b[bin_of] / occupied.size
+    lead = np.cumsum(np.bincount(error_of, rises, errors))
+    statistic = reached = float(np.abs(lead).max())
+    if size.sum() > LARGE and errors > MOST_ERRORS:
+        height = np.cumsum(np.bincount(error_of, pooled / (size * size.size)[bin_of], errors))  # of both populations
+        group = places(np.minimum(height * MOST_ERRORS, MOST_ERRORS - 1).astype(np.intp))[1]
+        reached = float(np.abs(lead[np.flatnonzero(np.diff(group, append=-1))]).max())
+        errors = int(group[-1]) + 1
+        cells, of_cell = places(bin_of * errors + group[error_of])
+        bin_of, error_of = np.divmod(cells, errors)
+        pooled = np.bincount(of_cell, pooled).astype(np.int64)
 
-    def distances(drawn: NDArray[np.int64]) -> Floats:
-        """Compute D of every row: EDFs exist only where a block of equal errors ends."""
-        steps = np.take(drawn * per_model - if_all_b, by_error, axis=1)
-        if starts.size < steps.shape[1]:
-            steps = np.add.reduceat(steps, starts, axis=1)
-        heights = np.cumsum(steps, axis=1, out=steps)
+    large = np.minimum(size_a, size_b) >= LARGE_IN_BIN
+    large &= size.sum() > LARGE and errors * occupied.size <= MOST_IN_LIMIT
+    limit = _Limit(bin_of, error_of, pooled, size_a, size_b, large, errors) if large.any() else None
+    # The cells of all other bins are drawn one by one; in order of bin, and of error to sum them up.
+    some_cells = np.flatnonzero(~large[bin_of])
+    if_all_b = pooled[some_cells] / size_b[bin_of[some_cells]] / occupied.size
+    by_error = np.argsort(error_of[some_cells], kind="stable")
+    columns = error_of[some_cells][by_error]
+    starts = np.flatnonzero(np.diff(columns, prepend=-1))  # of the blocks of equal errors
+    some_bins = [(pooled[bin_of == place], int(size_a[place]), int(size_b[place])) for place in np.flatnonzero(~large)]
+
+    def distances(rows: int) -> Floats:
+        """Draw D: EDFs exist only where a block of equal errors ends."""
+        if not some_bins:
+            heights = np.zeros((rows, errors))
+        else:
+            drawn = np.concatenate([_permuted(rng, *one, rows) for one in some_bins], axis=1)
+            heights = np.take(drawn * per_model[bin_of[some_cells]] - if_all_b, by_error, axis=1)
+            if starts.size < by_error.size:
+                heights = np.add.reduceat(heights, starts, axis=1)
+            if starts.size < errors:
+                heights, few = np.zeros((rows, errors)), heights
+                heights[:, columns[starts]] = few
+            np.cumsum(heights, axis=1, out=heights)
+        if limit is not None:
+            heights += limit.drawn(rng, rows)
         return np.asarray(np.maximum(heights.max(axis=1), -heights.min(axis=1)))
 
-    statistic = float(distances(from_a[None])[0])
-    exceeding, rows = 0, min(trials, max(1, AT_ONCE // cells.size))
-    members = list(zip(np.split(pooled, edges[1:]), size_a.tolist(), size_b.tolist(), strict=True))
-    for done in range(0, trials, rows):
-        some = min(rows, trials - done)
-        drawn = np.concatenate([_permuted(rng, *one, some) for one in members], axis=1)
-        exceeding += int((distances(drawn) >= statistic - ROUND_OFF).sum())
+    at_once = max(1, AT_ONCE // max(some_cells.size, 0 if limit is None else errors))
+    exceeding = 0
+    for done in steps(range(0, trials, at_once), "permutations"):
+        exceeding += int((distances(min(at_once, trials - done)) >= reached - ROUND_OFF).sum())
     p_value = (1 + exceeding) / (1 + trials)
     return Permutation(
         statistic=statistic if statistic > ROUND_OFF else 0.0,
@@ -208,6 +253,45 @@ def permutation_test(
         left_out_a=left_out_a,
         left_out_b=left_out_b,
     )
+
+
+class _Limit:
+    """The law in the limit of F_A - F_B of bins of many models each, under permutations within them.
+
+    A bin adds c (W(f) - f W(1)) at an error up to which a share f of its models lies, with a Brownian motion W of its
+    own. The sum of the c W is a Brownian motion itself, so that one normal number is drawn for each error, not one for
+    each error of each bin; then, given these, the ends W(1) of all bins, with their conditional mean and covariance.
+    """
+
+    def __init__(
+        self,
+        bin_of: NDArray[np.intp],
+        error_of: NDArray[np.intp],
+        pooled: NDArray[np.int64],
+        size_a: NDArray[np.int64],
+        size_b: NDArray[np.int64],
+        large: NDArray[np.bool_],
+        errors: int,
+    ) -> None:
+        size = size_a + size_b
+        of_bin = np.zeros((size.size, errors))
+        of_bin[bin_of, error_of] = pooled / size[bin_of]
+        # Of n_a of N models drawn without replacement, a share has the variance n_b / (n_a (N - 1)) f (1 - f).
+        scale = size / np.sqrt(size_a * size_b * (size - 1.0)) / size.size
+        climbs = scale[large, None] * of_bin[large]
+        self._deviation = np.sqrt(scale[large] @ climbs)
+        self._heights = np.cumsum(climbs, axis=1)
+        # Of W(1) on the standardised numbers of the errors.
+        self._slopes = np.divide(climbs, self._deviation, where=self._deviation > 0, out=np.zeros_like(climbs))
+        values, vectors = np.linalg.eigh(np.eye(len(climbs)) - self._slopes @ self._slopes.T)
+        self._root = vectors * np.sqrt(np.maximum(values, 0.0))
+
+    def drawn(self, rng: np.random.Generator, trials: int) -> Floats:
+        """Draw F_A - F_B at all errors, shape (trials, errors)."""
+        numbers = rng.standard_normal((trials, self._deviation.size))
+        ends = numbers @ self._slopes.T + rng.standard_normal((trials, len(self._root))) @ self._root.T
+        numbers *= self._deviation
+        return np.asarray(np.cumsum(numbers, axis=1, out=numbers) - ends @ self._heights)
 
 
 def _permuted(

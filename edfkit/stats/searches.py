@@ -20,7 +20,7 @@ from edfkit.stats.adjusted import check_overlap, clustered
 from edfkit.stats.checks import whole
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import most_draws, pseudo_values
-from edfkit.stats.special import student_quantile, student_tail
+from edfkit.stats.special import chi_square_tail, normal_quantile, student_quantile, student_tail
 from edfkit.stats.strata import Strata
 
 DIRECTIONS = 2000
@@ -141,10 +141,8 @@ def _largest(pulls: Floats, sizes: Floats, rng: int) -> Floats:
 
 def _together(p_values: Floats, largest: Floats, number: int) -> Floats:
     """Compute the probability that the smallest of several p values is at most each of these, if nothing is there."""
-    from scipy.special import gammaincc, ndtri
-
-    squares = np.square(ndtri(p_values / 2))
-    return np.asarray(gammaincc(number / 2, squares[:, None] / largest / 2).mean(axis=1))
+    squares = [normal_quantile(max(p, 1e-300)) ** 2 for p in p_values.tolist()]
+    return np.array([chi_square_tail(square / largest, number).mean() for square in squares])
 
 
 def _level(alpha: float, largest: Floats, number: int) -> float:

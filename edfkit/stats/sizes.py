@@ -15,14 +15,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.result import Result
-from edfkit.stats.checks import share, whole
-from edfkit.stats.edf import Floats, checked_sample
+from edfkit.stats.checks import share, unweighted, whole
+from edfkit.stats.edf import Floats
+from edfkit.stats.sample import Errors
+from edfkit.stats.special import distance_tail
 
 KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)
 """Mean of Kolmogorov's law, 0.8687."""
 
 AT_ONCE = 1_000_000
 """Counts that are simulated at a time: some 30 MB."""
+
+ONE_BY_ONE = 5_000_000
+"""Models up to which samples are drawn model by model; of more, error by error, as that takes no memory for a model."""
 
 
 @dataclass(frozen=True)
@@ -123,19 +128,20 @@ def expected_distance_to_population(k: ArrayLike, size: int, reference: int | No
 
 
 def simulate_distance(
-    errors: ArrayLike,
+    errors: Errors,
     k: Sequence[int] | NDArray[np.int64],
     *,
     trials: int = 50,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",  # quoted, as numpy.random takes a while to load
     reference: int | None = None,
+    counts: ArrayLike | None = None,
 ) -> Distances:
     """Simulate D of k models of a population against all of it, or against another subset, with the ties there are.
 
     Parameters
     ----------
-    errors : array_like, shape (N,)
-        Percent, 0 to 100.
+    errors : array_like, shape (N,), or Sample
+        Percent, 0 to 100; without weights.
     k : sequence of int
         Models drawn without replacement, 1 to N.
     trials : int
@@ -144,6 +150,8 @@ def simulate_distance(
         Source of the subsets.
     reference : int, optional
         Compare with an independent subset of this many models, drawn anew in each trial; by default with all N.
+    counts : array_like of int, shape of `errors`, optional
+        How many models each error stands for, at least 1; one if not given. N is their sum.
 
     Returns
     -------
@@ -152,31 +160,76 @@ def simulate_distance(
     Raises
     ------
     EdfkitError
-        If a number of models or `trials` is out of its range, and see `edfkit.stats.edf.checked_sample`.
+        If a number of models or `trials` is out of its range, and see `edfkit.stats.checks.unweighted`.
     """
-    sample = checked_sample(errors)[0]
-    sizes = whole(k, "k", 1, sample.size).ravel()
+    sample, number = unweighted(errors, counts)
+    population = int(number.sum())
+    sizes = whole(k, "k", 1, population).ravel()
     repeats = int(whole(trials, "trials", 2))
-    others = sample.size if reference is None else int(whole(reference, "reference", 1, sample.size))
-    counts = np.unique(sample, return_counts=True)[1]
+    others = population if reference is None else int(whole(reference, "reference", 1, population))
+    if population == sample.size:  # one of each, which takes a third of the time
+        of_value = np.unique(sample, return_counts=True)[1]
+    else:
+        of_value = np.bincount(np.unique(sample, return_inverse=True)[1], number).astype(np.int64)
 
     def heights(models: int, rows: int) -> Floats:
         """Draw subsets and return their EDFs at the distinct errors."""
-        drawn = rng.multivariate_hypergeometric(counts, models, size=rows, method="count")
+        drawn = rng.multivariate_hypergeometric(
+            of_value, models, size=rows, method="count" if population <= ONE_BY_ONE else "marginals"
+        )
         return np.asarray(np.cumsum(drawn, axis=1) / models)
 
     def distances(models: int, rows: int) -> Floats:
         return np.asarray(np.abs(heights(models, rows) - heights(others, rows if reference else 1)).max(axis=1))
 
-    simulated = [_in_chunks(partial(distances, models), repeats, counts.size) for models in sizes.tolist()]
+    simulated = [_in_chunks(partial(distances, models), repeats, of_value.size) for models in sizes.tolist()]
     return Distances(
         models=sizes.tolist(),
         mean=[float(d.mean()) for d in simulated],
         sd=[float(d.std(ddof=1)) for d in simulated],
         trials=repeats,
-        population=sample.size,
+        population=population,
         reference=others,
     )
+
+
+def draw_models(
+    errors: Errors,
+    k: int,
+    *,
+    rng: "np.random.Generator",  # quoted, as numpy.random takes a while to load
+    counts: ArrayLike | None = None,
+) -> Floats:
+    """Draw models of a population at random, without replacement.
+
+    Parameters
+    ----------
+    errors : array_like, shape (n,), or Sample
+        Percent, 0 to 100; without weights.
+    k : int
+        Models to draw, 1 to N.
+    rng : numpy.random.Generator
+        Source of the choice.
+    counts : array_like of int, shape (n,), optional
+        How many models each error stands for, at least 1; one if not given. N is their sum.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+        Their errors in random order, percent. Where every error is one model, a larger k gives more of the same.
+
+    Raises
+    ------
+    EdfkitError
+        If `k` is out of its range, and see `edfkit.stats.checks.unweighted`.
+    """
+    sample, number = unweighted(errors, counts)
+    ends = np.cumsum(number)
+    models = int(whole(k, "k", 1, ends[-1]))
+    if ends[-1] == sample.size:
+        return np.asarray(sample[rng.permutation(sample.size)[:models]])
+    places = rng.choice(ends[-1], models, replace=False)
+    return np.asarray(sample[np.searchsorted(ends, places, side="right")])
 
 
 def _in_chunks(simulate: Callable[[int], Floats], trials: int, width: int) -> Floats:
@@ -205,9 +258,13 @@ def precision_of_models(n: int, confidence: float = 0.95) -> float:
     EdfkitError
         If `n` or `confidence` is out of its range.
     """
-    from scipy.stats import kstwo
-
-    return float(kstwo.ppf(share(confidence, "confidence"), int(whole(n, "n", 1))))
+    risk, models = 1 - share(confidence, "confidence"), int(whole(n, "n", 1))
+    # By bisection, below the bound of Dvoretzky, Kiefer, Wolfowitz and Massart.
+    low, high = 0.0, min(1.0, math.sqrt(math.log(2 / risk) / (2 * models)))
+    while high - low > 1e-13 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if distance_tail(models, middle) > risk else (low, middle)
+    return high
 
 
 def models_for_precision(eps: float, confidence: float = 0.95) -> int:
@@ -232,8 +289,6 @@ def models_for_precision(eps: float, confidence: float = 0.95) -> int:
     EdfkitError
         If `eps` or `confidence` is not between 0 and 1, or more than 1e9 models are needed.
     """
-    from scipy.stats import kstwo
-
     risk, half = 1 - share(confidence, "confidence"), share(eps, "eps")
     most = math.ceil(math.log(2 / risk) / (2 * half**2))
     if most > 1_000_000_000:
@@ -241,7 +296,7 @@ def models_for_precision(eps: float, confidence: float = 0.95) -> int:
             f"eps: {half:g} at confidence {confidence:g} was given, but that takes more than 1e9 models: ask for less."
         )
     # 1 - 0.9 is a little below 0.1, so a risk equal up to round-off is accepted.
-    return _smallest(lambda n: bool(kstwo.sf(half, n) <= risk * (1 + 1e-9)), 1, most)
+    return _smallest(lambda n: distance_tail(n, half) <= risk * (1 + 1e-9), 1, most)
 
 
 def _smallest(enough: Callable[[int], bool], low: int, high: int) -> int:

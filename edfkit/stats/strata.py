@@ -15,14 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.stats.edf import Floats, checked_counts, checked_sample
+from edfkit.stats.sample import Errors, Floats, Sample, checked_counts, checked_errors, ordered, places, refuse_pieces
 
 Index = NDArray[np.intp]
+
+_FEW = 100_000  # points of several complexities from which a regression on more begins
 
 
 def usual_number(units: float) -> int:
@@ -55,15 +58,22 @@ def cut(complexity: ArrayLike, weights: ArrayLike | None = None, number: int | N
     if number is not None and number < 1:
         raise EdfkitError(f"strata: {number} was given, but a number of at least 1 is needed: leave it out.")
     values = np.asarray(complexity, dtype=np.float64)
-    sizes = np.ones(values.size) if weights is None else np.asarray(weights, dtype=np.float64)
-    tie = np.unique(values, return_inverse=True)[1]
-    of_tie = np.bincount(tie, sizes)
+    increasing, order = ordered(values)
+    tie = np.cumsum(_fresh(increasing)) - 1
     # Rows of a unit have its complexity, so that every tie holds whole units; their parts sum to them up to round-off.
-    of_tie = np.rint(of_tie)
+    of_tie = np.rint(np.bincount(tie, None if weights is None else np.asarray(weights, dtype=np.float64)[order]))
     total = of_tie.sum()
     pieces = number or usual_number(total)
     middle = np.cumsum(of_tie) - of_tie / 2
-    return np.asarray(np.minimum(np.floor(middle * pieces / total), pieces - 1).astype(np.intp)[tie])
+    stratum = np.minimum(np.floor(middle * pieces / total), pieces - 1).astype(np.intp)
+    placed = np.empty(values.size, np.intp)
+    placed[order] = stratum[tie]
+    return placed
+
+
+def _fresh(increasing: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which numbers differ from the one before."""
+    return np.append(True, increasing[1:] != increasing[:-1])
 
 
 def score(logs: Floats, first: NDArray[np.bool_], sizes: Floats) -> Floats:
@@ -88,23 +98,34 @@ def score(logs: Floats, first: NDArray[np.bool_], sizes: Floats) -> Floats:
         Log odds, to 9 decimals; the same for equal complexities, whatever the order of the rows. Its sign is that of
         its correlation with the first complexity.
     """
-    points, place = np.unique(logs, axis=0, return_inverse=True)
-    place = place.ravel()
+    order = np.lexsort(logs.T[::-1])
+    increasing = logs[order]
+    fresh = np.append(True, (increasing[1:] != increasing[:-1]).any(axis=1))
+    points, place = increasing[fresh], np.empty(order.size, np.intp)
+    place[order] = np.cumsum(fresh) - 1
     of_a, total = (np.bincount(place, one).astype(np.float64) for one in (sizes * first, sizes))
     x = powers(points, total)
-    penalty = np.eye(x.shape[1])
-    penalty[0, 0] = 0.0
     found = np.zeros(x.shape[1])
-    for _ in range(50):  # Newton's method: the penalised likelihood is concave
-        p = 1 / (1 + np.exp(-x @ found))
-        slope = x.T @ (of_a - total * p) - penalty @ found
-        step = np.linalg.solve((x * (total * p * (1 - p))[:, None]).T @ x + penalty, slope)
-        found += step
-        if np.abs(step).max() < 1e-10:
-            break
-    odds = np.round(x @ found, 9)
+    if len(x) > _FEW:  # few points lead near the solution for all
+        some = slice(None, None, len(x) // _FEW)
+        found = _logistic(x[some], of_a[some], total[some], found)
+    odds = np.round(x @ _logistic(x, of_a, total, found), 9)
     along = points[:, 0] @ (total * (odds - np.average(odds, weights=total)))
     return np.asarray((odds if along >= 0 else -odds)[place])
+
+
+def _logistic(x: Floats, of_a: Floats, total: Floats, found: Floats) -> Floats:
+    """Find the coefficients of a logistic regression with a penalty of half their squares, from some to begin with."""
+    penalty = np.eye(x.shape[1])
+    penalty[0, 0] = 0.0
+    for _ in range(50):  # Newton's method: the penalised likelihood is concave
+        p = 1 / (1 + np.exp(np.minimum(-x @ found, 700.0)))
+        slope = x.T @ (of_a - total * p) - penalty @ found
+        step = np.linalg.solve((x * (total * p * (1 - p))[:, None]).T @ x + penalty, slope)
+        found = found + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return found
 
 
 def powers(logs: Floats, sizes: Floats) -> Floats:
@@ -172,14 +193,24 @@ class Strata:
         return self.shares.size
 
     @cached_property
-    def units_a(self) -> Floats:
-        """Units of A in each stratum, shape (strata,)."""
-        return self.sums(self.size * self.first)
+    def cell(self) -> Index:
+        """Which population of which stratum a row is in, shape (n,): twice the stratum, and 1 more for B."""
+        return self.stratum * 2 + ~self.first
 
     @cached_property
+    def units(self) -> Floats:
+        """Units of A and of B in each stratum, shape (strata, 2)."""
+        return self.sums_of_both(None)
+
+    @property
+    def units_a(self) -> Floats:
+        """Units of A in each stratum, shape (strata,)."""
+        return self.units[:, 0]
+
+    @property
     def units_b(self) -> Floats:
         """Units of B in each stratum, shape (strata,)."""
-        return self.sums(self.size * ~self.first)
+        return self.units[:, 1]
 
     @cached_property
     def overlap(self) -> float:
@@ -189,8 +220,7 @@ class Strata:
     @cached_property
     def weights(self) -> Floats:
         """What each row weighs within its own population; those of A sum to 1, those of B too."""
-        units = np.where(self.first, self.units_a[self.stratum], self.units_b[self.stratum])
-        return np.asarray(self.size * self.shares[self.stratum] / units)
+        return np.asarray(self.size * (self.shares[:, None] / self.units).ravel()[self.cell])
 
     @cached_property
     def of_pair(self) -> Floats:
@@ -206,12 +236,44 @@ class Strata:
         """Sum a number of each row by stratum, shape (strata,)."""
         return np.asarray(np.bincount(self.stratum, values, self.number), dtype=np.float64)
 
+    def sums_of_both(self, values: Floats | None) -> Floats:
+        """Sum a number of each unit by stratum and population, shape (strata, 2); without one count the units."""
+        each = self.size if values is None else self.size * values
+        return np.asarray(np.bincount(self.cell, each, 2 * self.number).reshape(-1, 2), dtype=np.float64)
+
+    def centred(self, values: Floats) -> tuple[Floats, Floats]:
+        """Part a number of each row into the mean of its population and stratum, shape (strata, 2), and the rest."""
+        means = self.sums_of_both(values) / self.units
+        return means, values - means.ravel()[self.cell]
+
+    def centred_columns(self, columns: Floats) -> tuple[Floats, Floats]:
+        """Part each column as `centred` does: means, shape (strata, 2, d), and the rest, shape (n, d)."""
+        means, rest = np.empty((self.number, 2, columns.shape[1])), np.empty_like(columns)
+        for i, column in enumerate(columns.T):
+            means[..., i], rest[:, i] = self.centred(column)
+        return means, rest
+
     @cached_property
-    def blocks(self) -> tuple[Index, Index, Index]:
-        """Blocks of equal errors within a stratum: order of rows by stratum and error, the block of each, starts."""
-        order = np.lexsort((self.errors, self.stratum))
-        fresh = np.append(True, (np.diff(self.stratum[order]) != 0) | (np.diff(self.errors[order]) != 0))
-        return order, np.cumsum(fresh) - 1, np.flatnonzero(fresh)
+    def logs_apart(self) -> tuple[Floats, Floats]:
+        """Give `centred_columns` of `logs`."""
+        return self.centred_columns(self.logs)
+
+    @cached_property
+    def steps(self) -> tuple[Floats, Index]:
+        """The distinct errors, increasing, and which of them that of each row is."""
+        return places(self.errors)
+
+    @cached_property
+    def blocks(self) -> "Blocks":
+        """Blocks of equal errors within a stratum."""
+        distinct, place = self.steps
+        bits = int(distinct.size).bit_length()
+        key, order = ordered((self.stratum << bits) | place)
+        fresh = _fresh(key)
+        block, stratum = np.cumsum(fresh) - 1, key[fresh] >> bits
+        sizes, first = self.size[order], self.first[order]
+        of_a, of_b = (np.asarray(np.bincount(block, sizes * one), dtype=np.float64) for one in (first, ~first))
+        return Blocks(order, block, stratum, of_a, of_b)
 
     def collapsed(self) -> "Strata":
         """Average the rows of each unit: one row a unit. The same where no unit is repeated."""
@@ -243,9 +305,49 @@ class Strata:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Blocks of equal errors within a stratum, in order of stratum and error.
+
+    Attributes
+    ----------
+    order, block : ndarray of int, shape (n,)
+        The rows, block by block, and the block of each of these.
+    stratum : ndarray of int, shape (blocks,)
+    of_a, of_b : ndarray, shape (blocks,)
+        Units of A and of B in a block.
+    """
+
+    order: Index
+    block: Index
+    stratum: Index
+    of_a: Floats
+    of_b: Floats
+
+    @cached_property
+    def openings(self) -> Index:
+        """The first block of each stratum, shape (strata,): all strata hold some."""
+        return np.flatnonzero(_fresh(self.stratum))
+
+    def below(self, units: Floats) -> Floats:
+        """Sum numbers of the blocks before each one in its stratum, shape (blocks,)."""
+        before = np.cumsum(units) - units
+        return np.asarray(before - before[self.openings][self.stratum])
+
+    def by_row(self, values: Floats) -> Floats:
+        """Give every row the number of its block, shape (n,)."""
+        found = np.empty(self.order.size)
+        found[self.order] = values[self.block]
+        return found
+
+    def sums(self, values: Floats) -> Floats:
+        """Sum a number of each block by stratum, shape (strata,)."""
+        return np.asarray(np.add.reduceat(values, self.openings))
+
+
 def in_strata(
-    errors_a: ArrayLike,
-    errors_b: ArrayLike,
+    errors_a: Errors,
+    errors_b: Errors,
     complexity_a: ArrayLike | None = None,
     complexity_b: ArrayLike | None = None,
     *,
@@ -262,8 +364,8 @@ def in_strata(
 
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
-        Percent, 0 to 100.
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
+        Percent, 0 to 100. Samples bring counts, and bins as their strata; their weights are not used.
     complexity_a, complexity_b : array_like, shapes (n_a,) and (n_b,), or (n_a, d) and (n_b, d), optional
         Any finite numbers; without them all models are in one stratum.
     strata : int, optional
@@ -287,9 +389,15 @@ def in_strata(
     EdfkitError
         If an array has another length or holds values that it cannot, or `strata` is below 1.
     """
-    parts = [checked_sample(one)[0] for one in (errors_a, errors_b)]
-    number_a = parts[0].size
-    errors, first = np.concatenate(parts), np.arange(sum(one.size for one in parts)) < number_a
+    parts = [one.errors if isinstance(one, Sample) else checked_errors(one) for one in (errors_a, errors_b)]
+    if isinstance(errors_a, Sample):
+        refuse_pieces(counts_a=counts_a, bins_a=bins_a)
+        counts_a, bins_a = errors_a.counts, errors_a.strata
+    if isinstance(errors_b, Sample):
+        refuse_pieces(counts_b=counts_b, bins_b=bins_b)
+        counts_b, bins_b = errors_b.counts, errors_b.strata
+    errors = np.concatenate(parts)
+    first = np.arange(errors.size) < parts[0].size
     unit, size = _units(parts, (units_a, units_b), (counts_a, counts_b), paired)
     logs, logarithmic = np.zeros((errors.size, 0)), tuple[bool, ...]()
     if complexity_a is not None and complexity_b is not None:
@@ -304,35 +412,42 @@ def in_strata(
         stratum = np.concatenate([np.asarray(bins_a), np.asarray(bins_b)])
     elif logs.shape[1]:
         # One complexity is cut as it is: logarithms may tie what is not equal.
-        stratum = cut(raw[:, 0] if raw.shape[1] == 1 else score(logs, first, size), size, strata)
+        each = None if unit is None and counts_a is None and counts_b is None else size
+        stratum = cut(raw[:, 0] if raw.shape[1] == 1 else score(logs, first, size), each, strata)
     else:
         stratum = np.zeros(errors.size, np.intp)
-    highest = int(stratum.max()) + 1
-    both = np.ones(highest + 1, bool)
-    for one in (first, ~first):
-        both &= np.bincount(stratum[one & (stratum >= 0)], minlength=highest + 1) > 0
-    taken = both[stratum]  # a bin of -1 reads the last place, which nobody has
-    if not taken.any():
+    of_a, of_b = slice(parts[0].size), slice(parts[0].size, None)
+    most = int(stratum.max()) + 2
+    of_each = [np.bincount(stratum[of] + 1, minlength=most) for of in (of_a, of_b)]
+    both = (of_each[0] > 0) & (of_each[1] > 0)
+    both[0] = False  # a bin of -1
+    if not both.any():
         return None
-    kept = np.unique(stratum[taken], return_inverse=True)[1].astype(np.intp)
-    a, b = (np.bincount(kept, size[taken] * one[taken]) for one in (first, ~first))
-    shares = np.ones(a.size) if bins_a is not None else a * b / (a + b)
     rows = np.ones(errors.size) if unit is not None else size  # a row of a unit is a model, a count so many
+    outside = [0.0, 0.0]
+    some: Index | slice = slice(None)  # a view, so that nothing is copied where all take part
+    if any(one[~both].any() for one in of_each):
+        taken = both[stratum + 1]
+        outside = [float(rows[of][~taken[of]].sum()) for of in (of_a, of_b)]
+        some = np.flatnonzero(taken)
+    kept, sizes = (np.cumsum(both) - 1)[stratum[some] + 1], size[some]
+    end = int(np.count_nonzero(first[some]))
+    a, b = (np.bincount(kept[of], sizes[of]) for of in (slice(end), slice(end, None)))
+    shares = np.ones(a.size) if bins_a is not None else a * b / (a + b)
     return Strata(
-        errors=errors[taken],
-        first=first[taken],
+        errors=errors[some],
+        first=first[some],
         stratum=kept,
-        size=size[taken],
-        unit=None if unit is None else np.unique(unit[taken], return_inverse=True)[1].astype(np.intp),
-        logs=logs[taken],
+        size=sizes,
+        unit=None if unit is None else np.unique(unit[some], return_inverse=True)[1].astype(np.intp),
+        logs=logs[some],
         shares=np.asarray(shares / shares.sum()),
         paired=paired,
-        before=np.average(logs[first], axis=0, weights=size[first])
-        - np.average(logs[~first], axis=0, weights=size[~first]),
-        outside_a=round(rows[~taken & first].sum()),
-        outside_b=round(rows[~taken & ~first].sum()),
+        before=np.average(logs[of_a], axis=0, weights=size[of_a]) - np.average(logs[of_b], axis=0, weights=size[of_b]),
+        outside_a=round(outside[0]),
+        outside_b=round(outside[1]),
         logarithmic=logarithmic,
-        placed=stratum.astype(np.intp),
+        placed=stratum.astype(np.intp, copy=False),
     )
 
 
@@ -413,4 +528,6 @@ def _columns(complexity: ArrayLike, part: Floats) -> Floats:
 def _logarithms(values: Floats) -> tuple[Floats, tuple[bool, ...]]:
     """Give columns as logarithms where all their numbers are above 0, and say which these are."""
     positive = values.min(axis=0) > 0
+    if positive.all():
+        return np.log(values), tuple(positive.tolist())
     return np.where(positive, np.log(np.where(positive, values, 1.0)), values), tuple(positive.tolist())

@@ -21,6 +21,7 @@ from edfkit.stats.edf import (
     mean,
     quantiles,
 )
+from edfkit.stats.sample import Errors, Sample
 from edfkit.stats.special import kolmogorov, log_factorials
 
 EXACT_BLOCKS = 20_000
@@ -158,8 +159,8 @@ def exact_p(ends: list[int], size_a: int, size_b: int, distance: int) -> float:
 
 
 def ks(
-    errors_a: ArrayLike,
-    errors_b: ArrayLike,
+    errors_a: Errors,
+    errors_b: Errors,
     weights_a: ArrayLike | None = None,
     weights_b: ArrayLike | None = None,
     *,
@@ -177,7 +178,7 @@ def ks(
 
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
         Percent, 0 to 100.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         Of one model, at least 0, on any scale; all equal if not given.
@@ -199,7 +200,7 @@ def ks(
     )
     _, above_a, above_b = edfs_together(sample_a, sample_b, each_a * number_a, each_b * number_b)
     size_a, size_b = int(number_a.sum()), int(number_b.sum())
-    weighted = weights_a is not None or weights_b is not None
+    weighted = _weighted(errors_a, weights_a) or _weighted(errors_b, weights_b)
     if weighted or above_a.size > EXACT_BLOCKS or size_a * size_b > EXACT_PAIRS:
         n_a, n_b = effective_size(each_a, number_a), effective_size(each_b, number_b)
         lead = above_a - above_b
@@ -211,6 +212,10 @@ def ks(
     distances = up_to_a * size_b - up_to_b * size_a
     p = exact_p((up_to_a + up_to_b).tolist(), size_a, size_b, int(np.abs(distances).max()))
     return _test(distances / (size_a * size_b), p, "exact")
+
+
+def _weighted(errors: Errors, weights: ArrayLike | None) -> bool:
+    return (errors.weights if isinstance(errors, Sample) else weights) is not None
 
 
 def _test(lead: Floats, p_value: float, method: str) -> KS:
@@ -236,8 +241,8 @@ def asymptotic_p(statistic: float, size_a: float, size_b: float) -> float:
 
 
 def prob_better(
-    errors_a: ArrayLike,
-    errors_b: ArrayLike,
+    errors_a: Errors,
+    errors_b: Errors,
     weights_a: ArrayLike | None = None,
     weights_b: ArrayLike | None = None,
 ) -> float:
@@ -247,7 +252,7 @@ def prob_better(
 
     Parameters
     ----------
-    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,)
+    errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
         Percent, 0 to 100.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         At least 0, on any scale; all equal if not given.
@@ -270,7 +275,7 @@ def prob_better(
 
 
 def summarize(
-    errors: ArrayLike,
+    errors: Errors,
     weights: ArrayLike | None = None,
     area_to: float = 50.0,
     *,
@@ -280,7 +285,7 @@ def summarize(
 
     Parameters
     ----------
-    errors : array_like, shape (n,)
+    errors : array_like, shape (n,), or Sample
         Percent, 0 to 100.
     weights : array_like, shape (n,), optional
         Of one model, at least 0, on any scale; all equal if not given.

@@ -1,9 +1,8 @@
 """The command line: one short command a verb, which parses, calls and prints. Start-up counts: imports stay inside."""
 
-import shutil
 import sys
-import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -282,7 +281,8 @@ def _study_command(study: Study) -> click.Command:
             arguments: list[Any] = [*chosen] if study.unpacked else [chosen]
             if target is not None:
                 arguments.append(target)
-            result = found(study.run)(source, *arguments, **options)
+            with _progress():
+                result = found(study.run)(source, *arguments, **options)
             if plot is not None:
                 from edfkit.show.plot import figure, write_figure
 
@@ -372,10 +372,11 @@ def figures(names: tuple[str, ...], folder: Path, where: str | None, as_json: bo
         if not as_json:
             _print_source(source, source.names)
         made = []
-        for outcome in make_figures(source, names, folder, sizes=sizes, **options):
-            made.append(outcome)
-            if not as_json:
-                _say([outcome.line()])
+        with _progress():
+            for outcome in make_figures(source, names, folder, sizes=sizes, **options):
+                made.append(outcome)
+                if not as_json:
+                    _say([outcome.line()])
         if as_json:
             settings = {"folder": str(folder)} | {name: options[name] for name in ("error", "diverged", "seed")}
             outcomes = [outcome.to_dict() for outcome in made]
@@ -395,13 +396,69 @@ def _about(source: "Archive | Published", names: Sequence[str]) -> dict[str, str
 
 def _say(lines: Iterable[str]) -> None:
     """Print sentences and tables; on a terminal, sentences break between words."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if not sys.stdout.isatty():
+        for line in lines:
+            click.echo(line)
+        return
+    from shutil import get_terminal_size
+    from textwrap import fill
+
+    width = get_terminal_size().columns
     for line in lines:
-        click.echo(
-            textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
-            if width and "\n" not in line
-            else line
-        )
+        click.echo(line if "\n" in line else fill(line, width, break_long_words=False, break_on_hyphens=False))
+
+
+@contextmanager
+def _progress() -> Iterator[None]:
+    """Show how far long loops are, on standard error if that is a terminal; a bar is gone when its loop has ended."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from time import monotonic
+
+    from edfkit.progress import showing
+
+    bars: Any = None
+    begun: dict[str, float] = {}
+    tasks: dict[str, Any] = {}
+
+    def report(what: str, done: int, total: int | None) -> None:
+        nonlocal bars
+        if done == total:
+            begun.pop(what, None)
+            if what in tasks:
+                bars.remove_task(tasks.pop(what))
+                if not tasks:
+                    bars.stop()
+        elif monotonic() > begun.setdefault(what, monotonic()) + _SHORT:
+            if bars is None:
+                bars = _bars()
+            bars.start()  # nothing happens if it is there
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+    try:
+        with showing(report):
+            yield
+    finally:
+        if bars is not None:
+            bars.stop()
+
+
+_SHORT = 0.5
+"""Seconds that a loop may take without a bar."""
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    # Standard output may go elsewhere, and is left alone.
+    return Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False
+    )
 
 
 def _print_json(result: dict[str, Any]) -> None:

@@ -592,11 +592,15 @@ def test_help_fits_80_columns(call: Call) -> None:
 
 def on_terminal(*arguments: object, **environment: str) -> str:
     """Run the installed command on a terminal and give what it shows there."""
+    return seen_by_terminal([EDFKIT, *map(str, arguments)], environment)
+
+
+def seen_by_terminal(command: list[str], environment: dict[str, str], target: int | None = None) -> str:
+    """Run a command on a terminal, with its output there or in a file, and give what the terminal gets."""
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [EDFKIT, *map(str, arguments)], stdout=theirs, stderr=theirs, env={**os.environ, **environment}
-    ) as child:
+    written = theirs if target is None else target
+    with subprocess.Popen(command, stdout=written, stderr=theirs, env={**os.environ, **environment}) as child:
         os.close(theirs)
         output = b""
         try:
@@ -625,6 +629,34 @@ def test_sentences_break_between_words_on_a_terminal_only() -> None:
     assert shown.split() == piped.split()
     assert max(map(len, shown.splitlines()[1:])) <= 70  # the first has a path
     assert max(map(len, piped.splitlines()[1:])) > 90
+
+
+LONG = """
+import sys, time
+from edfkit.cli import _progress
+from edfkit.progress import steps
+
+with _progress():
+    for draws, seconds in (("short", 0.01), ("long", float(sys.argv[1])), ("short", 0.01)):
+        for _ in steps(range(40), draws):
+            time.sleep(seconds)
+print("found")
+"""
+
+
+def test_long_loops_have_a_bar_on_a_terminal_that_goes_when_they_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-c", LONG]
+    with open(tmp_path / "out", "wb") as file:
+        shown = seen_by_terminal([*command, "0.02"], {"TERM": "xterm", "COLUMNS": "80"}, file.fileno())
+        assert seen_by_terminal([*command, "0.001"], {"TERM": "xterm"}, file.fileno()) == ""
+    assert (tmp_path / "out").read_bytes() == b"found\nfound\n"
+    assert "long" in shown
+    assert "/40" in shown
+    assert "short" not in shown
+    assert shown.rstrip().endswith("\x1b[?25h")  # the cursor is back
+    assert "long" not in shown[shown.rindex("\x1b[2K") :]  # and the line is empty
+    quiet = subprocess.run([*command, "0.02"], capture_output=True, check=True)
+    assert (quiet.stdout, quiet.stderr) == (b"found\n", b"")
 
 
 def test_the_same_command_gives_the_same_bytes(tmp_path: Path) -> None:

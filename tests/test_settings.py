@@ -20,7 +20,6 @@ from edfkit.study.samples import sample_study
 from edfkit.study.search import search_study
 from edfkit.study.selection import InMemory, select
 from edfkit.study.settings import Control, Reading
-from edfkit.study.stream import stream_populations
 
 
 @pytest.fixture
@@ -138,8 +137,8 @@ def test_the_front_page_runs_studies_of_what_is_in_memory(source: InMemory) -> N
     for names in ([], ["a"]):
         with pytest.raises(EdfkitError, match=f"names: {len(names)} populations were named, expected two or more"):
             edfkit.compare(source, names)
-    with pytest.raises(EdfkitError, match=r"^stream: these populations are in memory"):
-        edfkit.compare(source, ["a", "b"], stream=True)
+    with pytest.raises(EdfkitError, match=r"^scheduler: these populations are in memory"):
+        edfkit.compare(source, ["a", "b"], scheduler="tcp://127.0.0.1:1")
 
 
 def test_a_plan_refuses_what_neither_of_its_kinds_takes() -> None:
@@ -148,8 +147,3 @@ def test_a_plan_refuses_what_neither_of_its_kinds_takes() -> None:
         plan_study(None, eps=0.05, esp=1)  # type: ignore[call-arg]
     with pytest.raises(EdfkitError, match=r"^eps: None was given with 0 populations"):
         plan_study(None)
-
-
-def test_a_stream_refuses_what_it_does_not_take(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"stream_populations\(\) takes no argument 'sample'"):
-        stream_populations(tmp_path / "absent.h5", ["a", "b"], sample=3)  # type: ignore[call-arg]

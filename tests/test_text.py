@@ -8,6 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from edfkit.archive import Archive
 from edfkit.archive.published import Published
@@ -59,6 +65,41 @@ def test_a_table() -> None:
     assert set(lines[1].strip()) == {"─"}
     assert [line.split() for line in lines[2:]] == [["a", "1,000", "0.5"], ["bb", "7", "0.25"]]
     assert lines[2].index("1,000") + 5 == lines[3].index("7") + 1  # numbers end together
+
+
+TEXTS = st.text("abc  -\u65e5\u00e9", max_size=50).map(str.strip)
+NUMBERS = st.integers(0, 10**7).map("{:,}".format)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]], int]:
+    """Headings and rows, of which some columns are text, in 80 columns even where each has one character."""
+    left, right = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+    row = st.tuples(*[TEXTS] * left, *[NUMBERS] * right).map(list)
+    return draw(row), draw(st.lists(row, max_size=4)), left
+
+
+@given(tables().filter(lambda made: bool(made[0])))
+def test_a_table_is_laid_out_as_by_rich(made: tuple[list[str], list[list[str]], int]) -> None:
+    headings, rows, left = made
+    grid = Table(box=SIMPLE_HEAD, show_edge=False, header_style="", padding=(0, 1, 0, 0))
+    for at, heading in enumerate(headings):
+        longest = max(len(row[at]) for row in [headings, *rows])
+        grid.add_column(Text(heading), justify="left" if at < left else "right", no_wrap=at >= left, overflow="fold",
+                        min_width=None if at < left else longest)  # fmt: skip
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(grid)
+    assert text.table(headings, rows, left) == capture.get().rstrip("\n")
+
+
+def test_where_numbers_leave_no_room_columns_stand_closer() -> None:
+    numbers = [f"{10**13:,}"] * 4
+    lines = text.table(["space", *"1234"], [["ab", *numbers]]).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-1].split() == ["ab", *numbers]
 
 
 @pytest.mark.parametrize("columns", ["20", "200"])

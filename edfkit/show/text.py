@@ -15,9 +15,12 @@ from edfkit.show import words
 from edfkit.show.words import number
 
 if TYPE_CHECKING:  # the modules of the other studies are not loaded to print one
+    from numpy.typing import NDArray
+
     from edfkit.show.report.content import Report
     from edfkit.stats.bootstrap import Interval
     from edfkit.stats.buckets import BucketMeans
+    from edfkit.stats.edf import Floats
     from edfkit.study.compare import Comparison, Pair, Setting
     from edfkit.study.complexity import Complexities, ComplexityStudy
     from edfkit.study.describe import Description
@@ -85,7 +88,7 @@ def _folded(text: str, width: int) -> list[str]:
     """Break a text between words, and words that are longer than the width; a width of 0 breaks lines only."""
     if not width:
         return text.split("\n")
-    lines = []
+    lines: list[str] = []
     for line in text.split("\n"):
         at = len(lines)
         lines.append("")
@@ -201,7 +204,7 @@ def _repeated(chosen: Selection) -> Iterator[str]:
     """Say where rows repeat a network."""
     for member in chosen.populations:
         if member.repeats and member.units is not None:
-            units = np.unique(member.units.unit).size
+            units = member.units.different.size
             runs = f"{member.name}: {member.summary.models:,} runs of {words.plural(units, 'network')}"
             yield f"{runs}; tests and intervals count networks."
 
@@ -428,7 +431,7 @@ def complexity(study: ComplexityStudy) -> Iterator[str]:
     """Show complexities, and how the error goes with them."""
     rows = []
     for space in study.spaces:
-        counts = (space.complexity.min(), np.median(space.complexity), space.complexity.max())
+        counts = (space.complexity.min(), _median(space.complexity, space.counts), space.complexity.max())
         sizes = [f"{space.models:,}", *(f"{count:,.0f}" for count in counts)]
         rows.append([space.name, *sizes, words.with_interval(space.rank_correlation, space.rank_interval, sign="+")])
     yield table(["space", "models", "smallest", "median", "largest", "rank correlation"], rows)
@@ -449,6 +452,14 @@ def complexity(study: ComplexityStudy) -> Iterator[str]:
     use = [f"use {advice.most_bins} bins"] if advice.most_bins else []
     use += [f"the range {advice.widest[0]:,.0f} to {advice.widest[1]:,.0f}"] if advice.widest else []
     yield f"Of {study.bins} bins over this range, {empty} are empty: {', or '.join(use) or 'give another range'}."
+
+
+def _median(values: Floats, counts: NDArray[np.int64] | None) -> float:
+    """Compute the median of numbers that stand for so many models each."""
+    order = np.argsort(values)
+    ends = np.cumsum(np.ones(values.size, np.int64) if counts is None else counts[order])
+    middle = np.searchsorted(ends, [(ends[-1] - 1) // 2, ends[-1] // 2], side="right")
+    return float(values[order][middle].mean())
 
 
 def _bucket(buckets: BucketMeans, i: int) -> str:

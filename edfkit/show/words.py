@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edfkit.stats.adjusted import MOST_BIAS
 from edfkit.study.settings import FILLS
 
 if TYPE_CHECKING:
@@ -532,6 +531,8 @@ def balanced(pair: "Pair", equal: "Balance") -> str:
         text = f"{pair.a} minus {pair.b}: {equal.before:.3g} before, {equal.after:.3g} after adjustment ({many})"
     if equal.equal or not pair.adjusts:
         return text
+    from edfkit.stats.adjusted import MOST_BIAS  # here, as most studies do without
+
     cure = "use strata or more bins" if pair.bins else "train more models at sizes that both have"
     left = f"is {abs(equal.smd):.2f} standard deviations"
     if abs(equal.bias_in_se) > MOST_BIAS:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.lazy import found
+from edfkit.progress import steps
 from edfkit.result import Result
 from edfkit.stats.adjusted import (
     LEAST_CLAIM,
@@ -616,7 +617,10 @@ def compare_selected(
     alpha = 1 - confidence
     most = max(permutations, permutations_needed(max(1, len(both)), alpha))
     how = _How(selection, confidence, best_share, equivalent, seed, most, permutations)
-    pairs = [_pair(members[a.name], members[b.name], same, how) for (a, b), same in zip(both, shared, strict=True)]
+    pairs = [
+        _pair(members[a.name], members[b.name], same, how)
+        for (a, b), same in steps(list(zip(both, shared, strict=True)), "comparing pairs")
+    ]
     drawn, bands = _drawn(replace(selection, populations=list(members.values())), confidence)
     return Comparison(selection, _claimed(pairs), drawn, bands, seed, [])
 

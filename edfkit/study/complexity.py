@@ -179,6 +179,6 @@ def complexity_study(
         (lo, hi),
         spaces,
         histogram(complexities, 0.0, largest, buckets, counts=number),
-        advise(complexities, lo, hi, bins, counts=number),
+        advise(complexities, lo, hi, bins),
         bins,
     )

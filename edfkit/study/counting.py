@@ -10,7 +10,6 @@ Which models take part, and what the columns mean, is in `edfkit.study.selection
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.remote import Address
+from edfkit.progress import steps
 from edfkit.study.units import Units, find_units
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def _codes(values: NDArray[Any]) -> _Codes:
             grid = np.rint(values * scale)
             if np.abs(grid).max() < 2**52 and np.array_equal(grid / scale, values):  # not where there is NaN
                 return _from_least(grid.astype(np.int64), lambda whole, scale=scale: whole / scale)  # type: ignore[misc]
-    steps, codes = np.unique(values, return_inverse=True)
-    return _Codes(codes, steps.size, lambda code: steps[code])
+    different, codes = np.unique(values, return_inverse=True)
+    return _Codes(codes, different.size, lambda code: different[code])
 
 
 def _from_least(whole: NDArray[np.int64], back: Callable[[NDArray[np.int64]], NDArray[Any]]) -> _Codes:
@@ -118,8 +118,8 @@ def _from_least(whole: NDArray[np.int64], back: Callable[[NDArray[np.int64]], ND
 
 def _dense(one: _Codes) -> _Codes:
     """Leave out codes that do not occur."""
-    steps, codes = np.unique(one.codes, return_inverse=True)
-    return _Codes(codes, steps.size, lambda code: one.decoded(steps[code]))
+    different, codes = np.unique(one.codes, return_inverse=True)
+    return _Codes(codes, different.size, lambda code: one.decoded(different[code]))
 
 
 def _changes(ordered: NDArray[Any]) -> NDArray[np.bool_]:
@@ -362,7 +362,8 @@ def _count(source: "Source | str | Address", name: str, wanted: Wanted, start: i
     """Find out what is wanted of some models of a population."""
     if not isinstance(source, str | Address):
         with closing(_ahead(_pieces(source, name, wanted.variables, start, stop))) as pieces:
-            return _summed(_of_piece(piece, wanted) for piece in pieces)
+            number = -(-(stop - start) // _AT_ONCE)
+            return _summed(_of_piece(piece, wanted) for piece in steps(pieces, f"counting {name}", number))
     with Archive(source) as opened:
         return _count(opened, name, wanted, start, stop)
 
@@ -394,6 +395,8 @@ def _pieces(
 
 def _ahead(pieces: Iterator[_T]) -> Iterator[_T]:
     """Yield what an iterator does, while a thread fetches the next one: decompressing takes longer than counting."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, pieces, None)
         while (piece := following.result()) is not None:

@@ -172,4 +172,4 @@ def _known(source: Source, member: Population, variable: str) -> NDArray[np.floa
 
 def _some_epochs(last: int) -> Any:
     """Choose at most ten epochs, more of them early."""
-    return np.unique(np.geomspace(1, last, 10).round().astype(int))
+    return sorted(set(np.geomspace(1, last, 10).round().astype(int).tolist()))

@@ -8,7 +8,6 @@ import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.result import Result
-from edfkit.stats.planning import Needed, Pilot, models_for_comparison
 from edfkit.stats.sizes import models_for_precision
 from edfkit.study.catalogue import unfit_goal
 from edfkit.study.selection import Population, Selection, Source, gather
@@ -17,6 +16,7 @@ from edfkit.study.units import sharing
 
 if TYPE_CHECKING:
     from edfkit import documents
+    from edfkit.stats.planning import Needed, Pilot
 
 FEW = 25
 """Models of a pilot below which a plan says how few they are."""
@@ -60,7 +60,7 @@ class ComparisonPlan:
     shift: float | None
     width: float | None
     equivalent: float | None
-    needed: Needed
+    needed: "Needed"
     wanted: float
     seed: int
 
@@ -172,6 +172,8 @@ def plan_comparison(
                 or f"{a.name} and {b.name} are the same {same.units:,} networks, so they are no independent samples to "
                 "plan from; name populations without common networks."
             )
+    from edfkit.stats.planning import models_for_comparison
+
     needed = models_for_comparison(
         _pilot(a),
         None if b is a else _pilot(b),
@@ -187,7 +189,9 @@ def plan_comparison(
     return ComparisonPlan(selection, shift, width, equivalent, needed, power, seed)
 
 
-def _pilot(member: Population) -> Pilot:
+def _pilot(member: Population) -> "Pilot":
+    from edfkit.stats.planning import Pilot
+
     return Pilot(member.errors, member.complexity, member.units.unit if member.units and member.repeats else None)
 
 

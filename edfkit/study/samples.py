@@ -9,12 +9,13 @@ import numpy as np
 from edfkit.stats.edf import Floats
 from edfkit.stats.sizes import (
     Distances,
+    draw_models,
     expected_distance,
     expected_distance_to_population,
     simulate_distance,
 )
 from edfkit.stats.two_sample import Summary, summarize
-from edfkit.study.selection import Population, Selection, Source, select
+from edfkit.study.selection import Selection, Source, select
 from edfkit.study.settings import ReadingKeywords, settle
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def sample_study(
     sizes = np.array(models) if models is not None else 2 ** np.arange(int(np.log2(member.models)) + 1)
     rng = np.random.default_rng(seed)
     simulated = simulate_distance(member.sample, sizes, trials=trials, rng=rng) if trials else None
-    drawn = _draw(member, max(DRAWN), np.random.default_rng(seed))
+    drawn = draw_models(member.sample, min(max(DRAWN), member.models), rng=np.random.default_rng(seed))
     samples = {size: drawn[:size] for size in DRAWN if size <= member.models}
     return SampleStudy(
         selection,
@@ -129,11 +130,3 @@ def sample_study(
         samples,
         seed,
     )
-
-
-def _draw(member: Population, most: int, rng: np.random.Generator) -> Floats:
-    """Draw errors of up to so many models in random order, without replacement."""
-    if member.counts is None:
-        return member.errors[rng.permutation(member.models)[:most]]
-    places = rng.choice(member.models, min(most, member.models), replace=False)
-    return member.errors[np.searchsorted(np.cumsum(member.counts), places, side="right")]

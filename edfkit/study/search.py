@@ -22,8 +22,9 @@ from edfkit.stats.sample import Sample
 from edfkit.stats.searches import best_difference
 from edfkit.stats.strata import Strata
 from edfkit.study.compare import at_equal_complexity, balanced, prepared, side_by_side, take_part, untested
-from edfkit.study.selection import Population, Selection, Source
-from edfkit.study.settings import Control, SelectionKeywords, settle
+from edfkit.study.counting import once
+from edfkit.study.selection import Population, Selection, Source, check_column
+from edfkit.study.settings import Control, Reading, SelectionKeywords, settle
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -263,7 +264,7 @@ def search_study(
             f"replacement: models that are weighted, given {given}, cannot be drawn without replacement; draw them "
             "with it, or hold nothing equal (given none)."
         )
-    gathered = take_part(source, names, reading, control, also=() if cost is None else (cost,))
+    gathered = _gathered(source, names, reading, control, cost)
     selection = _overlapping(gathered)
     fewest = min(member.models for member in selection.populations)
     if m is None:
@@ -281,6 +282,19 @@ def search_study(
         given = given if pairs else "none"
     top = {share: draws_for_top(share, 0.05) for share in (0.1, 0.05, 0.01, 0.001)}
     return SearchStudy(selection, curves, pairs, given, unadjusted, confidence, cost, top)
+
+
+def _gathered(source: Source, names: Sequence[str], reading: Reading, control: Control, cost: str | None) -> Selection:
+    """Select the models, without what is to be equal where one population has nothing to be equal to."""
+    also = () if cost is None else (cost,)
+    if len(names) > 1 or control.binned:
+        return take_part(source, names, reading, control, also=also)
+    counted = once(source)
+    for name in names:
+        for column in control.columns:
+            check_column(column, counted.field(name, column))
+    alone = take_part(counted, names, reading, Control("none"), also=also)
+    return replace(alone, given=control.given, strata=control.strata)
 
 
 def _overlapping(gathered: Selection) -> Selection:

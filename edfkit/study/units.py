@@ -60,7 +60,8 @@ class Units:
     @cached_property
     def different(self) -> NDArray[np.uint64]:
         """The different units."""
-        return np.unique(self.unit)
+        ordered = np.sort(self.unit)  # np.unique loads numpy.ma
+        return ordered[np.append(True, ordered[1:] != ordered[:-1])] if ordered.size else ordered
 
     @property
     def weights(self) -> NDArray[np.float64]:

@@ -394,21 +394,25 @@ def _slopes(
         That of `slopes @ v`, whatever the spreads, of v and of what the slopes leave of the number in each row.
     """
     size, slopes = strata.size, np.zeros(apart.shape[1])
-    scale = np.sqrt((size[:, None] * np.square(apart)).sum(axis=0))
-    varies = scale > 1e-9 * np.maximum(1.0, np.abs(columns).max(axis=0, initial=0.0)) * math.sqrt(len(values))
-    if not varies.any():
-        return slopes, lambda v, rest: 0.0
+    least = 1e-9 * math.sqrt(len(values))
     if slopes.size == 1:  # without matrix products, whose threads take more time than they do
-        x, square = apart[:, 0], scale[0] ** 2
+        x, largest = apart[:, 0], max(1.0, float(columns.max()), -float(columns.min()))
+        square = float((size * np.square(x)).sum())
+        if math.sqrt(square) <= least * largest:
+            return slopes, lambda v, rest: 0.0
         slopes[0] = (size * x * values).sum() / square
         return slopes, lambda v, rest: float((size * np.square(x * rest)).sum() * (v[0] / square) ** 2)
+    scale = np.sqrt((size[:, None] * np.square(apart)).sum(axis=0))
+    varies = scale > least * np.maximum(1.0, np.abs(columns).max(axis=0, initial=0.0))
+    if not varies.any():
+        return slopes, lambda v, rest: 0.0
     x, scale = apart[:, varies] / scale[varies], scale[varies]
     # Columns may be nearly the same, such as two counts of operations: what tells them apart is then noise.
     inverse = np.linalg.pinv(x.T @ (size[:, None] * x), rcond=1e-10, hermitian=True)
     slopes[varies] = inverse @ (x.T @ (size * strata.centred(values)[1])) / scale
 
     def variance(v: Floats, rest: Floats) -> float:
-        return float(np.square((x * (np.sqrt(size) * rest)[:, None]) @ inverse / scale @ v[varies]).sum())
+        return float((size * np.square(x @ (inverse @ (v[varies] / scale)) * rest)).sum())
 
     return slopes, variance
 

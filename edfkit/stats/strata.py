@@ -26,6 +26,7 @@ from edfkit.stats.sample import Errors, Floats, Sample, checked_counts, checked_
 Index = NDArray[np.intp]
 
 _FEW = 100_000  # points of several complexities from which a regression on more begins
+_AT_ONCE = 2**15  # of those, so that what is computed of them stays in the processor's cache
 
 
 def usual_number(units: float) -> int:
@@ -98,20 +99,14 @@ def score(logs: Floats, first: NDArray[np.bool_], sizes: Floats) -> Floats:
         Log odds, to 9 decimals; the same for equal complexities, whatever the order of the rows. Its sign is that of
         its correlation with the first complexity.
     """
-    order = np.lexsort(logs.T[::-1])
-    increasing = logs[order]
-    fresh = np.append(True, (increasing[1:] != increasing[:-1]).any(axis=1))
-    points, place = increasing[fresh], np.empty(order.size, np.intp)
-    place[order] = np.cumsum(fresh) - 1
-    of_a, total = (np.bincount(place, one).astype(np.float64) for one in (sizes * first, sizes))
-    x = powers(points, total)
+    x, of_a = powers(logs, sizes), sizes * first
     found = np.zeros(x.shape[1])
     if len(x) > _FEW:  # few points lead near the solution for all
         some = slice(None, None, len(x) // _FEW)
-        found = _logistic(x[some], of_a[some], total[some], found)
-    odds = np.round(x @ _logistic(x, of_a, total, found), 9)
-    along = points[:, 0] @ (total * (odds - np.average(odds, weights=total)))
-    return np.asarray((odds if along >= 0 else -odds)[place])
+        found = _logistic(x[some], of_a[some], sizes[some], found)
+    odds = np.round(x @ _logistic(x, of_a, sizes, found), 9)
+    along = logs[:, 0] @ (sizes * (odds - np.average(odds, weights=sizes)))
+    return np.asarray(odds if along >= 0 else -odds)
 
 
 def _logistic(x: Floats, of_a: Floats, total: Floats, found: Floats) -> Floats:
@@ -119,9 +114,13 @@ def _logistic(x: Floats, of_a: Floats, total: Floats, found: Floats) -> Floats:
     penalty = np.eye(x.shape[1])
     penalty[0, 0] = 0.0
     for _ in range(50):  # Newton's method: the penalised likelihood is concave
-        p = 1 / (1 + np.exp(np.minimum(-x @ found, 700.0)))
-        slope = x.T @ (of_a - total * p) - penalty @ found
-        step = np.linalg.solve((x * (total * p * (1 - p))[:, None]).T @ x + penalty, slope)
+        slope, curvature = -penalty @ found, penalty.copy()
+        for start in range(0, len(x), _AT_ONCE):
+            part, size = x[start : start + _AT_ONCE], total[start : start + _AT_ONCE]
+            p = 1 / (1 + np.exp(np.minimum(-part @ found, 700.0)))
+            slope += part.T @ (of_a[start : start + _AT_ONCE] - size * p)
+            curvature += (part * (size * p * (1 - p))[:, None]).T @ part
+        step = np.linalg.solve(curvature, slope)
         found = found + step
         if np.abs(step).max() < 1e-10:
             break
@@ -132,13 +131,13 @@ def powers(logs: Floats, sizes: Floats) -> Floats:
     """Give 1, the standardised columns, and their products of two and of three, in columns."""
     centre = np.average(logs, axis=0, weights=sizes)
     spread = np.sqrt(np.average(np.square(logs - centre), axis=0, weights=sizes))
-    x = (logs - centre) / np.where(spread > 0, spread, 1.0)
-    columns = [np.ones(len(x))]
-    for degree in (1, 2, 3):
-        columns += [
-            np.prod(x[:, list(chosen)], axis=1) for chosen in combinations_with_replacement(range(x.shape[1]), degree)
-        ]
-    return np.column_stack(columns)
+    x = ((logs - centre) / np.where(spread > 0, spread, 1.0)).T
+    chosen = [one for degree in range(4) for one in combinations_with_replacement(range(len(x)), degree)]
+    place = {one: i for i, one in enumerate(chosen)}
+    columns = np.ones((len(chosen), len(logs)))
+    for i, one in enumerate(chosen[1:], 1):
+        np.multiply(columns[place[one[:-1]]], x[one[-1]], out=columns[i])
+    return np.ascontiguousarray(columns.T)  # row by row: in which order they are summed shows where columns are alike
 
 
 @dataclass(frozen=True, eq=False)

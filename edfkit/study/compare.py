@@ -791,7 +791,7 @@ def _adjusts(strata: Strata, selection: Selection) -> bool:
     """Tell whether what is held equal has an effect: not if one stratum or bin holds all complexities."""
     if selection.bins is not None:
         return selection.bins != 1
-    several = strata.paired or np.unique(strata.placed).size > 1 or not np.ptp(strata.logs, axis=0).any()
+    several = strata.paired or np.ptp(strata.placed) > 0 or not np.ptp(strata.logs, axis=0).any()
     return bool(strata.logs.shape[1]) and several
 
 

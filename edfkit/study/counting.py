@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import reduce
-from math import prod
 from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +23,7 @@ from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.remote import Address
 from edfkit.progress import steps
+from edfkit.stats.sample import ordered
 from edfkit.study.units import Units, find_units
 
 if TYPE_CHECKING:
@@ -63,31 +63,32 @@ def distinct(
     """
     if not columns[0].size:
         return list(columns), np.zeros(0, np.int64)
-    # Sorting one whole number a row is several times as fast as sorting rows.
-    coded = [_codes(column) for column in columns]
-    if prod(one.number for one in coded) >= 2**62:
-        coded = [_dense(one) for one in coded]
-    if prod(one.number for one in coded) >= 2**62:
-        order = np.lexsort([one.codes for one in reversed(coded)])
-        starts = np.flatnonzero(reduce(np.logical_or, (_changes(one.codes[order]) for one in coded)))
-        return [column[order[starts]] for column in columns], _sums(order, starts, counts)
-    key = coded[0].codes
-    for one in coded[1:]:
-        key = key * one.number + one.codes
-    if counts is None:
+    # Sorting one whole number a row is several times as fast as sorting rows: it holds as many columns as it can.
+    coded, key, most = [], np.zeros(columns[0].size, np.int64), 1
+    for column in columns:
+        one = _codes(column)
+        if most * one.number >= 2**62:
+            break
+        key, most = key * one.number + one.codes, most * one.number
+        coded.append(one)
+    if len(coded) == len(columns) and counts is None:
         key.sort()
         starts = np.flatnonzero(_changes(key))
-        key, number = key[starts], np.diff(starts, append=key.size).astype(np.int64)
-    else:
-        order = np.argsort(key)
-        key = key[order]
-        starts = np.flatnonzero(_changes(key))
-        key, number = key[starts], _sums(order, starts, counts)
-    found = []
-    for one in reversed(coded):
-        key, code = np.divmod(key, one.number)
-        found.append(one.decoded(code))
-    return found[::-1], number
+        return _decoded(key[starts], coded), np.diff(starts, append=key.size).astype(np.int64)
+    key, order = ordered(key)
+    fresh = _changes(key)
+    if len(coded) < len(columns):
+        tied = np.flatnonzero(~(fresh & np.append(fresh[1:], True)))
+        rest = [column[order[tied]] for column in columns[len(coded) :]]
+        within = np.lexsort([*rest[::-1], key[tied]])
+        order[tied] = order[tied][within]
+        fresh[tied] |= reduce(np.logical_or, (_changes(column[within]) for column in rest))
+    starts = np.flatnonzero(fresh)
+    number = np.diff(starts, append=key.size) if counts is None else np.add.reduceat(counts[order], starts)
+    if len(coded) == len(columns):
+        return _decoded(key[starts], coded), number
+    rows = order[starts]
+    return [column[rows] for column in columns], number.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -116,20 +117,18 @@ def _from_least(whole: NDArray[np.int64], back: Callable[[NDArray[np.int64]], ND
     return _Codes(whole - least, int(whole.max()) - least + 1, lambda code: back(code + least))
 
 
-def _dense(one: _Codes) -> _Codes:
-    """Leave out codes that do not occur."""
-    different, codes = np.unique(one.codes, return_inverse=True)
-    return _Codes(codes, different.size, lambda code: one.decoded(different[code]))
+def _decoded(key: NDArray[np.int64], coded: Sequence[_Codes]) -> list[NDArray[Any]]:
+    found = []
+    for one in reversed(coded):
+        key, code = np.divmod(key, one.number)
+        found.append(one.decoded(code))
+    return found[::-1]
 
 
-def _changes(ordered: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.append(True, ordered[1:] != ordered[:-1])
-
-
-def _sums(order: NDArray[np.intp], starts: NDArray[np.intp], counts: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    if counts is None:
-        return np.diff(starts, append=order.size).astype(np.int64)
-    return np.add.reduceat(counts[order], starts)
+def _changes(rows: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which numbers differ from the one before; NaN is like NaN."""
+    known = (rows[1:] == rows[1:]) | (rows[:-1] == rows[:-1])
+    return np.append(True, (rows[1:] != rows[:-1]) & known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +146,8 @@ class Rows:
     counts: NDArray[np.int64] | None = None
 
     def of(self, names: Iterable[str]) -> "Rows":
-        """Give some of the columns; where models are counted, those that are alike in them together."""
-        chosen = {name: self.columns[name] for name in dict.fromkeys(names)}
-        if self.counts is None or len(chosen) == len(self.columns):
-            return Rows(chosen, self.counts)
-        return counted(chosen, self.counts)
+        """Give some of the columns, in which rows may then be alike."""
+        return Rows({name: self.columns[name] for name in names}, self.counts)
 
 
 def counted(columns: Mapping[str, NDArray[Any]], counts: NDArray[np.int64] | None = None) -> Rows:
@@ -280,6 +276,20 @@ class Counted:
                 return
             wanted = before[0] | wanted
         self._found[name.lower()] = wanted, self._pass(name, wanted)
+
+    def together(self, names: Sequence[str], wanted: Wanted) -> "Counted":
+        """Give the same source with populations that are counted by all of some columns, however small they are.
+
+        Their rows are in the same order and the same however they are come by.
+        """
+        found = Counted(self.source, whole=0, scheduler=self._scheduler)
+        for name in names:
+            self.expect(name, wanted)
+            rows = self.rows(name, wanted.columns)
+            rows = counted(rows.columns, rows.counts)
+            found._found[name.lower()] = wanted, _Found(rows, {}, wanted.chosen and self.chosen(name))
+            found._units[name.lower()] = self.units(name)
+        return found
 
     def rows(self, name: str, columns: Sequence[str], *, by_row: bool = False) -> Rows:
         """Give the models of a population by some columns.

@@ -141,7 +141,7 @@ class Population:
         Right end of the area under the EDF, percent.
     counts : ndarray of int64 of shape (n,), or None
         If the models were counted, each error stands for so many of the same bin and complexity, and has the weight of
-        one of them; no two entries are alike.
+        one of them.
     complexity : ndarray of shape (n, complexities), or None
         What is held equal within strata, raw numbers; None if nothing is, or bins do it.
     units : Units or None
@@ -150,6 +150,8 @@ class Population:
         With bins, errors and complexities and how many models have them, see `cells`.
     also : ndarray, shape (n, columns)
         Other columns that were asked for, raw numbers.
+    settled : bool
+        Whether the entries are the same, in the same order, however the models were come by.
     """
 
     name: str
@@ -165,6 +167,7 @@ class Population:
     units: Units | None = None
     cells: tuple[Floats, Floats, NDArray[np.int64]] | None = None
     also: Floats | None = None
+    settled: bool = False
 
     @property
     def models(self) -> int:
@@ -199,11 +202,11 @@ class Population:
 
         However the models were come by, the result is the same to the last bit.
         """
-        if self.counts is not None and (self.bins is None or self.complexity is None):
+        if self.settled:
             return self
         own = None if self.complexity is None else cells(self.errors, self.complexity, self.counts)
         if self.bins is None:
-            errors, complexity, counts = own or cells(self.errors, np.zeros((self.errors.size, 0)))
+            errors, complexity, counts = own or cells(self.errors, np.zeros((self.errors.size, 0)), self.counts)
             return replace(
                 self,
                 errors=errors,
@@ -212,6 +215,7 @@ class Population:
                 counts=counts,
                 complexity=complexity if own else None,
                 also=None,
+                settled=True,
             )
         each = None
         if self.weights is not None:
@@ -228,6 +232,7 @@ class Population:
             complexity=None,
             cells=own,
             also=None,
+            settled=True,
         )
 
     def taken(self, rows: NDArray[Any], weights: Floats | None = None) -> "Population":
@@ -524,22 +529,18 @@ class _Read:
         return only if self.counts is None else np.repeat(only, np.minimum(self.counts, most))
 
     def population(self, area_to: float) -> Population:
-        errors, complexity, also, counts = self.errors, self.complexity, self.also, self.counts
-        if counts is not None:  # some may be alike now that it does not matter any more how they ended
-            errors, columns, counts = cells(errors, np.column_stack([complexity, also]), counts)
-            complexity, also = np.split(columns, [complexity.shape[1]], axis=1)
         return Population(
             self.name,
-            errors,
+            self.errors,
             None,
             None,
             self.rows,
             self.number(self.status == Status.DIVERGED),
             {reason: count for reason, count in self.left_out.items() if count},
             area_to,
-            counts,
-            complexity if complexity.shape[1] else None,
-            also=also,
+            self.counts,
+            self.complexity if self.complexity.shape[1] else None,
+            also=self.also,
         )
 
 

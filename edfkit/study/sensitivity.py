@@ -17,21 +17,21 @@ from edfkit.stats.bins import EmptyBinsError
 from edfkit.stats.edf import Floats
 from edfkit.stats.strata import usual_number
 from edfkit.study.compare import Setting, balanced, better_of, prepared, side_by_side, take_part
-from edfkit.study.counting import once
-from edfkit.study.selection import Population, Selection, Source, expect, told_apart
+from edfkit.study.counting import Wanted, once
+from edfkit.study.selection import Population, Selection, Source, error_column, expect, told_apart
 from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, Control, Reading
 
 
-def look_ahead(source: Source, names: Sequence[str], reading: Reading, control: Control) -> None:
-    """Have all columns that the settings need counted at once, where populations are large."""
+def look_ahead(source: Source, names: Sequence[str], reading: Reading, control: Control) -> Wanted:
+    """Have all columns that the settings need counted at once, where populations are large, and say which these are."""
     counted = once(source)
-    if told_apart(counted, names):
-        return
-    for name in names:
-        known = set(counted.variables(name))
-        columns = [*control.columns, *(one for one in COMPLEXITIES if one in known and one not in control.columns)]
-        other = [column for column in ("error", "error_final") if reading.error in _OTHER and column in known]
-        expect(counted, [name], reading, columns, also=other, chosen=reading.error == "best")
+    known = set.intersection(*(set(counted.variables(name)) for name in names))
+    columns = dict.fromkeys((*control.columns, *(one for one in COMPLEXITIES if one in known)))
+    other = [column for column in ("error", "error_final") if reading.error in _OTHER and column in known]
+    if not told_apart(counted, names):
+        expect(counted, names, reading, list(columns), also=other, chosen=True)
+    which = dict.fromkeys((error_column(counted, names[0], reading), *other, "status", *columns))
+    return Wanted(tuple(which), chosen=True)
 
 
 def sensitivity(
@@ -67,11 +67,19 @@ def sensitivity(
     """
     check_two(names)
     counted = once(source)
+    main = take_part(counted, names, reading, control)
+    (same,) = prepared(main)[2]
+    # Where rows need not be told apart, they are put in order once for all settings, by all that these read.
+    by_row = same.paired or any(one.repeats for one in main.populations)
+    if not by_row:
+        counted = counted.together(names, look_ahead(counted, names, reading, control))
 
     @cache
     def select(how: Reading, held: Control) -> Selection:
         selection = take_part(counted, names, how, held)
-        return replace(selection, populations=[*prepared(selection)[0].values()])
+        if by_row or selection.bins is not None or not held.columns:
+            return selection
+        return replace(selection, populations=[replace(one, settled=True) for one in selection.populations])
 
     main = select(reading, control)
 
@@ -82,7 +90,6 @@ def sensitivity(
             return False
 
     ways = [("chosen", reading, control)]
-    (same,) = prepared(main)[2]
     if same.refused:  # in no setting the two can be compared
         return [_estimated(_named("chosen", reading, control), main, confidence)]
     if not same.paired:  # else every network is compared with itself, whatever is held equal

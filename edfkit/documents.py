@@ -142,7 +142,7 @@ class Selected(Held):
 
 
 class Permutation(TypedDict):
-    """The exact permutation test of D, within bins if there are any."""
+    """The permutation test of D, within bins if there are any."""
 
     statistic: Annotated[Distance, "D, the largest distance of the weighted EDFs."]
     p_value: Annotated[Probability, "(1 + exceeding) / (1 + trials)."]
@@ -152,6 +152,9 @@ class Permutation(TypedDict):
     bins: Annotated[int, In("bins", 0), "Bins that hold models."]
     left_out_a: Annotated[Models, "Models of `a` outside the range."]
     left_out_b: Annotated[Models, "Models of `b` outside the range."]
+    exact: Annotated[
+        bool, "Whether permutations were drawn; false if bins of many models took part by their law in the limit."
+    ]
 
 
 Stretch = TypedDict(
@@ -298,7 +301,7 @@ class Pair(TypedDict):
     shared: Annotated[Annotated[int, In("networks", 0)], "Networks that are in both populations."]
     no_claim: Annotated[str | None, "Why the pair was not tested; null if it was."]
     permutation: Annotated[
-        Permutation | None, "The exact permutation test of D, run by run; null without --permutations, and with strata."
+        Permutation | None, "The permutation test of D, run by run; null without --permutations, and with strata."
     ]
     dominance: Annotated[str | None, 'Population whose EDF lies nowhere below the other; "neither" or "equal".']
     almost_dominance: Annotated[

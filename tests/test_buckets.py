@@ -177,7 +177,7 @@ def test_counts_stand_for_models(
     assert_array_equal(histograms[0].counts["a"], histograms[1].counts["a"])
     assert histograms[0].outside["a"] == histograms[1].outside["a"]
     assert histograms[0].counts["b"].sum() + histograms[0].outside["b"] == values.size
-    assert advise({"a": sizes}, 2, 20, 3, counts={"a": counts}) == advise({"a": many}, 2, 20, 3)
+    assert advise({"a": sizes}, 2, 20, 3) == advise({"a": many}, 2, 20, 3)
 
 
 @pytest.mark.parametrize(

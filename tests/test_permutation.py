@@ -173,6 +173,7 @@ def exactly(monkeypatch: pytest.MonkeyPatch, *arguments: Any, trials: int) -> Pe
 
 
 def assert_agree(one: Permutation, other: Permutation) -> None:
+    assert other.exact
     assert one.statistic == other.statistic
     assert 0.02 < other.p_value < 0.98
     assert abs(one.p_value - other.p_value) < 4 * np.hypot(one.standard_error, other.standard_error)
@@ -188,6 +189,7 @@ def test_large_bins_have_the_law_in_the_limit_and_small_ones_their_own(
     bins = [np.repeat(np.arange(seed + 1), sizes) for sizes in (a, b)]
     errors = [np.round(20 + 5 * one + rng.normal(0, 3 + one), 1).clip(0, 100) for one in bins]
     test = permutation_test(*errors, *bins, trials=3_000, rng=rng)
+    assert not test.exact
     assert_agree(test, exactly(monkeypatch, *errors, *bins, trials=1_000))
 
 
@@ -257,7 +259,9 @@ def test_the_same_seed_gives_the_same_result_as_plain_data() -> None:
     assert (plain["left_out_a"], plain["left_out_b"], plain["bins"]) == (1, 0, 1)
 
 
-def rejections(repeats: int, slope: float, gain: float = 0.0) -> tuple[int, int]:
+def rejections(
+    repeats: int, slope: float, gain: float = 0.0, sizes: tuple[int, int] = (300, 250), digits: int = 1
+) -> tuple[int, int]:
     """Compare populations of other complexity; A is better by `gain` percent given complexity.
 
     Returns how many permutation tests and how many tests by the n_eff law reject at 5 %.
@@ -268,11 +272,11 @@ def rejections(repeats: int, slope: float, gain: float = 0.0) -> tuple[int, int]
         complexity = np.ceil(rng.random(n) ** power * 5).clip(1, 5)
         error = 20 - slope * complexity - better + 3 * rng.lognormal(0, 0.6, n)
         weights = complexity_weights(complexity, 0.5, 5.5, 5)
-        return error.clip(0, 100).round(1), bin_index(complexity, 0.5, 5.5, 5), weights
+        return error.clip(0, 100).round(digits), bin_index(complexity, 0.5, 5.5, 5), weights
 
     exact = law = 0
     for _ in range(repeats):
-        (a, bins_a, w_a), (b, bins_b, w_b) = population(300, 1.0, gain), population(250, 3.0, 0.0)
+        (a, bins_a, w_a), (b, bins_b, w_b) = population(sizes[0], 1.0, gain), population(sizes[1], 3.0, 0.0)
         exact += permutation_test(a, b, bins_a, bins_b, trials=99, rng=rng).p_value <= 0.05
         law += ks(a, b, w_a, w_b).p_value <= 0.05
     return exact, law
@@ -295,6 +299,15 @@ def test_level_holds_precisely_where_error_depends_on_complexity(slope: float) -
     print(f"slope {slope}: size {exact / repeats:.4f}, by the n_eff law {law / repeats:.4f}")
     assert_binomial(exact, repeats, 0.05)
     assert law < exact
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slope", "digits"), [(0.0, 1), (2.0, 2), (2.0, 9)])
+def test_level_holds_in_the_limit(slope: float, digits: int) -> None:
+    repeats = 1_000
+    limit, law = rejections(repeats, slope, sizes=(60_000, 50_000), digits=digits)
+    print(f"slope {slope}, {digits} digits: size {limit / repeats:.4f}, by the n_eff law {law / repeats:.4f}")
+    assert_binomial(limit, repeats, 0.05)
 
 
 @pytest.mark.slow

@@ -164,11 +164,12 @@ def comparison(result: Comparison) -> Iterator[str]:
         yield ""
         yield pair.verdict
         yield from details(pair)
-        if (exact := pair.permutation) is not None:
+        if (test := pair.permutation) is not None:
+            kind, drawn = ("Exact test", "permutations") if test.exact else ("Test", "draws of the limit law")
             within = " within the bins" if pair.bins else ""
             yield (
-                f"Exact test of D{within}, run by run: {words.p_is(exact.p_value)} +- {exact.standard_error:.1g}, "
-                f"{exact.trials:,} permutations, seed {result.seed}."
+                f"{kind} of D{within}, run by run: {words.p_is(test.p_value)} +- {test.standard_error:.1g}, "
+                f"{test.trials:,} {drawn}, seed {result.seed}."
             )
     if len(pairs) > _IN_FULL:
         yield ""

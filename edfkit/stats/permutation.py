@@ -58,6 +58,8 @@ class Permutation(Result):
         Bins that hold models.
     left_out_a, left_out_b : int
         Models outside the range of complexity (bin -1), which take no part.
+    exact : bool
+        Whether permutations were drawn; else some bins took part by their law in the limit.
     """
 
     statistic: float
@@ -68,6 +70,7 @@ class Permutation(Result):
     bins: int
     left_out_a: int
     left_out_b: int
+    exact: bool
 
 
 def checked_bins(
@@ -252,6 +255,7 @@ def permutation_test(
         bins=occupied.size,
         left_out_a=left_out_a,
         left_out_b=left_out_b,
+        exact=limit is None,
     )
 
 

@@ -152,7 +152,7 @@ class Pair:
     p_equivalent : float or None
         The p value of that, adjusted for the number of pairs.
     permutation : Permutation or None
-        The exact test of D within bins, or of nothing held equal, if it was asked for; run by run.
+        The permutation test of D within bins, or of nothing held equal, if it was asked for; run by run.
     mix : Mix or None
         How much of the difference without adjustment is complexity mix; None if no complexity is held equal.
     """
@@ -505,7 +505,7 @@ def compare_populations(
         At least one population, each once.
     permutations : int
         Maximum number of the test of shape; fewer than a claim needs are raised to as many. With bins, or with nothing
-        held equal, also the number of an exact test of D.
+        held equal, also the number of a permutation test of D.
     seed : int
         Of permutations and bands; those of a pair depend on it and on the pair alone.
     confidence : float

@@ -93,7 +93,7 @@ class _Kinds:
         counts = np.add.reduceat(self.counts, starts)
         return _Kinds(np.add.reduceat(self.counts * self.errors, starts) / counts, self.weights[starts], counts)
 
-    def drawn(self, trials: int, rng: np.random.Generator) -> Floats:
+    def drawn(self, trials: int, rng: "np.random.Generator") -> Floats:
         """Return the weight of every kind in every trial."""
         counts: NDArray[np.int64] = rng.multinomial(self.models, self.counts / self.models, trials)
         return np.asarray(counts * self.weights, dtype=np.float64)
@@ -159,7 +159,7 @@ def _custom(statistic: Statistic, errors: Floats) -> _Batch:
     return lambda masses: np.array([statistic(errors[mass > 0], mass[mass > 0]) for mass in masses[0]], dtype=float)
 
 
-def _replicates(summary: _Batch, samples: list[_Kinds], trials: int, rng: np.random.Generator) -> Floats:
+def _replicates(summary: _Batch, samples: list[_Kinds], trials: int, rng: "np.random.Generator") -> Floats:
     """Summarise bootstrap samples, drawn in pieces of bounded size."""
     rows = max(1, _CELLS // sum(sample.errors.size for sample in samples))
     pieces = [min(rows, trials - start) for start in range(0, trials, rows)]
@@ -218,7 +218,7 @@ def bootstrap(
     m: int | None = None,
     trials: int = 2000,
     confidence: float = 0.95,
-    rng: np.random.Generator | int,
+    rng: "np.random.Generator | int",
 ) -> Interval:
     """Compute a bootstrap confidence interval for a summary of the population that the models were drawn from.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edfkit.progress import steps
 from edfkit.result import Result
 from edfkit.stats.bands import DifferenceBand, edf_difference
-from edfkit.stats.sample import Floats, ordered
+from edfkit.stats.sample import Floats, different, ordered
 from edfkit.stats.special import quadratic_tail
 from edfkit.stats.strata import Index, Strata
 
@@ -52,7 +52,7 @@ class Shape(Result):
     method: Literal["permutation", "limit"]
 
 
-def shape_test(strata: Strata, *, rng: np.random.Generator | int, permutations: int = LEAST_PERMUTATIONS) -> Shape:
+def shape_test(strata: Strata, *, rng: "np.random.Generator | int", permutations: int = LEAST_PERMUTATIONS) -> Shape:
     """Test whether the errors of A and B differ within strata, by the Anderson and Darling distance of F_A and F_B.
 
     A^2 is the sum over the distinct errors with F < 1 of (F_A - F_B)^2 dF / (F (1 - F)): it weighs both ends of the
@@ -132,11 +132,11 @@ class _Canonical:
     sizes: Index
     firsts: Index
 
-    def permuted(self, rng: np.random.Generator, rows: int) -> Floats:
+    def permuted(self, rng: "np.random.Generator", rows: int) -> Floats:
         """Draw labels, 1 for the first population, of all units in their places."""
         labels = np.empty((rows, self.slot.size))
         starts = np.cumsum(self.sizes) - self.sizes
-        for size in np.unique(self.sizes).tolist():
+        for size in different(self.sizes).tolist():
             of_size = np.flatnonzero(self.sizes == size)
             block = (np.arange(size) < self.firsts[of_size, None]).astype(np.float64)
             drawn = rng.permuted(np.tile(block, (rows, 1)), axis=1)
@@ -191,7 +191,7 @@ def _grid(strata: Strata) -> Floats:
         return values
     heights = _pooled(strata)[2][:-1]
     chosen = np.searchsorted(heights, (np.arange(ERRORS) + 0.5) / ERRORS * heights[-1])
-    return np.asarray(values[np.unique(chosen)])
+    return np.asarray(values[different(chosen)])
 
 
 def _counted(strata: Strata, grid: Floats) -> tuple[Floats, Floats]:
@@ -252,7 +252,7 @@ def _covariance(strata: Strata, grid: Floats, counted: Floats, each: Floats, of:
 
 
 def strata_band(
-    strata: Strata, *, rng: np.random.Generator | int, confidence: float = 0.95, draws: int = 399
+    strata: Strata, *, rng: "np.random.Generator | int", confidence: float = 0.95, draws: int = 399
 ) -> DifferenceBand:
     """Compute a simultaneous band for F_A - F_B within strata: it holds everywhere at once.
 
@@ -291,7 +291,7 @@ def strata_band(
     return DifferenceBand(values, difference, lower, upper, half, *strata.effective, confidence)
 
 
-def _sup(strata: Strata, rng: np.random.Generator, draws: int) -> Floats:
+def _sup(strata: Strata, rng: "np.random.Generator", draws: int) -> Floats:
     """Draw the largest absolute value of the process, unit by unit."""
     order = np.argsort(strata.errors, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(strata.errors[order]) != 0, True))
@@ -317,7 +317,7 @@ def _sup(strata: Strata, rng: np.random.Generator, draws: int) -> Floats:
     return reach
 
 
-def _chains(strata: Strata, rows: Index, rng: np.random.Generator) -> list[Index]:
+def _chains(strata: Strata, rows: Index, rng: "np.random.Generator") -> list[Index]:
     """Put the units of A, and those of B, in order of complexity; equal ones in an order that is drawn."""
     at = _canonical(strata)
     drawn = np.empty(rows.size)
@@ -342,7 +342,7 @@ def _residual(factors: Floats, strata: Strata) -> Floats:
     return np.asarray(out * math.sqrt(2 / 3))
 
 
-def _pairwise(strata: Strata, rows: Index, rng: np.random.Generator, draws: int) -> Floats:
+def _pairwise(strata: Strata, rows: Index, rng: "np.random.Generator", draws: int) -> Floats:
     """Draw factors of units that have a counterpart: one number a pair, less the mean difference."""
     n = strata.number
     drawn = rng.standard_normal((draws, n))
@@ -351,7 +351,7 @@ def _pairwise(strata: Strata, rows: Index, rng: np.random.Generator, draws: int)
     return np.asarray(drawn[:, strata.stratum[rows]] * sign)
 
 
-def _sup_in_the_limit(strata: Strata, rng: np.random.Generator, draws: int) -> Floats:
+def _sup_in_the_limit(strata: Strata, rng: "np.random.Generator", draws: int) -> Floats:
     """Draw the largest absolute value of the process with the covariances of the strata, at no more than 512 errors."""
     grid = _grid(strata)
     if not grid.size:

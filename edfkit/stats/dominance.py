@@ -16,6 +16,7 @@ from edfkit.result import Result
 from edfkit.stats.adjusted import clustered, mean_difference
 from edfkit.stats.curves import strata_band
 from edfkit.stats.edf import ROUND_OFF, Floats, edf
+from edfkit.stats.sample import different
 from edfkit.stats.special import student_quantile
 from edfkit.stats.strata import Strata
 
@@ -139,7 +140,7 @@ def violation(strata: Strata, confidence: float = 0.95) -> Violation:
 
 
 def quantile_difference(
-    strata: Strata, *, rng: np.random.Generator | int, confidence: float = 0.95, draws: int = 399
+    strata: Strata, *, rng: "np.random.Generator | int", confidence: float = 0.95, draws: int = 399
 ) -> QuantileDifference:
     """Compute Q_A - Q_B over the share u, with a simultaneous band.
 
@@ -218,7 +219,7 @@ def _quantile(steps: Steps, shares: Floats, side: str = "left") -> Floats:
 
 def _difference(a: Steps, b: Steps) -> Steps:
     """Give the heights of the steps of both EDFs, and Q_A - Q_B up to each from the one before."""
-    shares = np.union1d(a[1], b[1])
+    shares = different(np.concatenate([a[1], b[1]]))
     shares = shares[np.append(np.diff(shares) > ROUND_OFF, True)]
     return shares, _quantile(a, shares) - _quantile(b, shares)
 

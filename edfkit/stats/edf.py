@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.stats.sample import Errors, Sample, checked_counts, checked_errors, checked_weights, places, refuse_pieces
+from edfkit.stats.sample import (
+    Errors,
+    Sample,
+    checked_counts,
+    checked_errors,
+    checked_weights,
+    different,
+    places,
+    refuse_pieces,
+)
 from edfkit.stats.sample import Floats as Floats
 from edfkit.stats.sample import finite_vector as finite_vector
 
@@ -181,7 +190,7 @@ def edfs_together(
         See `checked_sample`.
     """
     edf_a, edf_b = edf(errors_a, weights_a), edf(errors_b, weights_b)
-    values = np.union1d(edf_a[0], edf_b[0])
+    values = different(np.concatenate([edf_a[0], edf_b[0]]))
     return values, evaluate(*edf_a, values), evaluate(*edf_b, values)
 
 

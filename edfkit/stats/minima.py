@@ -26,7 +26,7 @@ from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.checks import share, unweighted
 from edfkit.stats.edf import ROUND_OFF, Floats, counted_sample, effective_size, finite_vector
-from edfkit.stats.sample import Errors, Sample
+from edfkit.stats.sample import Errors, Sample, different
 from edfkit.stats.special import student_quantile
 
 GRID_DECIMALS = 4
@@ -763,7 +763,7 @@ def who_wins(
 
 def _grid(*values: Floats) -> tuple[int, list[NDArray[np.int64]]] | None:
     """Return the number of decimals of all values and the values in units of the last one; None if there is no grid."""
-    pooled = np.unique(np.concatenate(values))
+    pooled = different(np.concatenate(values))
     for decimals in range(GRID_DECIMALS + 1):
         scaled = pooled * 10**decimals
         units = np.rint(scaled)

@@ -132,7 +132,7 @@ def permutation_test(
     bins_b: ArrayLike | None = None,
     *,
     trials: int = 10_000,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     counts_a: ArrayLike | None = None,
     counts_b: ArrayLike | None = None,
 ) -> Permutation:
@@ -290,7 +290,7 @@ class _Limit:
         values, vectors = np.linalg.eigh(np.eye(len(climbs)) - self._slopes @ self._slopes.T)
         self._root = vectors * np.sqrt(np.maximum(values, 0.0))
 
-    def drawn(self, rng: np.random.Generator, trials: int) -> Floats:
+    def drawn(self, rng: "np.random.Generator", trials: int) -> Floats:
         """Draw F_A - F_B at all errors, shape (trials, errors)."""
         numbers = rng.standard_normal((trials, self._deviation.size))
         ends = numbers @ self._slopes.T + rng.standard_normal((trials, len(self._root))) @ self._root.T
@@ -299,7 +299,7 @@ class _Limit:
 
 
 def _permuted(
-    rng: np.random.Generator, pooled: NDArray[np.int64], size_a: int, size_b: int, trials: int
+    rng: "np.random.Generator", pooled: NDArray[np.int64], size_a: int, size_b: int, trials: int
 ) -> NDArray[np.int64]:
     """Draw how many of the models of each error of a bin become A's: the multivariate hypergeometric law.
 

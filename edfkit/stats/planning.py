@@ -30,6 +30,7 @@ from edfkit.stats.checks import share, whole
 from edfkit.stats.claims import claims, permutations_needed
 from edfkit.stats.curves import shape_test
 from edfkit.stats.edf import Floats
+from edfkit.stats.sample import different
 from edfkit.stats.strata import Index, Strata, in_strata, usual_number
 
 LEAST = int(2 * LEAST_CLAIM)
@@ -74,7 +75,7 @@ class Pilot:
     @cached_property
     def units_in_all(self) -> int:
         """How many units there are."""
-        return len(self.errors) if self.units is None else np.unique(self.units).size
+        return len(self.errors) if self.units is None else different(self.units).size
 
     def drawn(self, models: int, rng: np.random.Generator) -> tuple[Index, NDArray[np.int64]]:
         """Draw rows with replacement, and count how often each that comes does."""

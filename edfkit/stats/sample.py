@@ -281,6 +281,23 @@ def ordered(key: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     return key[order], order
 
 
+def different(values: ArrayLike) -> NDArray[Any]:
+    """Give the different numbers, increasing: `numpy.unique`, which loads numpy.ma just to look for masks.
+
+    Parameters
+    ----------
+    values : array_like
+        Finite numbers.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+    """
+    increasing = np.sort(values, axis=None)
+    fresh = np.append(increasing.size > 0, increasing[1:] != increasing[:-1])
+    return np.asarray(increasing[fresh[: increasing.size]])
+
+
 def places(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Give the distinct numbers, and which of them each number is.
 

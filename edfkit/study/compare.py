@@ -792,7 +792,7 @@ def _adjusts(strata: Strata, selection: Selection) -> bool:
     if selection.bins is not None:
         return selection.bins != 1
     several = strata.paired or np.ptp(strata.placed) > 0 or not np.ptp(strata.logs, axis=0).any()
-    return bool(strata.logs.shape[1]) and several
+    return bool(strata.logs.shape[1] and several)
 
 
 def balanced(strata: Strata, found: Better, selection: Selection) -> bool:

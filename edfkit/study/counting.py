@@ -9,7 +9,7 @@ rounded in them.
 Which models take part, and what the columns mean, is in `edfkit.study.selection`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -403,7 +403,7 @@ def _pieces(
             yield {variable: values[first : first + _AT_ONCE] for variable, values in piece.items()}
 
 
-def _ahead(pieces: Iterator[_T]) -> Iterator[_T]:
+def _ahead(pieces: Iterator[_T]) -> Generator[_T, None, None]:
     """Yield what an iterator does, while a thread fetches the next one: decompressing takes longer than counting."""
     from concurrent.futures import ThreadPoolExecutor
 

@@ -264,7 +264,7 @@ class Population:
             return self.counts.astype(np.float64)
         if self.units is None or not self.repeats:
             return np.ones(self.errors.size)
-        return self.units.weights * np.unique(self.units.unit).size
+        return self.units.weights * self.units.different.size
 
     @property
     def repeats(self) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive.published import Published, networks
 from edfkit.archive.schema import VARIABLES, row_hashes
+from edfkit.stats.sample import different
 
 if TYPE_CHECKING:
     from edfkit.study.selection import Source
@@ -60,8 +61,7 @@ class Units:
     @cached_property
     def different(self) -> NDArray[np.uint64]:
         """The different units."""
-        ordered = np.sort(self.unit)  # np.unique loads numpy.ma
-        return ordered[np.append(True, ordered[1:] != ordered[:-1])] if ordered.size else ordered
+        return different(self.unit)
 
     @property
     def weights(self) -> NDArray[np.float64]:

@@ -129,7 +129,7 @@ def test_counting_for_other_settings(benchmark: BenchmarkFixture, two: Path, mon
 )
 def test_long_work_ends_in_seconds(two: Path, command: str) -> None:
     edfkit_ = Path(sys.executable).parent / "edfkit"
-    arguments = [edfkit_, *command.split(), "--archive", two]
+    arguments = [str(edfkit_), *command.split(), "--archive", str(two)]
     took, cpu = timed(lambda: subprocess.run(arguments, check=True, capture_output=True, cwd="/"))
     print(f"\nedfkit {command}, 2 x 1 million models: {took:.1f} s, CPU {cpu:.1f} s")
 

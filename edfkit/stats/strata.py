@@ -59,7 +59,7 @@ def cut(complexity: ArrayLike, weights: ArrayLike | None = None, number: int | N
     if number is not None and number < 1:
         raise EdfkitError(f"strata: {number} was given, but a number of at least 1 is needed: leave it out.")
     values = np.asarray(complexity, dtype=np.float64)
-    increasing, order = ordered(values)
+    increasing, order = ordered(values, stable=False)
     tie = np.cumsum(_fresh(increasing)) - 1
     # Rows of a unit have its complexity, so that every tie holds whole units; their parts sum to them up to round-off.
     of_tie = np.rint(np.bincount(tie, None if weights is None else np.asarray(weights, dtype=np.float64)[order]))
@@ -99,27 +99,33 @@ def score(logs: Floats, first: NDArray[np.bool_], sizes: Floats) -> Floats:
         Log odds, to 9 decimals; the same for equal complexities, whatever the order of the rows. Its sign is that of
         its correlation with the first complexity.
     """
-    x, of_a = powers(logs, sizes), sizes * first
-    found = np.zeros(x.shape[1])
+    x, of_a = _standardised(logs, sizes), sizes * first
+    found = np.zeros(_products(x[:1]).shape[1])
     if len(x) > _FEW:  # few points lead near the solution for all
         some = slice(None, None, len(x) // _FEW)
         found = _logistic(x[some], of_a[some], sizes[some], found)
-    odds = np.round(x @ _logistic(x, of_a, sizes, found), 9)
+    found = _logistic(x, of_a, sizes, found)
+    odds = np.round(np.concatenate([_products(x[part]) @ found for part in _parts(len(x))]), 9)
     along = logs[:, 0] @ (sizes * (odds - np.average(odds, weights=sizes)))
     return np.asarray(odds if along >= 0 else -odds)
 
 
+def _parts(rows: int) -> list[slice]:
+    """Cut rows into parts that stay in the processor's cache with what is computed of them."""
+    return [slice(start, start + _AT_ONCE) for start in range(0, rows, _AT_ONCE)]
+
+
 def _logistic(x: Floats, of_a: Floats, total: Floats, found: Floats) -> Floats:
     """Find the coefficients of a logistic regression with a penalty of half their squares, from some to begin with."""
-    penalty = np.eye(x.shape[1])
+    penalty = np.eye(found.size)
     penalty[0, 0] = 0.0
     for _ in range(50):  # Newton's method: the penalised likelihood is concave
         slope, curvature = -penalty @ found, penalty.copy()
-        for start in range(0, len(x), _AT_ONCE):
-            part, size = x[start : start + _AT_ONCE], total[start : start + _AT_ONCE]
-            p = 1 / (1 + np.exp(np.minimum(-part @ found, 700.0)))
-            slope += part.T @ (of_a[start : start + _AT_ONCE] - size * p)
-            curvature += (part * (size * p * (1 - p))[:, None]).T @ part
+        for part in _parts(len(x)):
+            each = _products(x[part])
+            p = 1 / (1 + np.exp(np.minimum(-each @ found, 700.0)))
+            slope += each.T @ (of_a[part] - total[part] * p)
+            curvature += (each * (total[part] * p * (1 - p))[:, None]).T @ each
         step = np.linalg.solve(curvature, slope)
         found = found + step
         if np.abs(step).max() < 1e-10:
@@ -129,15 +135,23 @@ def _logistic(x: Floats, of_a: Floats, total: Floats, found: Floats) -> Floats:
 
 def powers(logs: Floats, sizes: Floats) -> Floats:
     """Give 1, the standardised columns, and their products of two and of three, in columns."""
+    return _products(_standardised(logs, sizes))
+
+
+def _standardised(logs: Floats, sizes: Floats) -> Floats:
     centre = np.average(logs, axis=0, weights=sizes)
     spread = np.sqrt(np.average(np.square(logs - centre), axis=0, weights=sizes))
-    x = ((logs - centre) / np.where(spread > 0, spread, 1.0)).T
-    chosen = [one for degree in range(4) for one in combinations_with_replacement(range(len(x)), degree)]
+    return np.asarray((logs - centre) / np.where(spread > 0, spread, 1.0))
+
+
+def _products(x: Floats) -> Floats:
+    """Give 1, the columns, and their products of two and of three, in columns."""
+    chosen = [one for degree in range(4) for one in combinations_with_replacement(range(x.shape[1]), degree)]
     place = {one: i for i, one in enumerate(chosen)}
-    columns = np.ones((len(chosen), len(logs)))
+    columns = np.ones((len(chosen), len(x)))
     for i, one in enumerate(chosen[1:], 1):
-        np.multiply(columns[place[one[:-1]]], x[one[-1]], out=columns[i])
-    return np.ascontiguousarray(columns.T)  # row by row: in which order they are summed shows where columns are alike
+        np.multiply(columns[place[one[:-1]]], x[:, one[-1]], out=columns[i])
+    return np.ascontiguousarray(columns.T)  # row by row: the order of sums shows where columns are nearly alike
 
 
 @dataclass(frozen=True, eq=False)

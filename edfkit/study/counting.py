@@ -75,7 +75,7 @@ def distinct(
         key.sort()
         starts = np.flatnonzero(_changes(key))
         return _decoded(key[starts], coded), np.diff(starts, append=key.size).astype(np.int64)
-    key, order = ordered(key)
+    key, order = ordered(key, stable=False)
     fresh = _changes(key)
     if len(coded) < len(columns):
         tied = np.flatnonzero(~(fresh & np.append(fresh[1:], True)))

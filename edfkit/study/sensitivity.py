@@ -15,6 +15,7 @@ from edfkit import EdfkitError
 from edfkit.stats.adjusted import LEAST_OVERLAP, mean_difference
 from edfkit.stats.bins import EmptyBinsError
 from edfkit.stats.edf import Floats
+from edfkit.stats.sample import ordered
 from edfkit.stats.strata import usual_number
 from edfkit.study.compare import Setting, balanced, better_of, prepared, side_by_side, take_part
 from edfkit.study.counting import Wanted, once
@@ -168,10 +169,10 @@ def _halves(main: Selection, control: Control) -> Iterator[tuple[tuple[float, fl
     if len(control.columns) != 1 or control.binned:
         return
     both = np.concatenate(_columns(main))
-    order = np.argsort(both, kind="stable")
+    increasing, order = ordered(both, stable=False)
     height = np.cumsum(np.concatenate([one.sizes for one in main.populations])[order])
     at = int(np.searchsorted(height, height[-1] / 2))
-    lowest, middle, highest = (float(both[order][place]) for place in (0, at, -1))
+    lowest, middle, highest = (float(increasing[place]) for place in (0, at, -1))
     above = both[both > middle]
     for span in ((lowest, middle), *([(float(above.min()), highest)] if above.size else [])):
         yield span, replace(main, populations=[_part(one, *span) for one in main.populations])

@@ -1,6 +1,7 @@
 import json
 import math
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import combinations, product
@@ -334,6 +335,19 @@ def test_a_grid_changes_nothing_but_round_off(first: Floats, second: Floats, sma
     merged = [pairs[1][group == each].sum() for each in np.unique(group)]
     assert_allclose(on_grid[0], np.unique(group) / 200, atol=1e-12)
     assert_allclose(on_grid[1], merged, atol=1e-14)
+
+
+@pytest.mark.parametrize("images", [3_072, 7, 131_072])
+def test_a_test_set_of_any_size_makes_a_grid(images: int) -> None:
+    missed = np.append([0, 1], np.random.default_rng(images).integers(0, images + 1, 300))
+    on_grid = difference(100 * missed / images, 3, 100 * missed[:200] / images, large=7)
+    pairs = Counter[int]()
+    small, large = (minimum(100 * some / images, m) for some, m in ((missed, 3), (missed[:200], 7)))
+    for (e, p), (f, q) in product(zip(*small, strict=True), zip(*large, strict=True)):
+        pairs[round((e - f) * images / 100)] += p * q
+    found = dict(zip(np.rint(on_grid[0] * images / 100).astype(int).tolist(), on_grid[1].tolist(), strict=True))
+    assert len(found) == on_grid[0].size  # what differs by round-off is merged
+    assert max(abs(found.get(key, 0.0) - p) for key, p in pairs.items()) < 1e-14
 
 
 def test_round_off_in_the_errors_makes_no_differences() -> None:

@@ -761,14 +761,17 @@ def who_wins(
     return Wins(small_wins, large_wins, tie, int(small), int(large), 1 if errors_large is None else 2, replacement)
 
 
-def _grid(*values: Floats) -> tuple[int, list[NDArray[np.int64]]] | None:
-    """Return the number of decimals of all values and the values in units of the last one; None if there is no grid."""
+def _grid(*values: Floats) -> tuple[float, list[NDArray[np.int64]]] | None:
+    """Return how many steps of a grid a point has, and the values in steps; None if they are on no grid."""
     pooled = different(np.concatenate(values))
-    for decimals in range(GRID_DECIMALS + 1):
-        scaled = pooled * 10**decimals
+    scales = [float(10**decimals) for decimals in range(GRID_DECIMALS + 1)]
+    if pooled.size > 1:
+        scales.append(round(100 / np.diff(pooled).min()) / 100)  # of a test set with so many images
+    for scale in scales:
+        scaled = pooled * scale
         units = np.rint(scaled)
         if np.all(np.abs(scaled - units) < 1e-6) and np.all(np.diff(units) > 0):
-            return decimals, [np.rint(each * 10**decimals).astype(np.int64) for each in values]
+            return scale, [np.rint(each * scale).astype(np.int64) for each in values]
     return None
 
 
@@ -787,7 +790,8 @@ def difference(
     """Compute the exact law of min_small - min_large for two independent searches (NDS, figure 2 left).
 
     Errors are on a grid if for some number of decimals, 0 to 4, all are multiples of the last one's unit to within a
-    millionth of it, and no two are the same multiple. Then the law is the correlation of the laws of the minima over
+    millionth of it, and no two are the same multiple; or if they are multiples of 100 / N so, as of a test set of N
+    images, two of which are next to each other. Then the law is the correlation of the laws of the minima over
     the multiples of their greatest common divisor: probabilities are right to 1e-15, and differences that round-off
     makes distinct are merged. Errors on no such grid are subtracted pair by pair.
 
@@ -823,7 +827,7 @@ def _difference(one: Law, other: Law) -> Law:
     """Return the law of one - other for independent one and other."""
     grid = _grid(one[0], other[0])
     if grid:
-        decimals, (units, other_units) = grid
+        scale, (units, other_units) = grid
         start, other_end = int(units[0]), int(other_units[-1])
         cells, other_cells = units - start, other_end - other_units  # from the end: a correlation is a convolution
         step = max(1, int(np.gcd.reduce(np.concatenate([cells, other_cells]))))
@@ -836,7 +840,7 @@ def _difference(one: Law, other: Law) -> Law:
             marks = [np.fft.rfft(np.bincount(at, minlength=size)) for at in (cells, other_cells)]
             possible = np.flatnonzero(np.fft.irfft(marks[0] * marks[1], size)[:length] > 0.5)
             probabilities = np.maximum(np.fft.irfft(spectra[0] * spectra[1], size)[possible], 0.0)
-            return (start - other_end + possible * step) / 10**decimals, probabilities
+            return (start - other_end + possible * step) / scale, probabilities
     pairs = one[0].size * other[0].size
     if pairs > MOST_PAIRS:
         raise EdfkitError(

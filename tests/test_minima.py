@@ -340,7 +340,7 @@ def test_a_grid_changes_nothing_but_round_off(first: Floats, second: Floats, sma
 @pytest.mark.parametrize("images", [3_072, 7, 131_072])
 def test_a_test_set_of_any_size_makes_a_grid(images: int) -> None:
     missed = np.append([0, 1], np.random.default_rng(images).integers(0, images + 1, 300))
-    on_grid = difference(100 * missed / images, 3, 100 * missed[:200] / images, large=7)
+    on_grid = difference(100 * missed / images, 3, 100 * missed[:200] / images, large=7, replacement=True)
     pairs = Counter[int]()
     small, large = (minimum(100 * some / images, m) for some, m in ((missed, 3), (missed[:200], 7)))
     for (e, p), (f, q) in product(zip(*small, strict=True), zip(*large, strict=True)):

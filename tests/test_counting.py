@@ -318,7 +318,9 @@ def test_other_columns_come_along(two: Path) -> None:
     assert other.also.shape == (other.models, 2)
     total = np.nansum(one.also * one.counts[:, None], axis=0)
     assert total == pytest.approx(np.nansum(other.also, axis=0))
-    assert one.counted() is one
+    settled = one.counted()
+    assert settled.also is None
+    assert settled.counted() is settled
 
 
 def test_populations_in_memory_are_counted_as_well(two: Path) -> None:
@@ -357,6 +359,26 @@ def test_what_cannot_be_counted_is_refused(tmp_path: Path, whole: int) -> None:
             gather(source, ["unknown"], given="error_final")
         with refused("has no variable 'test_error'"):
             gather(source, ["unknown"], error="3")
+
+
+@pytest.mark.parametrize("whole", [0, counting.WHOLE])
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"params": np.arange(5.0)}, r"'params' has the shape \(5,\), expected one number for each of the 6 models"),
+        ({"status": np.zeros(7, int)}, r"'status' has the shape \(7,\)"),
+        ({"status": np.array(["finished"] * 6)}, "'status' has the type <U8"),
+        ({"error": np.array(["1"] * 6)}, "'error' has the type <U1"),
+        ({"params": np.array(["1"] * 6)}, "given: params has no numbers"),
+        ({"params": np.ones((6, 2))}, "given: params has several numbers"),
+    ],
+)
+def test_columns_that_are_no_numbers_of_the_models_are_refused(
+    whole: int, columns: dict[str, NDArray[Any]], expected: str
+) -> None:
+    usual = {"error": np.arange(6.0), "params": np.arange(6.0), "status": np.zeros(6, int)}
+    with refused(expected):
+        gather(Counted(InMemory({"a": usual | columns}), whole=whole), ["a"], given="params")
 
 
 def test_a_common_range_without_width(tmp_path: Path) -> None:

@@ -41,11 +41,11 @@ class Parts(Result):
     unshared: float
 
     def shares(self) -> dict[str, float] | None:
-        """Return each part divided by the total, signed: below 0 where it counteracts; None if the total is 0.
+        """Return each part divided by the total, signed: below 0 where it counteracts; None if that is 0 or round-off.
 
         Where parts counteract each other, shares exceed 1, and are the less telling the smaller the total is.
         """
-        if self.total == 0:
+        if abs(self.total) < 1e-12:
             return None
         return {part: getattr(self, part) / self.total for part in ("composition", "within", "unshared")}
 

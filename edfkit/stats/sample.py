@@ -17,6 +17,16 @@ from edfkit import EdfkitError
 Floats = NDArray[np.float64]
 
 
+def _array(values: ArrayLike, name: str, dtype: Any = None) -> NDArray[Any]:
+    """Make an array of what may be none."""
+    try:
+        return np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise EdfkitError(
+            f"{name}: no numbers were given ({error}), but one number per model is needed: convert them."
+        ) from error
+
+
 def finite_vector(values: ArrayLike, name: str) -> Floats:
     """Return one finite number per model as a float array, or refuse.
 
@@ -36,7 +46,9 @@ def finite_vector(values: ArrayLike, name: str) -> Floats:
     EdfkitError
         If the values are not one-dimensional, are none at all, or are not all finite.
     """
-    vector = np.asarray(values, dtype=np.float64)
+    vector = _array(values, name, np.float64)
+    if isinstance(getattr(values, "mask", None), np.ndarray | np.bool_) and np.any(values.mask):  # type: ignore[union-attr]
+        raise EdfkitError(f"{name}: some values are masked, but every model needs a number: leave those models out.")
     if vector.ndim != 1:
         raise EdfkitError(f"{name}: shape {vector.shape} was given, but one number per model is needed: flatten it.")
     if vector.size == 0:
@@ -130,8 +142,14 @@ def checked_counts(counts: ArrayLike, size: int) -> NDArray[np.int64]:
     EdfkitError
         If one is not a whole number of at least 1, or there are not n.
     """
-    number = np.asarray(counts)
-    if number.shape != (size,) or number.dtype.kind not in "iu" or (size and number.min() < 1):
+    number = _array(counts, "counts")
+    whole = number.shape == (size,) and number.dtype.kind in "iu"
+    if whole and size and number.sum(dtype=np.float64) >= 2**53:
+        raise EdfkitError(
+            f"counts: {number.sum(dtype=np.float64):.3g} models were given, but fewer than {2.0**53:.3g} can be "
+            "counted: correct them."
+        )
+    if not whole or (size and number.min() < 1):
         raise EdfkitError(
             f"counts: {number.dtype} of shape {number.shape} was given for {size} errors, but every error needs a "
             "whole number of models, at least 1: leave out errors that no model has."
@@ -160,16 +178,17 @@ def checked_strata(strata: ArrayLike, size: int, name: str = "strata") -> NDArra
     EdfkitError
         If one is not a whole number of at least -1, or there are not n.
     """
-    index = np.asarray(strata)
+    index = _array(strata, name)
     if index.shape != (size,):
         raise EdfkitError(
             f"{name}: shape {index.shape} was given for {size} errors, but every model needs one bin: "
             "select both in the same way."
         )
-    if index.dtype.kind not in "iu" or index.min() < -1:
+    if index.dtype.kind not in "iu" or index.min() < -1 or index.max() >= 2**53:
+        given = f"{index.dtype} from {index.min()}" if index.dtype.kind in "iuf" else str(index.dtype)
         raise EdfkitError(
-            f"{name}: {index.dtype} from {index.min()} was given, but integers from 0, or -1 outside the "
-            "range, are needed: pass what edfkit.stats.bins.bin_index returns."
+            f"{name}: {given} was given, but integers from 0, or -1 outside the range, are needed: pass what "
+            "edfkit.stats.bins.bin_index returns."
         )
     return index.astype(np.intp, copy=False)
 
@@ -216,6 +235,8 @@ class Sample:
         counts: ArrayLike | None = None,
         strata: ArrayLike | None = None,
     ) -> None:
+        if isinstance(errors, Sample):
+            raise EdfkitError("Sample: a Sample was given as errors, but errors are numbers: take it as it is.")
         percent = checked_errors(errors)
         arrays: dict[str, NDArray[np.generic] | None] = {
             "errors": percent,

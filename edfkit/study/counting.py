@@ -337,7 +337,9 @@ class Counted:
 
     def _column(self, name: str, column: str) -> NDArray[Any]:
         if not column.isdecimal():
-            return self.read(name, column)
+            values, models = self.read(name, column), self.models(name)
+            check_numbers(name, column, values, models)
+            return values
         pieces = _pieces(self.source, name, ["test_error"], 0, self.models(name))
         return self._once(
             name, column, lambda: np.concatenate([piece["test_error"][:, int(column) - 1] for piece in pieces])
@@ -359,6 +361,21 @@ def once(source: "Source") -> Counted:
     return source if isinstance(source, Counted) else Counted(source)
 
 
+def check_numbers(name: str, column: str, values: NDArray[Any], models: int) -> None:
+    """Check that a column has one number for each model.
+
+    Raises
+    ------
+    EdfkitError
+        If it has others.
+    """
+    if values.shape != (models,) or values.dtype.kind not in "iufb":
+        has = f"the shape {values.shape}" if values.dtype.kind in "iufb" else f"the type {values.dtype}"
+        raise EdfkitError(
+            f"{name}: {column!r} has {has}, expected one number for each of the {models:,} models; correct the source."
+        )
+
+
 def _ends(values: NDArray[Any]) -> tuple[float, float]:
     """Find the smallest and the largest number that is known; infinity and minus infinity if none is."""
     real = values.astype(np.float64, copy=False)
@@ -373,16 +390,18 @@ def _count(source: "Source | str | Address", name: str, wanted: Wanted, start: i
     if not isinstance(source, str | Address):
         with closing(_ahead(_pieces(source, name, wanted.variables, start, stop))) as pieces:
             number = -(-(stop - start) // _AT_ONCE)
-            return _summed(_of_piece(piece, wanted) for piece in steps(pieces, f"counting {name}", number))
+            return _summed(_of_piece(piece, name, wanted) for piece in steps(pieces, f"counting {name}", number))
     with Archive(source) as opened:
         return _count(opened, name, wanted, start, stop)
 
 
-def _of_piece(piece: Mapping[str, NDArray[Any]], wanted: Wanted) -> _Found:
+def _of_piece(piece: Mapping[str, NDArray[Any]], name: str, wanted: Wanted) -> _Found:
     columns = {
         column: piece["test_error"][:, int(column) - 1] if column.isdecimal() else piece[column]
         for column in wanted.columns
     }
+    for column, values in columns.items():
+        check_numbers(name, column, values, len(values))  # of text only, as the archive has checked how many there are
     return _Found(
         counted(columns) if columns else Rows({}),
         {variable: _ends(piece[variable]) for variable in wanted.ends},
@@ -397,7 +416,11 @@ def _pieces(
     if isinstance(source, Archive):
         pieces: Iterator[Mapping[str, NDArray[Any]]] = source.chunks(name, variables, start, stop)
     else:
-        pieces = iter([{variable: source.read(name, variable)[start:stop] for variable in variables}])
+        whole = {variable: source.read(name, variable) for variable in variables}
+        for variable in variables:
+            if variable != "test_error":  # which has a number for each epoch
+                check_numbers(name, variable, whole[variable], source.models(name))
+        pieces = iter([{variable: values[start:stop] for variable, values in whole.items()}])
     for piece in pieces:
         for first in range(0, len(next(iter(piece.values()))), _AT_ONCE):
             yield {variable: values[first : first + _AT_ONCE] for variable, values in piece.items()}

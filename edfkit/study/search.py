@@ -370,18 +370,19 @@ def _pairs(gathered: Selection, m: NDArray[np.int64], confidence: float) -> list
             unknown = np.full(m.size, np.nan)
             pairs.append(SearchPair(name, other, m, unknown, unknown, unknown, unknown, ["none"] * m.size, None, why))
             continue
-        found = best_difference(strata, m, confidence, pairs=tested)
+        budgets, place = np.unique(m, return_inverse=True)  # one that comes twice is one claim
+        found = best_difference(strata, budgets, confidence, pairs=tested)
         lower = np.where(found.estimate < 0, name, other)
-        claimed = np.where(found.p_adjusted <= 1 - confidence, lower, "none").tolist()
+        claimed = np.where(found.p_adjusted <= 1 - confidence, lower, "none")[place].tolist()
         pairs.append(
             SearchPair(
                 name,
                 other,
                 m,
-                found.estimate,
-                found.low,
-                found.high,
-                found.p_adjusted,
+                found.estimate[place],
+                found.low[place],
+                found.high[place],
+                found.p_adjusted[place],
                 claimed,
                 found.most,
                 None,

@@ -560,6 +560,8 @@ def _read(
 ) -> _Read:
     """Read the models of a population that take part: the one place that says which these are."""
     which = error_column(source, name, reading)
+    for column in columns:
+        check_column(column, source.field(name, column))
     found = source.rows(name, (which, "status", *columns, *also), by_row=by_row)
     status, counts = found.columns["status"], found.counts
     left_out = {}
@@ -590,10 +592,7 @@ def _read(
             f"The {reading.error} error of {unknown:,} of the {models:,} {name} models is not known; compare by the "
             "other."
         )
-    complexity = []
-    for column in columns:
-        check_column(column, found.columns[column])
-        complexity.append(_known(found.columns[column][part], column, name, counts))
+    complexity = [_known(found.columns[column][part], column, name, counts) for column in columns]
     others = [found.columns[column][part].astype(np.float64) for column in also]
     nothing = np.zeros((rows.size, 0))
     return _Read(

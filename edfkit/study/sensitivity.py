@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from edfkit import EdfkitError
+from edfkit.progress import steps
 from edfkit.stats.adjusted import LEAST_OVERLAP, mean_difference
 from edfkit.stats.bins import EmptyBinsError
 from edfkit.stats.edf import Floats
@@ -103,7 +104,7 @@ def sensitivity(
     if any("failed" in one.left_out for one in main.populations):
         ways += [("failed", replace(reading, failed=fill), control) for fill in FILLS]
     found = []
-    for group, how, held in ways:
+    for group, how, held in steps(ways, "other settings"):
         start = _named(group, how, held)
         try:
             # One selection serves any number of strata.

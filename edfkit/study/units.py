@@ -111,7 +111,7 @@ def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[A
     for variable in [*SETTINGS, *(one for one in variables if one not in VARIABLES)]:
         if variable in variables:
             values = read(name, variable)
-            if values.ndim and values.dtype.kind in "iufbUS":
+            if values.shape[:1] == (source.models(name),) and values.dtype.kind in "iufbUS":
                 columns[variable] = values
     unit = row_hashes(columns)
     if block:

@@ -3,9 +3,8 @@
 Both read and write piece by piece, so that neither the archives nor a population need fit in memory. Of each model at
 most some tens of bytes are kept: a hash of its id, and whether it is taken.
 
-All values are read and checked in any case. A population that goes over as it is has its chunks copied, and of the copy
-the bytes are read back; of what is joined or cut, whole chunks of the parts are copied where they fit, and the values
-are read back.
+All values are read and checked in any case. A population that goes over as it is has all its bytes copied, and the
+values are those of the copy, read back; of what is joined or cut, whole chunks of the parts are copied where they fit.
 """
 
 from __future__ import annotations
@@ -177,11 +176,7 @@ def subset(
     chosen = _checked_choice(given, range, status, models, seed)
     with ExitStack() as opened:
         archive = opened.enter_context(Archive(source))
-        wanted = archive.names
-        if spaces is not None:
-            for space in spaces:
-                archive.models(space)  # refuses unknown ones
-            wanted = [name for name in archive.names if name.casefold() in {space.casefold() for space in spaces}]
+        wanted = archive.names if spaces is None else sorted({archive.population(space).name for space in spaces})
         if not wanted:
             raise EdfkitError("No space was given, expected one or more; name some, or leave it out to take all.")
         taken: dict[str, NDArray[np.bool_]] = {}
@@ -207,7 +202,7 @@ def subset(
                 fields = {variable: archive.field(name, variable) for variable in archive.variables(name)}
                 part = _Part(archive, name, fields)
                 attrs, left = archive.group_attrs(name), int(mask.sum())
-                if not (mask.all() and writer.copy(name, archive, fields, attrs)):
+                if not (mask.all() and writer.copy(name, archive, attrs)):
                     writer.stream(
                         name,
                         {variable: described.of(left) for variable, described in fields.items()},
@@ -258,6 +253,8 @@ def _selected(
     archive: Archive, name: str, given: str, range: tuple[float, float] | None, status: Sequence[str] | None
 ) -> NDArray[np.bool_]:
     """Tell which models of a population have a complexity in the range and one of the statuses."""
+    if range is None and status is None:
+        return np.ones(archive.models(name), bool)
     masks = []
     codes = list(Status) if status is None else [Status[word.upper()] for word in status]
     for piece in archive.chunks(name, [given, "status"]):
@@ -317,7 +314,7 @@ class _Joined:
         self._parts = parts
         self.differing: dict[str, list[Any]] = {}
         names = list(dict.fromkeys(variable for part in parts for variable in part.fields))
-        fields = {variable: self._field(variable) for variable in names}
+        fields = {variable: self._field(variable) for variable in names} if len(parts) > 1 else parts[0].fields
         epochs = max((f.shape[f.dims.index("epoch")] for f in fields.values() if "epoch" in f.dims), default=0)
         for variable, described in fields.items():
             if described.dims[0] == "model" and described.type.kind == "f":
@@ -335,7 +332,7 @@ class _Joined:
     def write(self, writer: Writer, attrs: Mapping[str, Any]) -> None:
         """Write the population: that of one part as it is, else the models of all parts."""
         part, *others = self._parts
-        if others or not writer.copy(part.name, part.archive, self.fields, attrs):
+        if others or not writer.copy(part.name, part.archive, attrs):
             sizes = [int(mask.sum()) for mask in self._masks]
             copies = {
                 sum(sizes[:place]): (part.archive, part.name)

@@ -73,12 +73,15 @@ class Disk:
     ----------
     error : OSError or None
         The first failure.
+    strict : bool
+        Whether a write that fails raises: HDF5 can be stopped so while it copies, but not when it closes the file.
     size : int
         Bytes up to the end of what was written, or was to be.
     """
 
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
+        self.strict = False
         self.size = 0
         self._file = open(path, "w+b", buffering=0)  # noqa: SIM115 - a context manager itself
         self._place = 0
@@ -105,7 +108,7 @@ class Disk:
         return self._place
 
     def write(self, data: ReadableBuffer) -> int:
-        """Write at the place; this does not fail."""
+        """Write at the place; this does not fail, unless it is `strict`."""
         view = memoryview(data).cast("B")
         written = 0
         if not self.error:
@@ -116,6 +119,8 @@ class Disk:
             except OSError as error:
                 self.error = error
         if self.error:
+            if self.strict:
+                self.check()
             self._kept.append((self._place + written, bytes(view[written:])))
         self._place += len(view)
         self.size = max(self.size, self._place)

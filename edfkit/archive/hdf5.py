@@ -13,10 +13,13 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5, h5a, h5d, h5g, h5l, h5o, h5p, h5s, h5t
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+
+JOINING = (b"DIMENSION_LIST", b"REFERENCE_LIST", b"CLASS", b"NAME", b"_Netcdf4Dimid", b"_Netcdf4Coordinates")
+"""Attributes by which netCDF joins variables to dimensions."""
 
 _OTHER_FILES, _FILTERS = 1 << 7, 1 << 11  # what an object's header has, as the file format numbers it
 _LINKS = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
@@ -63,17 +66,17 @@ def is_group(parent: h5g.GroupID, name: str) -> bool:
     return bool(h5o.get_info(parent, name.encode()).type == h5o.TYPE_GROUP)
 
 
-def is_data(where: str, parent: h5g.GroupID, name: str) -> bool:
-    """Tell whether a member of a group is a data set, and refuse it as `opened` does.
+def data_set(where: str, parent: h5g.GroupID, name: str) -> Any:
+    """Give what HDF5 says of a member of a group that is a data set, else None, and refuse it as `opened` does.
 
     As a rule it is not opened: filters are for values in chunks, which lie in the file.
     """
     info = h5o.get_info(parent, name.encode())
     if info.type != h5o.TYPE_DATASET:
-        return False
+        return None
     if info.hdr.mesg.present & (_FILTERS | _OTHER_FILES) != _FILTERS:
         opened(where, parent, name)
-    return True
+    return info
 
 
 def opened(where: str, parent: h5g.GroupID, name: str) -> h5g.GroupID | h5d.DatasetID | h5t.TypeID:
@@ -110,34 +113,39 @@ def opened(where: str, parent: h5g.GroupID, name: str) -> h5g.GroupID | h5d.Data
 
 def attribute(item: h5g.GroupID | h5d.DatasetID, name: str) -> Any:
     """Read an attribute as h5py does, but text as str however it is stored; None if there is none."""
-    if not h5a.exists(item, name.encode()):
-        return None
-    found = h5a.open(item, name.encode())
+    return _value(item, name.encode())[0] if h5a.exists(item, name.encode()) else None
+
+
+def attributes(item: h5g.GroupID | h5d.DatasetID) -> tuple[dict[str, Any], bool]:
+    """Read all attributes as `attribute` does, but for those that join variables to dimensions.
+
+    Returns
+    -------
+    values : dict
+        By name, in the order of their creation if that is known.
+    plain : bool
+        Whether all lie in the object itself, which has a checksum: text of variable length does not.
+    """
+    found: list[tuple[int, bytes]] = []
+    h5a.iterate(item, lambda name, info: found.append((info.corder_valid and info.corder, name)), info=True)
+    read = {name.decode("utf-8"): _value(item, name) for _, name in sorted(found) if name not in JOINING}
+    return {name: value for name, (value, _) in read.items()}, all(plain for _, plain in read.values())
+
+
+def _value(item: h5g.GroupID | h5d.DatasetID, name: bytes) -> tuple[Any, bool]:
+    found = h5a.open(item, name)
     kind = found.get_type()
     if isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str():
         text = np.empty((), f"S{kind.get_size()}")
         if found.get_storage_size() == text.nbytes:
             found.read(text, mtype=kind)
-            return text.item().decode("utf-8")
-    elif isinstance(kind, h5t.TypeIntegerID | h5t.TypeFloatID):
-        numbers = np.empty(found.shape, kind.dtype)
+            return text.item().decode("utf-8"), True
+    elif isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)):
+        numbers = np.empty(() if found.get_storage_size() == kind.get_size() else found.shape, kind.dtype)
         found.read(numbers, mtype=kind)
-        return numbers[()]
-    value = _object(item).attrs[name]
-    return value.decode("utf-8") if isinstance(value, bytes) else value
-
-
-def attribute_names(item: h5g.GroupID | h5d.DatasetID) -> list[str]:
-    """List the attributes, in the order of their creation if that is known."""
-    names: list[bytes] = []
-    tracked = item.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
-    order = h5.INDEX_CRT_ORDER if tracked else h5.INDEX_NAME
-    h5a.iterate(item, names.append, index_type=order)
-    return [name.decode("utf-8") for name in names]
-
-
-def _object(item: h5g.GroupID | h5d.DatasetID) -> h5py.Group | h5py.Dataset:
-    return h5py.Dataset(item) if isinstance(item, h5d.DatasetID) else h5py.Group(item)
+        return numbers[()], True
+    value = (h5py.Dataset(item) if isinstance(item, h5d.DatasetID) else h5py.Group(item)).attrs[name]
+    return value.decode("utf-8") if isinstance(value, bytes) else value, False
 
 
 def is_whole(dataset: h5d.DatasetID, shape: tuple[int, ...]) -> bool:

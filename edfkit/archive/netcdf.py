@@ -11,17 +11,18 @@ variable by variable writes the lists again for each, which took 10 times as lon
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5f, h5g, h5p, h5r, h5s, h5t, h5z
+from h5py import h5a, h5d, h5f, h5g, h5i, h5o, h5p, h5r, h5s, h5t, h5z
 from numpy.typing import NDArray
 
 from edfkit.archive.files import Disk
+from edfkit.archive.hdf5 import JOINING
 
 Attrs = Mapping[str, NDArray[Any]]
 
@@ -86,7 +87,9 @@ class File:
             h5a.delete(self._file, name.encode())
         set_attr(self._file, name, value)
 
-    def add(self, name: str, attrs: Attrs, variables: Mapping[str, Layout]) -> dict[str, h5d.DatasetID]:
+    def add(
+        self, name: str, attrs: Attrs, variables: Mapping[str, Layout], source: h5g.GroupID | None = None
+    ) -> dict[str, h5d.DatasetID]:
         """Lay out a group; every object says in its attribute `_path` where it belongs.
 
         Parameters
@@ -96,13 +99,22 @@ class File:
             Its attributes.
         variables : mapping of str to Layout
             Those of a dimension's name have that dimension alone.
+        source : GroupID, optional
+            A group of another file, of that name and `copyable`. Its variables are copied as they are, except what
+            names others of the file; layouts have no attributes then.
 
         Returns
         -------
         dict of str to DatasetID
             Where the values of each variable go.
         """
-        group = h5g.create(self._file, name.encode(), gcpl=_group_plist(h5p.GROUP_CREATE))
+        if source is None:
+            group = h5g.create(self._file, name.encode(), gcpl=_group_plist(h5p.GROUP_CREATE))
+        else:
+            h5o.copy(source, b".", self._file, name.encode())
+            group = h5g.open(self._file, name.encode())
+            while h5a.get_num_attrs(group):
+                h5a.delete(group, index=0)
         for key, value in attrs.items():
             set_attr(group, key, value)
         set_attr(group, "_path", np.array(name.encode()))
@@ -110,8 +122,15 @@ class File:
         sizes = {dim: n for layout in variables.values() for dim, n in zip(layout.dims, layout.shape, strict=True)}
         numbers = {dim: np.array(self._dimensions + i, "<i4") for i, dim in enumerate(sizes)}
         self._dimensions += len(sizes)
-        datasets = {dim: _bare(group, dim, size) for dim, size in sizes.items() if dim not in variables}
-        datasets |= {variable: _chunked(group, variable, layout) for variable, layout in variables.items()}
+        if source is None:
+            datasets = {dim: _bare(group, dim, size) for dim, size in sizes.items() if dim not in variables}
+            datasets |= {variable: _chunked(group, variable, layout) for variable, layout in variables.items()}
+        else:
+            datasets = {each: h5d.open(group, each.encode()) for each in {**sizes, **variables}}
+            for dataset in datasets.values():
+                for joining in JOINING:
+                    if h5a.exists(dataset, joining):
+                        h5a.delete(dataset, joining)
         references = {each: h5r.create(group, each.encode(), h5r.OBJECT) for each in datasets}
         axes: dict[str, list[tuple[h5r.Reference, int]]] = {dim: [] for dim in sizes}
         for variable, layout in variables.items():
@@ -135,34 +154,41 @@ class File:
                 _write(datasets[dim], key, np.array(text.encode(), f"S{len(text) + 1}"), _terminated(len(text) + 1))
             if axes[dim]:
                 _write(datasets[dim], "REFERENCE_LIST", np.array(axes[dim], _AXIS), *_AXES)
-        for each, dataset in datasets.items():
+        for each, dataset in datasets.items() if source is None else ():
             set_attr(dataset, "_path", np.array(f"{name}/{each}".encode()))
         return {variable: datasets[variable] for variable in variables}
+
+
+def copyable(group: h5g.GroupID, data_sets: Iterable[Any]) -> bool:
+    """Tell whether all that a group of another file has in it is such as is written here, under checksums.
+
+    The values of attributes are not looked at, and `data_sets` is what HDF5 says of those in it.
+    """
+    superblock, *_ = h5i.get_file_id(group).get_create_plist().get_version()
+    if superblock < _SUPERBLOCK or group.get_create_plist().get_link_creation_order() != _ORDER:
+        return False
+    return not any(
+        info.hdr.version < _HEADER
+        or info.hdr.mesg.shared
+        or info.hdr.mesg.present & ~_MESSAGES
+        or info.meta_size.attr.heap_size
+        for info in (h5o.get_info(group), *data_sets)
+    )
 
 
 def chunks_alike(dataset: h5d.DatasetID, layout: Layout) -> bool:
     """Tell whether the chunks of a variable in some file, with their checksums, could be chunks of such a layout."""
     plist = dataset.get_create_plist()
-    if plist.get_layout() != h5d.CHUNKED or plist.get_chunk() != layout.chunks:
+    if plist.get_layout() != h5d.CHUNKED or plist.get_chunk() != layout.chunks or dataset.dtype != layout.dtype:
         return False
-    return (
-        [plist.get_filter(place)[0] for place in range(plist.get_nfilters())] == _FILTERS
-        and plist.get_filter(0)[2] == (layout.dtype.itemsize,)
-        and dataset.get_type().equal(h5t.py_create(layout.dtype))
-        and not any(chunk.filter_mask & _CHECKSUM for chunk in _chunks(dataset))
-    )
-
-
-def stored_chunks(dataset: h5d.DatasetID) -> Iterator[tuple[tuple[int, ...], int, bytes]]:
-    """Read the chunks of a variable as stored: where each begins, which filters it has skipped, and its bytes."""
-    for chunk in _chunks(dataset):
-        yield chunk.chunk_offset, *dataset.read_direct_chunk(chunk.chunk_offset)
-
-
-def _chunks(dataset: h5d.DatasetID) -> list[Any]:
+    filters = [plist.get_filter(place) for place in range(plist.get_nfilters())]
     chunks: list[Any] = []
     dataset.chunk_iter(chunks.append)
-    return chunks
+    return (
+        [number for number, *_ in filters] == _FILTERS
+        and filters[0][2] == (layout.dtype.itemsize,)
+        and not any(chunk.filter_mask & _CHECKSUM for chunk in chunks)
+    )
 
 
 def set_attr(item: Any, name: str, value: NDArray[Any]) -> None:
@@ -175,6 +201,10 @@ def set_attr(item: Any, name: str, value: NDArray[Any]) -> None:
 _LEVEL = 4  # of compression
 _FILTERS = [h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_FLETCHER32]
 _CHECKSUM = 1 << _FILTERS.index(h5z.FILTER_FLETCHER32)  # in the mask of the filters that a chunk has skipped
+# From these versions on, as HDF5 1.10 writes them, all that describes objects has checksums.
+_SUPERBLOCK, _HEADER = 3, 2
+# What an object's header may have, as the file format numbers it: nothing that is shared with others or lies elsewhere.
+_MESSAGES = sum(1 << kind for kind in (0, 1, 2, 3, 5, 6, 8, 10, 11, 12, 16, 21))
 _ORDER = h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED
 _AXIS = np.dtype([("dataset", h5py.ref_dtype), ("dimension", "<u4")])
 # In the file and in memory.

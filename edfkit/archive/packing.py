@@ -7,16 +7,14 @@ a third of the space. Divided by a power of ten they are the same doubles again;
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from h5py import h5a, h5d
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive.hdf5 import attribute
 
 HIDDEN_ATTRS = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST")
 """Attributes that netCDF keeps for itself; its others start with `_`."""
@@ -124,13 +122,13 @@ def widened(whole: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return wide
 
 
-def decimals_of(where: str, name: str, dataset: h5d.DatasetID) -> int | None:
+def decimals_of(where: str, name: str, dtype: np.dtype[Any], attrs: Mapping[str, Any]) -> int | None:
     """Read with how many decimals a variable is packed; None if it is not."""
-    if dataset.dtype.kind != "i" or not h5a.exists(dataset, b"scale_factor"):
+    if dtype.kind != "i" or "scale_factor" not in attrs:
         return None
-    scale = float(np.ravel(attribute(dataset, "scale_factor"))[0])
+    scale = float(np.ravel(attrs["scale_factor"])[0])
     for decimals in range(10):
-        if scale == 1 / 10**decimals and not h5a.exists(dataset, b"add_offset"):
+        if scale == 1 / 10**decimals and "add_offset" not in attrs:
             return decimals
     raise EdfkitError(
         f"{where}: {name!r} is packed by the scale_factor {scale:g}, expected 1, 0.1, 0.01, ... without an add_offset; "
@@ -176,10 +174,6 @@ class Digests:
             self._digests[-1] = zlib.crc32(np.ascontiguousarray(values[start:stop]).data, self._digests[-1])
             self._in_last += stop - start
             start = stop
-
-    def take(self, digests: Iterable[int]) -> None:
-        """Take those of the next rows, which are known."""
-        self._digests.extend(digests)
 
     def all(self) -> list[int]:
         """Give the digests of all rows so far."""

@@ -6,25 +6,28 @@ What is checked when: that a population has its variables, when it is opened; th
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g
+from h5py import h5d, h5o
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive.hdf5 import attribute, attribute_names, dimensions, is_data, is_whole, members, opened, read_rows
-from edfkit.archive.packing import HIDDEN_ATTRS, STORAGE_ATTRS, Field, decimals_of, decoded, is_ascii, unpack
+from edfkit.archive.hdf5 import attribute, attributes, data_set, dimensions, is_whole, members, opened, read_rows
+from edfkit.archive.netcdf import copyable
+from edfkit.archive.packing import STORAGE_ATTRS, Field, decimals_of, decoded, is_ascii, unpack
 from edfkit.archive.remote import Address
 from edfkit.archive.schema import (
     VARIABLES,
     check_dims,
     check_flags,
+    check_group,
     check_lengths,
     check_presence,
     check_shape,
@@ -70,6 +73,10 @@ class Storage(NamedTuple):
     digests : ndarray of uint32, or None
         The CRC-32 of every so many rows.
     rows : int
+    attrs : dict
+        All attributes, see `attributes`.
+    plain : bool
+        Whether these have checksums.
     """
 
     shape: tuple[int, ...]
@@ -78,21 +85,24 @@ class Storage(NamedTuple):
     fill: Any
     digests: NDArray[Any] | None
     rows: int
+    attrs: dict[str, Any]
+    plain: bool
 
     @classmethod
-    def of(cls, dataset: h5d.DatasetID, decimals: int | None) -> Storage:
+    def of(cls, where: str, variable: str, dataset: h5d.DatasetID) -> Storage:
         """Find how a variable is stored, if all of it is."""
-        shape = dataset.shape
+        shape, (attrs, plain) = dataset.shape, attributes(dataset)
+        decimals = decimals_of(where, variable, dataset.dtype, attrs)
         if not is_whole(dataset, shape):
             raise ValueError("some values are not stored")
-        digests, rows = attribute(dataset, "crc32"), shape[0] if shape else 1
-        if digests is not None and np.shape(digests) != (1,):
-            rows = int(np.ravel(attribute(dataset, "crc32_rows"))[0])
-            if rows < 1 or np.shape(digests) != (-(-shape[0] // rows),):
+        digests, rows = np.atleast_1d(attrs["crc32"]) if "crc32" in attrs else None, shape[0] if shape else 1
+        if digests is not None and digests.shape != (1,):
+            rows = int(np.ravel(attrs["crc32_rows"])[0])
+            if rows < 1 or digests.shape != (-(-shape[0] // rows),):
                 raise ValueError("there is not a digest for each part of it")
         if decimals is None:
-            return cls(shape, dataset.dtype, None, None, digests, rows)
-        return cls(shape, np.dtype("<f8"), decimals, attribute(dataset, "_FillValue"), digests, rows)
+            return cls(shape, dataset.dtype, None, None, digests, rows, attrs, plain)
+        return cls(shape, np.dtype("<f8"), decimals, attrs.get("_FillValue"), digests, rows, attrs, plain)
 
 
 class Stored:
@@ -104,7 +114,7 @@ class Stored:
 
     def __getitem__(self, those: slice) -> NDArray[Any]:
         """Read some rows, text as characters, and check the digests that they complete."""
-        shape, _, decimals, fill, _, rows = self.storage
+        shape, _, decimals, fill, _, rows, *_ = self.storage
         if not shape:
             return np.asarray(h5py.Dataset(self.dataset)[()])
         if decimals is None:
@@ -124,7 +134,7 @@ class Stored:
         return real
 
     def _check(self, values: NDArray[Any], start: int) -> None:
-        shape, *_, digests, rows = self.storage
+        shape, _, _, _, digests, rows, *_ = self.storage
         if digests is None:
             return
         if start != self._place:
@@ -145,14 +155,12 @@ class Stored:
         self._place = stop
 
 
-def attrs_of(item: h5g.GroupID | h5d.DatasetID) -> dict[str, Any]:
-    """Read the attributes, text as str, without those that netCDF or the writer keeps for itself."""
+def shown(values: Mapping[str, Any], hidden: Container[str] = ()) -> dict[str, Any]:
+    """Give the attributes, text as str, without those that netCDF or the writer keeps for itself."""
     attrs: dict[str, Any] = {}
-    hidden = HIDDEN_ATTRS + (STORAGE_ATTRS if isinstance(item, h5d.DatasetID) else ())
-    for name in attribute_names(item):
+    for name, value in values.items():
         if name.startswith("_") or name in hidden:
             continue
-        value = attribute(item, name)
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.reshape(())[()]
         if isinstance(value, bytes):
@@ -161,9 +169,8 @@ def attrs_of(item: h5g.GroupID | h5d.DatasetID) -> dict[str, Any]:
     return attrs
 
 
-def _check_path(item: h5g.GroupID | h5d.DatasetID, path: str) -> None:
+def _check_path(written: object, path: str) -> None:
     """Refuse what belongs elsewhere; archives of earlier versions do not say where things belong."""
-    written = attribute(item, "_path")
     if written not in (None, path):
         raise ValueError(f"{path} is what was written as {written}")
 
@@ -176,6 +183,8 @@ class Population:
 
     Attributes
     ----------
+    path : Path or Address
+        The file.
     name : str
         As stored.
     where : str
@@ -186,37 +195,50 @@ class Population:
     """
 
     def __init__(self, path: Path | Address, file: h5py.File, name: str) -> None:
-        self.name, self.where = name, place(path, name)
+        self.path, self.name, self.where = path, name, place(path, name)
         self.fields: dict[str, Field] = {}  # those asked for
         self.sizes: dict[str, int] = {}
         self._storages: dict[str, Storage] = {}
         with reading(self.where):
             self.group = opened(str(path), file.id, name)
-            _check_path(self.group, name)
+            _check_path(attribute(self.group, "_path"), name)
             self._members = members(self.where, self.group)
-            self._data = {member for member in self._members if is_data(self.where, self.group, member)}
+            found = {member: data_set(self.where, self.group, member) for member in self._members}
+            self._data = {member: info for member, info in found.items() if info}
+            for member in found.keys() - self._data.keys():  # which mean nothing here, but may belong elsewhere
+                _check_path(attribute(h5o.open(self.group, member.encode()), "_path"), f"{name}/{member}")
             check_presence(self.where, self._data)
-            self._check_lengths("id", self._open("id"))
+            self._check_lengths("id", self._open("id").shape)
 
-    def _check_lengths(self, variable: str, dataset: h5d.DatasetID) -> None:
-        check_lengths(self.where, variable, dataset.shape, self._data, self.sizes)
+    def _check_lengths(self, variable: str, shape: tuple[int, ...]) -> None:
+        check_lengths(self.where, variable, shape, self._data, self.sizes)
 
     def _open(self, member: str) -> h5d.DatasetID:
         """Open a data set that belongs here."""
         item = opened(self.where, self.group, member)
-        _check_path(item, f"{self.name}/{member}")
+        _check_path(attribute(item, "_path"), f"{self.name}/{member}")
         return item
+
+    @cached_property
+    def _others(self) -> dict[str, h5d.DatasetID]:
+        """Dimensions, and variables that the format does not know."""
+        return {member: self._open(member) for member in sorted(self._data.keys() - VARIABLES.keys())}
 
     @cached_property
     def variables(self) -> list[str]:
         """The variables, those of the format first; what only stands for a dimension is none."""
         with reading(self.where):
-            others = [
-                member
-                for member in sorted(self._data - VARIABLES.keys())
-                if not str(attribute(self._open(member), "NAME")).startswith(_BARE_DIMENSION)
-            ]
+            names = {member: str(attribute(dataset, "NAME")) for member, dataset in self._others.items()}
+        others = [member for member, name in names.items() if not name.startswith(_BARE_DIMENSION)]
         return [variable for variable in VARIABLES if variable in self._data] + others
+
+    @cached_property
+    def attrs(self) -> dict[str, Any]:
+        """The attributes of the population."""
+        with reading(self.where):
+            attrs = shown(attributes(self.group)[0])
+        check_group(self.where, attrs)
+        return attrs
 
     def stored(self, variable: str) -> Stored:
         """Open a variable that is stored whole."""
@@ -224,22 +246,45 @@ class Population:
         if variable not in (self._data if known else self.variables):
             raise EdfkitError(f"{self.where} has no variable {variable!r}; choose from {listed(self.variables)}.")
         with reading(f"{self.where}: {variable!r}"):
-            if variable in self._storages:
-                return Stored(opened(self.where, self.group, variable), self._storages[variable])
-            dataset = self._open(variable)
-            storage = Storage.of(dataset, decimals_of(self.where, variable, dataset))
+            if variable in self._storages:  # and has been found to be in the file
+                return Stored(h5o.open(self.group, variable.encode()), self._storages[variable])
+            dataset = opened(self.where, self.group, variable)
+            storage = Storage.of(self.where, variable, dataset)
+            _check_path(storage.attrs.get("_path"), f"{self.name}/{variable}")
             if known:
-                check_type(self.where, variable, storage.type, attribute(dataset, "units"))
-                self._check_lengths(variable, dataset)
+                check_type(self.where, variable, storage.type, storage.attrs.get("units"))
+                self._check_lengths(variable, storage.shape)
             self._storages[variable] = storage
             return Stored(dataset, storage)
 
     @cached_property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """The dimensions of each variable, as stored."""
-        items = {member: self._open(member) for member in self._data - VARIABLES.keys()}
-        scales = {name: item for name, item in items.items() if attribute(item, "CLASS") == "DIMENSION_SCALE"}
+        scales = {name: one for name, one in self._others.items() if attribute(one, "CLASS") == "DIMENSION_SCALE"}
         return dimensions(scales, self._members)
+
+    def copied_to(self, path: Path, file: h5py.File) -> Population:
+        """Open what this has been copied to, by its description here; what was not copied is compared."""
+        other = copy(self)
+        other.path, other.where = path, place(path, self.name)
+        for read_anew in ("attrs", "dims", "_others"):
+            vars(other).pop(read_anew, None)
+        with reading(other.where):
+            other.group = opened(str(path), file.id, self.name)
+            other._members = members(other.where, other.group)
+            if other.dims != self.dims:
+                raise ValueError("its variables do not have the dimensions that were written")
+        return other
+
+    @property
+    def copyable(self) -> bool:
+        """Whether it may be copied as it is, as far as this can be told without its variables."""
+        dims = {dim for of_one in self.dims.values() for dim in of_one}
+        if self._members.keys() != dims.union(self.variables):
+            return False
+        bare = {dim: attributes(self._others[dim]) for dim in dims.difference(self.variables)}
+        alone = all(found == ({"_path": f"{self.name}/{dim}"}, True) for dim, found in bare.items())
+        return alone and copyable(self.group, self._data.values())
 
     def field(self, variable: str) -> Field:
         """Describe a variable, or give its description again."""
@@ -247,7 +292,7 @@ class Population:
             return self.fields[variable]
         stored = self.stored(variable)
         with reading(f"{self.where}: {variable!r}"):
-            on_disk, attrs = self.dims.get(variable, ()), attrs_of(stored.dataset)
+            on_disk, attrs = self.dims.get(variable, ()), shown(stored.storage.attrs, STORAGE_ATTRS)
         dtype, shape = stored.dataset.dtype, stored.storage.shape
         check_shape(self.where, variable, shape, on_disk, self.sizes)
         dims = on_disk[:-1] if dtype == "S1" else on_disk

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.hdf5 import (
+    attributes,
     chunk_rows,
     is_group,
     members,
@@ -38,13 +39,13 @@ from edfkit.archive.packing import (
     decoded,
     power_of_two,
 )
-from edfkit.archive.population import Population, Stored, attrs_of, place, reading
+from edfkit.archive.population import Population, Stored, place, reading, shown
 from edfkit.archive.remote import Address, Blocks, is_address, open_address
 from edfkit.archive.schema import (
     FORMAT,
     FORMAT_VERSION,
     Ids,
-    check_group,
+    Shape,
     check_relations,
     check_root,
     check_values,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_PIECE_ROWS, _PIECE_BYTES = 2**20, 2**26
+_PIECE_ROWS, _PIECE_BYTES = 2**20, 2**24
 
 
 def _there(found: Mapping[str, _T | None]) -> dict[str, _T]:
@@ -164,7 +165,7 @@ class Archive:
     def _root(self) -> dict[str, Any]:
         """Read the root attributes and check them."""
         with reading(str(self.path)):
-            attrs = attrs_of(self._file["/"].id)
+            attrs = shown(attributes(self._file["/"].id)[0])
         version = attrs.get("format_version")
         if attrs.get("format") != FORMAT or not isinstance(version, int) or version < 1:
             raise EdfkitError(f"{self.path} is an HDF5 file but not an edfkit archive; import other data first.")
@@ -179,8 +180,8 @@ class Archive:
         if not self._file:
             raise EdfkitError(f"{self.path} has been closed, expected an open archive; open it again.")
 
-    def _population(self, name: str) -> Population:
-        """Open a population, or give it again."""
+    def population(self, name: str) -> Population:
+        """Open a population, or give it again; to copy it as it is stored."""
         self._check_open()
         folded = name.casefold()
         alike = [name] if name in self._members else [other for other in self._members if other.casefold() == folded]
@@ -196,7 +197,7 @@ class Archive:
 
     def models(self, name: str) -> int:
         """Count the models of a population."""
-        return self._population(name).sizes["model"]
+        return self.population(name).sizes["model"]
 
     def dataset(self, name: str) -> str:
         """Say which images the models of a population were trained on."""
@@ -208,15 +209,15 @@ class Archive:
 
     def variables(self, name: str) -> list[str]:
         """List the variables of a population, those of the format first."""
-        return self._population(name).variables
+        return self.population(name).variables
 
     def group_attrs(self, name: str) -> dict[str, Any]:
         """Read the attributes of a population."""
-        population = self._population(name)
-        with reading(population.where):
-            attrs = attrs_of(population.group)
-        check_group(population.where, attrs)
-        return attrs
+        return dict(self.population(name).attrs)
+
+    def expect(self, population: Population) -> None:
+        """Read a population by the description of the one that it has been copied from."""
+        self._populations[population.name] = population.copied_to(Path(self.path), self._file)
 
     def read(self, name: str, variable: str) -> NDArray[Any]:
         """Read one variable of a population and check its values.
@@ -237,7 +238,7 @@ class Archive:
         EdfkitError
             If there is no such population or variable, a checksum does not match, or a value is out of range.
         """
-        population = self._population(name)
+        population = self.population(name)
         stored = population.stored(variable)
         with reading(f"{population.where}: {variable!r}"):
             values = decoded(stored[0 : stored.storage.shape[0]])
@@ -261,7 +262,7 @@ class Archive:
             The models to read, from the first to before the second; to the last by default.
         rows : int, optional
             Models of a piece, at least: pieces end at multiples of it, made up to whole chunks of the file. By default
-            about 64 MB, and 2**20 models at most.
+            about 16 MB, and 2**20 models at most.
 
         Yields
         ------
@@ -306,7 +307,7 @@ class Archive:
         EdfkitError
             If there is no such population, or see `unreadable`.
         """
-        population = self._population(name)
+        population = self.population(name)
         models = population.sizes["model"]
         stop = models if stop is None else min(models, stop)
 
@@ -320,7 +321,16 @@ class Archive:
                 unreadable(error)
                 return None
 
-        stored = _there({variable: tried(variable, partial(population.stored, variable)) for variable in variables})
+        def along(variable: str) -> Stored:
+            stored = population.stored(variable)
+            if stored.storage.shape[:1] != (models,):
+                raise EdfkitError(
+                    f"{population.where}: {variable!r} has shape {stored.storage.shape}, expected {models} along its "
+                    "first axis, one for each model; write the archive again, or leave that variable out."
+                )
+            return stored
+
+        stored = _there({variable: tried(variable, partial(along, variable)) for variable in variables})
         if rows is None:
             # Text is read as characters and then decoded to 4 bytes each.
             storages = [one.storage for one in stored.values()]
@@ -341,7 +351,7 @@ class Archive:
         self, name: str, variables: Sequence[str], start: int = 0, stop: int | None = None, rows: int | None = None
     ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
         """Read as `pieces` does, and check the values."""
-        population = self._population(name)
+        population = self.population(name)
         for first, piece in self.pieces(name, variables, start, stop, rows):
 
             def status(first: int = first, piece: dict[str, NDArray[Any]] = piece) -> NDArray[Any]:
@@ -353,6 +363,22 @@ class Archive:
             for variable, values in piece.items():
                 check_values(population.where, variable, values, status, first)
             yield first, piece
+
+    def shape(self, name: str, variable: str) -> Shape:
+        """Tell the type and the shape of one variable of a population, without its values.
+
+        Parameters
+        ----------
+        name, variable : str
+            The population and one of its `variables`.
+
+        Returns
+        -------
+        Shape
+            Of text as it is stored: characters, along one axis more.
+        """
+        storage = self.population(name).stored(variable).storage
+        return Shape(storage.type, storage.shape, storage.attrs.get("units"))
 
     def field(self, name: str, variable: str) -> Field:
         """Describe one variable of a population without reading its values.
@@ -367,7 +393,7 @@ class Archive:
         Field
             Its type, dimensions, shape and attributes.
         """
-        return self._population(name).field(variable)
+        return self.population(name).field(variable)
 
     def variable(self, name: str, variable: str) -> Variable:
         """Read one variable as `read` does, with its dimensions and attributes, as `write` takes it.
@@ -420,20 +446,6 @@ class Archive:
         return xarray.Dataset(
             {v: (c.dims, c.values, c.attrs) for v, c in columns.items()}, attrs=self.group_attrs(name)
         )
-
-    def stored(self, name: str, variable: str) -> Stored:
-        """Give a variable as it is stored, to copy its chunks.
-
-        Parameters
-        ----------
-        name, variable : str
-            The population and one of its `variables`.
-
-        Returns
-        -------
-        Stored
-        """
-        return self._population(name).stored(variable)
 
     def validate(self, names: Iterable[str] | None = None) -> None:
         """Read everything, or some populations, and check it, see the function `validate`.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -23,15 +22,9 @@ class Sink:
         Where they go.
     layout : Layout
         How it was laid out, with `crc32_rows`.
-
-    Attributes
-    ----------
-    crc : int
-        The CRC-32 of the chunks that were copied, as stored.
     """
 
     def __init__(self, dataset: h5py.h5d.DatasetID, layout: Layout) -> None:
-        self.crc = 0
         self._dataset, self._layout = dataset, layout
         self._length, self._chunk = layout.shape[0], layout.chunks[0]
         self._held: list[NDArray[Any]] = []
@@ -52,18 +45,12 @@ class Sink:
             whole = rows if at + rows == self._length else rows - self._chunk + 1
             self._copies |= {at + start: (source, start) for start in range(0, whole, self._chunk)}
 
-    def copy_all(self, source: h5py.h5d.DatasetID, digests: Iterable[int]) -> None:
-        """Copy all chunks of another file, which are alike, and the digests of values that are not appended."""
-        self._copies = {start: (source, start) for start in range(0, self._length, self._chunk)}
-        self._count = self._length
-        self._digests.take(digests)
-
     def write(self) -> Iterator[int]:
         """Write the chunks that are full, and give before each one up to which row it goes."""
         stop = self._count if self._count == self._length else self._count // self._chunk * self._chunk
         if stop == self._written:
             return
-        held = np.concatenate(self._held) if len(self._held) > 1 else next(iter(self._held), np.empty(0))
+        held = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
         others = (0,) * (len(self._layout.shape) - 1)
         for start in range(self._written, stop, self._chunk):
             end = min(start + self._chunk, stop)
@@ -72,7 +59,6 @@ class Sink:
                 source, place = self._copies[start]
                 skipped, data = source.read_direct_chunk((place, *others))
                 self._dataset.write_direct_chunk((start, *others), data, skipped)
-                self.crc = zlib.crc32(data, self.crc)
             else:
                 values = np.ascontiguousarray(held[start - self._written : end - self._written])
                 rows = self._dataset.get_space()

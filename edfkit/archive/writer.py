@@ -5,21 +5,18 @@ from __future__ import annotations
 import heapq
 import math
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.files import Disk, replacing
-from edfkit.archive.netcdf import File, Layout, chunks_alike, stored_chunks
+from edfkit.archive.netcdf import File, Layout, chunks_alike
 from edfkit.archive.packing import (
     HIDDEN_ATTRS,
     STORAGE_ATTRS,
@@ -30,7 +27,7 @@ from edfkit.archive.packing import (
     power_of_two,
     widened,
 )
-from edfkit.archive.population import place
+from edfkit.archive.population import Population, place, reading
 from edfkit.archive.reader import Archive
 from edfkit.archive.schema import (
     FORMAT,
@@ -139,8 +136,14 @@ def writing(path: str | os.PathLike[str], attrs: Mapping[str, str]) -> Iterator[
                     writer.end()
                 disk.check()
             try:
-                _check(temporary, writer._copied)
+                with Archive(temporary) as archive:
+                    for population in writer._copied:
+                        archive.expect(population)
+                    archive.validate()
             except EdfkitError as error:
+                for population in writer._copied:
+                    with Archive(population.path) as source:
+                        source.validate([population.name])
                 raise EdfkitError(f"{path} was not written: read back, it failed ({error}); check the disk.") from error
     except OSError as error:
         if raised and raised[0] is error and not (disk and disk.error):
@@ -168,7 +171,7 @@ class Writer:
         self._path, self._file, self._disk, self._root = path, file, disk, root
         self._names: set[str] = set()
         self._begun: str | None = None  # a population that is not whole yet
-        self._copied: dict[str, dict[str, int]] = {}  # of each variable of populations that are copied, the CRC-32
+        self._copied: list[Population] = []  # where it was copied from
 
     def add(
         self,
@@ -237,7 +240,7 @@ class Writer:
         sinks = self._begin(name, fields, group_attrs)
         for at, (archive, source) in (copies or {}).items():
             for variable in archive.variables(source):
-                column, stored = fields[variable], archive.stored(source, variable)
+                column, stored = fields[variable], archive.population(source).stored(variable)
                 if column.dims[0] == "model" and _packed_alike(stored.storage.decimals, stored.storage.fill, column):
                     sinks[variable].copy(stored.dataset, at)
         ids, first = Ids(models), 0
@@ -262,52 +265,60 @@ class Writer:
         self,
         name: str,
         archive: Archive,
-        fields: Mapping[str, Field],
         group_attrs: Mapping[str, str | int | float] | None = None,
     ) -> bool:
-        """Write a population as another archive has it, by copying its chunks as they are.
+        """Write a population as another archive has it, by copying all of it as it is.
 
-        It is read there once, with the checks of `validate`. Of the copy, the metadata are read back, which HDF5 holds
-        against their checksums, and the bytes of the chunks, which are those that were copied.
+        Its description is read and checked there, its values when the copy is read back: with the digests of there,
+        and the checks of `validate`. What fails these is looked for in the other archive first.
 
         Parameters
         ----------
         name : str
             The population, by its name there and here.
         archive : Archive
-        fields : mapping of str to Field
-            All its variables, by `Archive.field`.
         group_attrs : mapping, optional
             Its attributes, see `write`.
 
         Returns
         -------
         bool
-            False, and nothing is written, if its chunks are not as they would be here: then use `stream`.
+            False, and nothing is written, if it is not stored as it would be here: then use `stream`.
 
         Raises
         ------
         EdfkitError
             If it cannot be read, or breaks a rule of the format.
         """
-        fields = _checked_fields(self._check(name, group_attrs), fields)
-        layouts = {variable: _layout(variable, column) for variable, column in fields.items()}
-        sources = {variable: archive.stored(name, variable) for variable in fields}
-        digests: dict[str, NDArray[Any]] = {}
-        for variable, layout in layouts.items():
-            dataset, storage = sources[variable].dataset, sources[variable].storage
-            if storage.digests is None or not _packed_alike(storage.decimals, storage.fill, fields[variable]):
+        where, population = self._check(name, group_attrs), archive.population(name)
+        fields = {variable: population.field(variable) for variable in population.variables}
+        layouts: dict[str, Layout] = {}
+        for variable, column in _checked_fields(where, fields).items():
+            stored, layouts[variable] = population.stored(variable), _bare_layout(variable, column)
+            storage, kept = stored.storage, fields[variable].attrs.keys() == column.attrs.keys()
+            if not (
+                storage.plain and kept and "_path" in storage.attrs and chunks_alike(stored.dataset, layouts[variable])
+            ):
                 return False
-            if not _alike(dataset, storage.digests, storage.rows, layout):
+            if storage.digests is None or len(storage.digests) > _DIGESTS:
                 return False
-            digests[variable] = storage.digests
-        archive.validate([name])
-        sinks = self._begin(name, fields, group_attrs)
-        for variable, source in sources.items():
-            sinks[variable].copy_all(source.dataset, digests[variable])
-        self._write(sinks)
-        self._copied[name] = {variable: sink.crc for variable, sink in sinks.items()}
-        self._finish(sinks)
+        if population.name != name or not population.copyable:
+            return False
+        self._names.add(name)
+        self._begun = name
+        self._disk.strict = True
+        try:
+            attrs = _stored_attrs(dict(sorted((group_attrs or {}).items())))
+            self._file.add(name, attrs, layouts, population.group)
+        except Exception:
+            self._disk.check()
+            archive.validate([name])  # which says what of it cannot be read
+            with reading(population.where):
+                raise
+        finally:
+            self._disk.strict = False
+        self._copied.append(population)
+        self._finish({})
         return True
 
     def restate(self, attrs: Mapping[str, str]) -> None:
@@ -365,22 +376,24 @@ class Writer:
 
 
 def _layout(name: str, column: Field) -> Layout:
-    """Say how a variable is stored, and in which chunks."""
-    rows, length = power_of_two(_CHUNK_BYTES // (column.dtype.itemsize * math.prod(column.shape[1:]))), column.shape[0]
-    attrs = _stored_attrs(column.attrs)
+    """Say how a variable is stored."""
+    layout, attrs = _bare_layout(name, column), _stored_attrs(column.attrs)
     if column.decimals is not None:
         attrs["scale_factor"] = _attribute(1 / 10**column.decimals)
     if column.dtype == "S1":
         attrs["_Encoding"] = _attribute("utf-8")
-    attrs["crc32_rows"] = _attribute(np.int64(max(rows, 2 * power_of_two(-(-length // _DIGESTS) - 1))))
-    return Layout(
-        column.dtype,
-        stored_dims(name, column.dims, column.dtype),
-        column.shape,
-        (min(rows, length), *column.shape[1:]),
-        attrs,
-        _fill(column),
-    )
+    rows = max(_rows(column), 2 * power_of_two(-(-column.shape[0] // _DIGESTS) - 1))
+    return replace(layout, attrs=attrs | {"crc32_rows": _attribute(np.int64(rows))}, fill=_fill(column))
+
+
+def _bare_layout(name: str, column: Field) -> Layout:
+    """Say in which chunks a variable is stored."""
+    chunks = (min(_rows(column), column.shape[0]), *column.shape[1:])
+    return Layout(column.dtype, stored_dims(name, column.dims, column.dtype), column.shape, chunks, {})
+
+
+def _rows(column: Field) -> int:
+    return power_of_two(_CHUNK_BYTES // (column.dtype.itemsize * math.prod(column.shape[1:])))
 
 
 def _fill(column: Field) -> int | None:
@@ -390,25 +403,6 @@ def _fill(column: Field) -> int | None:
 def _packed_alike(decimals: int | None, fill: Any, column: Field) -> bool:
     """Tell whether numbers that are stored with such decimals and fill value stand for the same in a column."""
     return decimals == column.decimals and (decimals is None or np.ravel(fill).tolist() == [_fill(column)])
-
-
-def _alike(dataset: h5py.h5d.DatasetID, digests: NDArray[Any], rows: int, layout: Layout) -> bool:
-    """Tell whether a variable in some file, with digests of so many rows, has the chunks and digests of a layout."""
-    wanted, models = int(layout.attrs["crc32_rows"][0]), layout.shape[0]
-    # One digest is of all rows, whatever they say.
-    return rows in (wanted, models) and len(digests) == -(-models // wanted) and chunks_alike(dataset, layout)
-
-
-def _check(path: Path, copied: Mapping[str, Mapping[str, int]]) -> None:
-    """Check a file that has been written; what was copied was read before, so its bytes alone are looked at."""
-    with Archive(path) as archive, h5py.File(path) as file:
-        archive.validate(name for name in archive.names if name not in copied)
-        for name, variables in copied.items():
-            archive.models(name)
-            for variable, crc in variables.items():
-                chunks = stored_chunks(h5py.h5d.open(file.id, f"{name}/{variable}".encode()))
-                if reduce(lambda found, chunk: zlib.crc32(chunk[-1], found), chunks, 0) != crc:
-                    raise EdfkitError(f"{place(path, name)}: {variable!r} is not what was copied; write it again.")
 
 
 def _checked_fields(where: str, fields: Mapping[str, Field]) -> dict[str, Field]:

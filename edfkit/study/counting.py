@@ -251,7 +251,7 @@ class Counted:
     def field(self, name: str, variable: str) -> "Column":
         """Describe one variable of a population, if possible without reading it."""
         if isinstance(self.source, Archive):
-            return self.source.field(name, variable)
+            return self.source.shape(name, variable)
         return self.read(name, variable)
 
     def units(self, name: str) -> Units | None:

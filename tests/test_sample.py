@@ -188,7 +188,7 @@ def test_its_arrays_are_its_own_and_cannot_be_written_to() -> None:
         (lambda: Sample([1.0], None, None, [-2]), "strata: int64 from -2"),
         (lambda: Sample(["one"]), "errors: no numbers were given"),
         (lambda: Sample([1.0, 2.0], [[1.0], [1.0, 2.0]]), "weights: no numbers were given"),
-        (lambda: Sample(Sample([1.0])), "a Sample was given as errors"),
+        (lambda: Sample(Sample([1.0])), "a Sample was given as errors"),  # type: ignore[arg-type]
         (lambda: Sample(np.ma.masked_array([1.0, 2.0], [False, True])), "some values are masked"),
         (lambda: Sample([1.0, 2.0], None, [2**62, 2**62]), r"9\.22e\+18 models were given"),
         (lambda: Sample([1.0], None, None, ["a"]), "strata: <U1 was given"),

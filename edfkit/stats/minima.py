@@ -14,7 +14,7 @@ for. They give what they would give if every entry were there so many times.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -761,12 +761,9 @@ def who_wins(
     return Wins(small_wins, large_wins, tie, int(small), int(large), 1 if errors_large is None else 2, replacement)
 
 
-def _grid(*values: Floats) -> tuple[float, list[NDArray[np.int64]]] | None:
-    """Return how many steps of a grid a point has, and the values in steps; None if they are on no grid."""
+def _grid(scales: Iterable[float], *values: Floats) -> tuple[float, list[NDArray[np.int64]]] | None:
+    """Return how many steps of a grid a point has, and the values in steps; None if they are on none of those."""
     pooled = different(np.concatenate(values))
-    scales = [float(10**decimals) for decimals in range(GRID_DECIMALS + 1)]
-    if pooled.size > 1:
-        scales.append(round(100 / np.diff(pooled).min()) / 100)  # of a test set with so many images
     for scale in scales:
         scaled = pooled * scale
         units = np.rint(scaled)
@@ -790,10 +787,10 @@ def difference(
     """Compute the exact law of min_small - min_large for two independent searches (NDS, figure 2 left).
 
     Errors are on a grid if for some number of decimals, 0 to 4, all are multiples of the last one's unit to within a
-    millionth of it, and no two are the same multiple; or if they are multiples of 100 / N so, as of a test set of N
-    images, two of which are next to each other. Then the law is the correlation of the laws of the minima over
+    millionth of it, and no two are the same multiple. Then the law is the correlation of the laws of the minima over
     the multiples of their greatest common divisor: probabilities are right to 1e-15, and differences that round-off
-    makes distinct are merged. Errors on no such grid are subtracted pair by pair.
+    makes distinct are merged. Errors on no such grid are subtracted pair by pair, and if these are too many, they may
+    be multiples of 100 / N, as of a test set of N images, of which two are next to each other.
 
     Parameters
     ----------
@@ -825,7 +822,11 @@ def _possible(law: Law) -> Law:
 
 def _difference(one: Law, other: Law) -> Law:
     """Return the law of one - other for independent one and other."""
-    grid = _grid(one[0], other[0])
+    pairs = one[0].size * other[0].size
+    grid = _grid((float(10**decimals) for decimals in range(GRID_DECIMALS + 1)), one[0], other[0])
+    if not grid and pairs > MOST_PAIRS:
+        step = np.diff(different(np.concatenate([one[0], other[0]]))).min()
+        grid = _grid([round(100 / step) / 100], one[0], other[0])
     if grid:
         scale, (units, other_units) = grid
         start, other_end = int(units[0]), int(other_units[-1])
@@ -841,7 +842,6 @@ def _difference(one: Law, other: Law) -> Law:
             possible = np.flatnonzero(np.fft.irfft(marks[0] * marks[1], size)[:length] > 0.5)
             probabilities = np.maximum(np.fft.irfft(spectra[0] * spectra[1], size)[possible], 0.0)
             return (start - other_end + possible * step) / scale, probabilities
-    pairs = one[0].size * other[0].size
     if pairs > MOST_PAIRS:
         raise EdfkitError(
             f"difference: {one[0].size} and {other[0].size} distinct errors on no common grid were given, which are "

@@ -23,6 +23,9 @@ from edfkit.study.counting import Wanted, once
 from edfkit.study.selection import Population, Selection, Source, error_column, expect, told_apart
 from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, Control, Reading
 
+MANY = 100_000
+"""Models of both populations above which they are sorted once for all settings, and not for each."""
+
 
 def look_ahead(source: Source, names: Sequence[str], reading: Reading, control: Control) -> Wanted:
     """Have all columns that the settings need counted at once, where populations are large, and say which these are."""
@@ -71,19 +74,19 @@ def sensitivity(
     counted = once(source)
     main = take_part(counted, names, reading, control)
     (same,) = prepared(main)[2]
-    # Where rows need not be told apart, they are put in order once for all settings, by all that these read.
-    by_row = same.paired or any(one.repeats for one in main.populations)
-    if not by_row:
+    # Where rows need not be told apart, many are put in order once for all settings, by all that these read: numbers
+    # then differ by round-off from those of a comparison of its own.
+    many = sum(one.models for one in main.populations) > MANY
+    many = many and not (same.paired or any(one.repeats for one in main.populations))
+    if many:
         counted = counted.together(names, look_ahead(counted, names, reading, control))
 
     @cache
     def select(how: Reading, held: Control) -> Selection:
         selection = take_part(counted, names, how, held)
-        if by_row or selection.bins is not None or not held.columns:
-            return selection
+        if not many or selection.bins is not None or not held.columns:
+            return replace(selection, populations=[*prepared(selection)[0].values()])
         return replace(selection, populations=[replace(one, settled=True) for one in selection.populations])
-
-    main = select(reading, control)
 
     def known(how: Reading, held: Control) -> bool:
         try:
@@ -108,14 +111,16 @@ def sensitivity(
         start = _named(group, how, held)
         try:
             # One selection serves any number of strata.
-            selection = replace(select(how, replace(held, strata=None)), strata=held.strata)
+            selection = (
+                main if group == "chosen" else replace(select(how, replace(held, strata=None)), strata=held.strata)
+            )
         except EmptyBinsError:  # whose own sentence is about options
             found.append(replace(start, why="A bin has no model of one of the populations."))
         except EdfkitError as why:
             found.append(replace(start, why=str(why)))
         else:
             found.append(_estimated(start, selection, confidence))
-    for span, half in _halves(main, control):
+    for span, half in _halves(select(reading, control), control):
         start = replace(_named("range", reading, control), range=span)
         found.append(_estimated(start, replace(half, strata=control.strata), confidence))
     return found

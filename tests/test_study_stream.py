@@ -23,7 +23,7 @@ from edfkit.cli import main
 from edfkit.datasets import BUNDLED
 from edfkit.show import text
 from edfkit.show.plot import edf_figure
-from edfkit.study import counting
+from edfkit.study import counting, sensitivity
 from edfkit.study.compare import Comparison, compare_populations
 from edfkit.study.counting import Counted
 
@@ -139,20 +139,31 @@ def test_random_populations_give_the_same_in_every_field(tmp_path: Path, seed: i
     assert all(one.left_out.get("failed") for one in result.selection.populations)
 
 
+@pytest.mark.parametrize("many", [0, sensitivity.MANY])
 @pytest.mark.parametrize("seed", range(6))
-def test_other_settings_of_random_populations_are_the_same(tmp_path: Path, seed: int) -> None:
+def test_other_settings_of_random_populations_are_the_same(tmp_path: Path, seed: int, many: int) -> None:
     options: dict[str, Any] = {"error": ["best", "final"][seed % 2], "diverged": ["keep", "drop", "censor"][seed % 3]}
     ways: list[dict[str, Any]] = [{}, {"bins": 2}, {"given": "none"}, {"given": "params,flops", "strata": 5}]
     options |= ways[seed % 4]
     path = written(tmp_path / "x.h5", seed, "ab", models=[60, 1_000][seed % 2])
     with Archive(path) as archive, pytest.MonkeyPatch.context() as patch:
         patch.setattr(counting, "_AT_ONCE", 37)
+        patch.setattr(sensitivity, "MANY", many)
         whole, streamed = (
             edfkit.compare(archive, ["B", "a"], stream=stream, sensitive=True, **options).settings
             for stream in (False, True)
         )
     assert [one.failed for one in whole if one.group == "failed"] == ["worst", "best"]
     assert [one.to_dict() for one in streamed] == [one.to_dict() for one in whole]
+    assert whole[0].mean_difference is None or whole[0].mean_difference == compared(path, **options)
+
+
+def compared(path: Path, **options: Any) -> float | None:
+    """Give the mean difference of a comparison of its own."""
+    with Archive(path) as archive:
+        (pair,) = edfkit.compare(archive, ["B", "a"], **options).pairs
+    assert pair.estimates is not None
+    return None if pair.estimates.mean is None else pair.estimates.mean.estimate
 
 
 @st.composite

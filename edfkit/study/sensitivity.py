@@ -110,10 +110,9 @@ def sensitivity(
     for group, how, held in steps(ways, "other settings"):
         start = _named(group, how, held)
         try:
-            # One selection serves any number of strata.
-            selection = (
-                main if group == "chosen" else replace(select(how, replace(held, strata=None)), strata=held.strata)
-            )
+            selection = main
+            if group != "chosen":  # one selection serves any number of strata
+                selection = replace(select(how, replace(held, strata=None)), strata=held.strata)
         except EmptyBinsError:  # whose own sentence is about options
             found.append(replace(start, why="A bin has no model of one of the populations."))
         except EdfkitError as why:

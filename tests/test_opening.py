@@ -235,3 +235,31 @@ def test_a_dimension_counts_for_its_own_group_alone(copy: Path) -> None:
         archive.field("resnet", "error")
     with Archive(copy) as archive:
         assert archive.field("vanilla", "error").dims == ("model",)
+
+
+def test_a_population_that_is_its_own_member_is_refused(copy: Path) -> None:
+    with h5py.File(copy, "r+") as file:
+        file["resnet/me"] = file["resnet"]
+    with Archive(copy) as archive, pytest.raises(EdfkitError, match="resnet/me is what was written as resnet"):
+        archive.models("resnet")
+    with Archive(copy) as archive:
+        assert any("resnet/me" in fault.message for fault in verify(archive))
+
+
+@pytest.mark.parametrize("models", [1, 60, 700])
+def test_a_variable_of_another_length_is_no_variable_of_the_models(copy: Path, models: int) -> None:
+    with h5py.File(copy, "r+") as file:
+        file["resnet"].create_dataset("extra", data=np.arange(float(models)))
+        file["vanilla"].create_dataset("extra", data=np.arange(500.0))
+    with Archive(copy) as archive:
+        assert archive.shape("resnet", "extra").shape == (models,)
+        assert archive.shape("resnet", "error").dtype == np.dtype("<f8")
+        with pytest.raises(EdfkitError, match=rf"'extra' has shape \({models},\), expected 500 along its first axis"):
+            next(archive.chunks("resnet", ["error", "extra"]))
+        assert len(next(archive.chunks("vanilla", ["error", "extra"]))["extra"]) == 500
+        for bins in (None, 3):
+            with pytest.raises(
+                EdfkitError, match=rf"'extra' has the shape \({models},\), expected one number for each"
+            ):
+                compare_populations(archive, ["resnet", "vanilla"], given="extra", bins=bins)
+        assert compare_populations(archive, ["resnet", "vanilla"]).pairs[0].claim is not None

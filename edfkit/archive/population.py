@@ -232,6 +232,10 @@ class Population:
         others = [member for member, name in names.items() if not name.startswith(_BARE_DIMENSION)]
         return [variable for variable in VARIABLES if variable in self._data] + others
 
+    def has(self, variable: str) -> bool:
+        """Tell whether there is a variable, without looking at any that the format knows."""
+        return variable in (self._data if variable in VARIABLES else self.variables)
+
     @cached_property
     def attrs(self) -> dict[str, Any]:
         """The attributes of the population."""
@@ -243,7 +247,7 @@ class Population:
     def stored(self, variable: str) -> Stored:
         """Open a variable that is stored whole."""
         known = variable in VARIABLES
-        if variable not in (self._data if known else self.variables):
+        if not self.has(variable):
             raise EdfkitError(f"{self.where} has no variable {variable!r}; choose from {listed(self.variables)}.")
         with reading(f"{self.where}: {variable!r}"):
             if variable in self._storages:  # and has been found to be in the file

@@ -211,6 +211,10 @@ class Archive:
         """List the variables of a population, those of the format first."""
         return self.population(name).variables
 
+    def has(self, name: str, variable: str) -> bool:
+        """Tell whether a population has a variable."""
+        return self.population(name).has(variable)
+
     def group_attrs(self, name: str) -> dict[str, Any]:
         """Read the attributes of a population."""
         return dict(self.population(name).attrs)

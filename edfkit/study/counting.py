@@ -235,6 +235,12 @@ class Counted:
         """List the variables of a population."""
         return self.source.variables(name)
 
+    def has(self, name: str, variable: str) -> bool:
+        """Tell whether a population has a variable."""
+        if isinstance(self.source, Archive):  # which need not list them all
+            return self.source.has(name, variable)
+        return variable in self.source.variables(name)
+
     def read(self, name: str, variable: str) -> NDArray[Any]:
         """Read one variable of a population, every model of it."""
         return self._once(name, variable, lambda: self.source.read(name, variable))
@@ -269,7 +275,7 @@ class Counted:
         """Say what will be asked of a population, so that one pass over a large one finds it all."""
         if self.by_row(name):
             return
-        wanted = replace(wanted, chosen=wanted.chosen and "error_final" in self.variables(name))
+        wanted = replace(wanted, chosen=wanted.chosen and self.has(name, "error_final"))
         before = self._found.get(name.lower())
         if before is not None:
             if before[0] | wanted == before[0]:
@@ -328,7 +334,7 @@ class Counted:
 
     def chosen(self, name: str, *, by_row: bool = False) -> bool:
         """Tell whether errors are the smallest over the epochs, and those of the last epoch differ."""
-        if "error_final" not in self.variables(name):
+        if not self.has(name, "error_final"):
             return False
         if by_row or self.by_row(name):
             return bool((self.read(name, "error") < self.read(name, "error_final")).any())

@@ -101,7 +101,7 @@ def describe_study(
     reading, _ = settle("describe_study", settings)
     counted = once(source)
     for name in names:
-        known = tuple(one for one in COMPLEXITIES if one in counted.variables(name))
+        known = tuple(one for one in COMPLEXITIES if counted.has(name, one))
         counted.expect(name, Wanted((error_column(counted, name, reading), "status"), ends=known))
     members = describe_populations(counted, names, area_to=area_to, reading=reading)
     return Description(

@@ -705,5 +705,5 @@ def check_column(given: str, column: Column) -> None:
 
 def complexity_ranges(source: Source, name: str) -> dict[str, tuple[float, float] | None]:
     """Smallest and largest of each complexity of a population, raw counts; None where it is not known."""
-    counted, known = once(source), source.variables(name)
-    return {column: counted.ends(name, column) if column in known else None for column in COMPLEXITIES}
+    counted = once(source)
+    return {column: counted.ends(name, column) if counted.has(name, column) else None for column in COMPLEXITIES}

@@ -30,9 +30,12 @@ MANY = 100_000
 def look_ahead(source: Source, names: Sequence[str], reading: Reading, control: Control) -> Wanted:
     """Have all columns that the settings need counted at once, where populations are large, and say which these are."""
     counted = once(source)
-    known = set.intersection(*(set(counted.variables(name)) for name in names))
-    columns = dict.fromkeys((*control.columns, *(one for one in COMPLEXITIES if one in known)))
-    other = [column for column in ("error", "error_final") if reading.error in _OTHER and column in known]
+
+    def known(columns: Sequence[str]) -> list[str]:
+        return [column for column in columns if all(counted.has(name, column) for name in names)]
+
+    columns = dict.fromkeys((*control.columns, *known(COMPLEXITIES)))
+    other = known(("error", "error_final")) if reading.error in _OTHER else []
     if not told_apart(counted, names):
         expect(counted, names, reading, list(columns), also=other, chosen=True)
     which = dict.fromkeys((error_column(counted, names[0], reading), *other, "status", *columns))

@@ -574,5 +574,5 @@ def test_memory_does_not_grow_with_the_models(tmp_path: Path, models: int, calls
     for call in calls:
         few, much = peak(small, call), peak(large, call)
         print(f"{call}: {few:.0f} and {much:.0f} MiB")
-        assert much < few + 32
+        assert much < few + 64  # buffers that a few million models do not fill
         assert much < 300

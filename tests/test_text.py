@@ -100,6 +100,8 @@ def test_where_numbers_leave_no_room_columns_stand_closer() -> None:
     lines = text.table(["space", *"1234"], [["ab", *numbers]]).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[-1].split() == ["ab", *numbers]
+    wide = [f"{10**20:,}"] * 4  # which 80 columns cannot hold, whatever the text
+    assert text.table(["space", *"1234"], [["resnet-wide", *wide]]).splitlines()[-1].split() == ["resnet-wide", *wide]
 
 
 @pytest.mark.parametrize("columns", ["20", "200"])

@@ -36,7 +36,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1)
     """Lay out a table of 80 columns at most, of which so many on the left are text and the others numbers.
 
     Whatever the terminal: a narrower table would lose digits. Where there is no room text folds, and then columns stand
-    closer together; numbers are never broken.
+    closer together; numbers are never broken, and where they alone take more than 80 columns, the table does.
     """
     grid = [headings, *rows]
     widths = [max(_width(line) for row in grid for line in row[at].split("\n")) for at in range(len(headings))]
@@ -74,7 +74,9 @@ def _width(text: str) -> int:
 
 
 def _narrow(widths: list[int], left: int, room: int) -> None:
-    """Make the widest of the columns on the left narrower, down to one character, until all fit into the room."""
+    """Make the widest of the columns on the left narrower, until all fit into the room; not where none can."""
+    if sum(widths[left:]) + left > room:  # one letter a line would not help
+        return
     while (excess := sum(widths) - room) > 0 and (widest := max(widths[:left], default=1)) > 1:
         tied = [at for at in range(left) if widths[at] == widest]
         part = widest - max((width for width in widths[:left] if width < widest), default=1)

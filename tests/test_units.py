@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+import edfkit
 from edfkit.archive import Archive, write
 from edfkit.archive.published import Published
 from edfkit.archive.schema import REQUIRED_ATTRS, VARIABLES
@@ -179,3 +181,29 @@ def test_the_bundled_populations_repeat_a_few_networks() -> None:
         units = find_units(source, "resnet")
     assert units is not None
     assert np.unique(units.unit).size == 496
+
+
+def test_a_pair_is_compared_alike_whoever_else_is_there() -> None:
+    rng = np.random.default_rng(0)
+    depth = rng.integers(1, 99, (200, 3))
+
+    class Known(InMemory):
+        def group_attrs(self, name: str) -> dict[str, str]:
+            return {"architecture": "one"}
+
+    def population(shift: float, networks: NDArray[np.int64]) -> dict[str, Any]:
+        rates = {"lr": np.full(200, 0.1), "wd": np.full(200, 5e-4), "depth": networks, "width": networks + 8}
+        error = np.round(20 + shift + rng.normal(0, 2, 200), 2)
+        return {"error": error, "params": 1_000.0 * networks.sum(axis=1)} | rates
+
+    # The first two are the same networks, so their rows stay apart; those of the third are counted.
+    spaces = {"a": population(0, depth), "b": population(0.3, depth), "c": population(1, rng.integers(1, 99, (200, 3)))}
+    source = Known(spaces)
+    for given in ("none", "params"):
+        (alone,) = edfkit.compare(source, ["a", "c"], given=given).pairs
+        for names in (["a", "b", "c"], ["a", "c", "b"]):
+            pairs = {(pair.a, pair.b): pair for pair in edfkit.compare(source, names, given=given).pairs}
+            assert pairs["a", "b"].sharing.paired
+            assert pairs["a", "c"].overlap == alone.overlap > 90
+            assert pairs["a", "c"].p_value == pytest.approx(alone.p_value, rel=1e-6)
+            assert pairs["a", "c"].prob_a_better == pytest.approx(alone.prob_a_better, rel=1e-12)

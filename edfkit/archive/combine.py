@@ -3,8 +3,8 @@
 Both read and write piece by piece, so that neither the archives nor a population need fit in memory. Of each model at
 most some tens of bytes are kept: a hash of its id, and whether it is taken.
 
-All values are read and checked in any case. A population that goes over as it is has all its bytes copied, and the
-values are those of the copy, read back; of what is joined or cut, whole chunks of the parts are copied where they fit.
+All values are read and checked in any case. A population that goes over unchanged is copied byte by byte, and checked
+when it is read back. Where populations are joined or cut, whole chunks are copied as far as they fit.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What lies in an HDF5 file, found by few calls, and in that file alone.
 
 HDF5 may send a reader elsewhere: by soft and external links, by values that are kept in other files, and by data sets
-that are put together of others. Archives come from anywhere, and one of those would show any file of whoever reads it.
+that are put together of others. Archives come from anywhere, and one of those could expose any file of the reader.
 So all of these are refused, by what the file says of them and before anything else is opened.
 """
 

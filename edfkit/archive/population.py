@@ -268,7 +268,7 @@ class Population:
         return dimensions(scales, self._members)
 
     def copied_to(self, path: Path, file: h5py.File) -> Population:
-        """Open what this has been copied to, by its description here; what was not copied is compared."""
+        """Open the copy of this in another file, described as here; what was written anew is compared."""
         other = copy(self)
         other.path, other.where = path, place(path, self.name)
         for read_anew in ("attrs", "dims", "_others"):

@@ -220,7 +220,7 @@ class Archive:
         return dict(self.population(name).attrs)
 
     def expect(self, population: Population) -> None:
-        """Read a population by the description of the one that it has been copied from."""
+        """Use the description of the population that one here was copied from."""
         self._populations[population.name] = population.copied_to(Path(self.path), self._file)
 
     def read(self, name: str, variable: str) -> NDArray[Any]:

@@ -1,8 +1,7 @@
 """Archives at an address, such as `https://` or `s3://`, read in place: only the blocks that are asked for are sent.
 
-HDF5 asks for a few dozen bytes here and there, so what it asks for is fetched in blocks of 64 KiB, which are kept. An
-answer takes as long to come as 256 KiB take to be sent, about, and what belongs together is written together, so less
-than a block is fetched with the blocks that are missing next to it, of the four that make 256 KiB.
+HDF5 reads a few dozen bytes at a time, so the file is fetched in blocks of 64 KiB, which are kept. A request takes
+about as long as sending 256 KiB, so a small read also fetches the missing blocks of its group of four.
 
 What is at the address may change meanwhile: of a web server every answer is held against the first one, and S3 is asked
 for parts of what was there when it was opened.

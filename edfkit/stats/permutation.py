@@ -1,4 +1,4 @@
-"""An exact test of the distance D of two populations within complexity bins: it describes, and no claim rests on it.
+"""A permutation test of D, the distance of two EDFs within complexity bins: it describes, and no claim rests on it.
 
 Convention: every bin counts the same, a model of population A in bin b weighs 1 / (bins * n_ab), as
 `edfkit.stats.bins.complexity_weights` has it, and D is the largest distance of the two weighted EDFs. Labels are
@@ -25,7 +25,7 @@ AT_ONCE = 250_000
 """Counts that are drawn at a time, each of one error in one bin for one permutation: some 10 MB."""
 
 LARGE, LARGE_IN_BIN = 100_000, 2_000
-"""Models in all, and of either population in a bin, above which the bin takes part by the law in the limit."""
+"""Models in all above which bins that have so many of either population take part by the law in the limit."""
 
 MOST_ERRORS = 20_000
 """Distinct errors of so many models up to which D is taken at all of them; of more it is at so many quantiles."""
@@ -49,17 +49,18 @@ class Permutation(Result):
         D, the largest distance between the two weighted EDFs, 0 to 1.
     p_value : float
         (1 + exceeding) / (1 + trials): never 0, and at most alpha with probability alpha or less if the populations do
-        not differ given their bin.
+        not differ given their bin; in the limit where the test is not exact.
     standard_error : float
         Of the p-value, from the finite number of trials.
     exceeding, trials : int
-        Permutations with a D as large or larger (equal up to round-off counts), of how many.
+        Permutations with a D as large or larger (equal up to round-off counts), of how many. Both are at quantiles of
+        the errors if there are more than 20,000 different ones in large populations.
     bins : int
         Bins that hold models.
     left_out_a, left_out_b : int
         Models outside the range of complexity (bin -1), which take no part.
     exact : bool
-        Whether permutations were drawn; else some bins took part by their law in the limit.
+        Whether all bins were permuted; else some took part by their law in the limit.
     """
 
     statistic: float
@@ -146,8 +147,8 @@ def permutation_test(
 
     Of up to 100,000 models permutations are drawn, by the multivariate hypergeometric law of how many models of each
     error are A's: the test is exact. Of more, bins with 2,000 models or more of both take part by its law in the limit,
-    that of Brownian bridges; and if there are more than 20,000 different errors, those that are permuted have D taken
-    at so many quantiles, as has the D that they are compared with.
+    that of Brownian bridges, unless errors times bins exceed 4 million; and if there are more than 20,000 different
+    errors, those that are permuted have D taken at so many quantiles, as has the D that they are compared with.
 
     Parameters
     ----------

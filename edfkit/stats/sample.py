@@ -195,7 +195,7 @@ def checked_strata(strata: ArrayLike, size: int, name: str = "strata") -> NDArra
 
 @dataclass(frozen=True, eq=False, init=False)
 class Sample:
-    """The errors of one population, with what belongs to them; every function of errors takes it in their place.
+    """The errors of one population, with what belongs to them; functions that accept it take it in place of errors.
 
     Its arrays are checked once, when it is made, and are copies that cannot be written to.
 

@@ -21,11 +21,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
-from edfkit.stats.sample import Errors, Floats, Sample, checked_counts, checked_errors, ordered, places, refuse_pieces
+from edfkit.stats.sample import (
+    Errors,
+    Floats,
+    Sample,
+    checked_counts,
+    checked_errors,
+    checked_strata,
+    ordered,
+    places,
+    refuse_pieces,
+)
 
 Index = NDArray[np.intp]
 
-_FEW = 100_000  # points of several complexities from which a regression on more begins
+_FEW = 100_000  # rows above which a regression starts from a fit to at most so many of them
 _AT_ONCE = 2**15  # of those, so that what is computed of them stays in the processor's cache
 
 
@@ -102,7 +112,7 @@ def score(logs: Floats, first: NDArray[np.bool_], sizes: Floats) -> Floats:
     x, of_a = _standardised(logs, sizes), sizes * first
     found = np.zeros(_products(x[:1]).shape[1])
     if len(x) > _FEW:  # few points lead near the solution for all
-        some = slice(None, None, len(x) // _FEW)
+        some = slice(None, None, -(-len(x) // _FEW))
         found = _logistic(x[some], of_a[some], sizes[some], found)
     found = _logistic(x, of_a, sizes, found)
     odds = np.round(np.concatenate([_products(x[part]) @ found for part in _parts(len(x))]), 9)
@@ -409,6 +419,11 @@ def in_strata(
     if isinstance(errors_b, Sample):
         refuse_pieces(counts_b=counts_b, bins_b=bins_b)
         counts_b, bins_b = errors_b.counts, errors_b.strata
+    for what, one, other in (("complexity", complexity_a, complexity_b), ("bins", bins_a, bins_b)):
+        if (one is None) != (other is None):
+            raise EdfkitError(f"{what}: it was given for one population, but both need it, or none: give both.")
+    if (units_a is not None or units_b is not None) and (counts_a is not None or counts_b is not None):
+        raise EdfkitError("units: they were given together with counts, but a count is of units: leave one out.")
     errors = np.concatenate(parts)
     first = np.arange(errors.size) < parts[0].size
     unit, size = _units(parts, (units_a, units_b), (counts_a, counts_b), paired)
@@ -422,7 +437,9 @@ def in_strata(
     if paired:
         stratum = np.unique(np.concatenate([np.asarray(units_a), np.asarray(units_b)]), return_inverse=True)[1]
     elif bins_a is not None and bins_b is not None:
-        stratum = np.concatenate([np.asarray(bins_a), np.asarray(bins_b)])
+        stratum = np.concatenate(
+            [checked_strata(b, p.size, "bins") for b, p in zip((bins_a, bins_b), parts, strict=True)]
+        )
     elif logs.shape[1]:
         # One complexity is cut as it is: logarithms may tie what is not equal.
         each = None if unit is None and counts_a is None and counts_b is None else size

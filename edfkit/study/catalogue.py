@@ -289,7 +289,7 @@ STUDIES = (
         run_options=(
             Option("sensitive", "Show estimates of two SPACEs for other strata, complexities and errors.", bool, False,
                    flag="--sensitivity"),
-            Option("stream", "Count models whatever their number, as is done above 1,000,000.", bool, False),
+            Option("stream", "Count models that are alike together, as is done above 1,000,000 models.", bool, False),
             Option("scheduler", "Count on the Dask cluster with this scheduler.", str, metavar="ADDRESS"),
         ),
         refuse=_too_many,

@@ -637,8 +637,8 @@ def prepared(
     Returns
     -------
     members : dict of str to Population
-        Models that are alike are counted, as those that are streamed are, so that both round in the same way; where a
-        network has several rows, these are put in order.
+        Models that are alike are counted, as in large populations, so that both round in the same way; a population of
+        which a network has several rows, or a counterpart, is put in order instead.
     both : list of (Population, Population)
         Every pair, as it was selected.
     shared : list of Sharing
@@ -688,17 +688,17 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     if strata is None or (not binned and (same.refused or overlap < LEAST_OVERLAP)):
         return start
     estimates = (_in_bins if binned else _in_strata)(a, b, strata, how)
-    exact = None
+    permuted = None
     if how.permutations and (binned or selection.given == "none"):
         rng = np.random.default_rng(how.seed)
-        exact = permutation_test(
+        permuted = permutation_test(
             a.errors, b.errors, *_bins(a, b), trials=how.permutations, rng=rng, counts_a=a.counts, counts_b=b.counts
         )
     mix = None
     if selection.given != "none" and (binned or not same.paired):
         bins = _bins(a, b) if binned else np.split(strata.placed, [a.errors.size])
         mix = decompose(a.errors, bins[0], b.errors, bins[1], counts_a=a.counts, counts_b=b.counts)
-    start = replace(start, estimates=estimates, permutation=exact, mix=mix)
+    start = replace(start, estimates=estimates, permutation=permuted, mix=mix)
     if same.refused or overlap < LEAST_CLAIM:
         return start
     # The p value of shape is at least 1 / (1 + permutations): where that is too much to matter, none is drawn.
@@ -729,11 +729,11 @@ def side_by_side(
     Returns
     -------
     a, b : Population
-        Row by row where a network has several.
+        Row by row where one of them is, as a network has several rows or a counterpart.
     strata : Strata or None
         None if no stratum holds models of both, or the two cannot be compared.
     """
-    if selection.bins is None and (same.paired or a.repeats or b.repeats):
+    if selection.bins is None and (a.counts is None or b.counts is None):
         a, b = _rows(a), _rows(b)
     return a, b, _strata(a, b, same, selection)
 

@@ -24,13 +24,13 @@ from edfkit.archive import Archive
 from edfkit.archive.remote import Address
 from edfkit.progress import steps
 from edfkit.stats.sample import ordered
-from edfkit.study.units import Units, find_units
+from edfkit.study.units import MOST, Units, find_units
 
 if TYPE_CHECKING:
     from edfkit.study.selection import Column, Source
 
-WHOLE = 1_000_000
-"""Models up to which a population is kept row by row, some 100 bytes each."""
+WHOLE = MOST
+"""Models up to which a population is kept row by row: units are told apart by their rows."""
 
 _AT_ONCE = 2**20  # models counted at a time
 _KEPT = 2**29  # bytes of columns that are kept to be given again
@@ -284,9 +284,9 @@ class Counted:
         self._found[name.lower()] = wanted, self._pass(name, wanted)
 
     def together(self, names: Sequence[str], wanted: Wanted) -> "Counted":
-        """Give the same source with populations that are counted by all of some columns, however small they are.
+        """Give the same source with these populations counted by all of these columns, however small they are.
 
-        Their rows are in the same order and the same however they are come by.
+        The rows and their order do not depend on how they were read.
         """
         found = Counted(self.source, whole=0, scheduler=self._scheduler)
         for name in names:
@@ -395,8 +395,7 @@ def _count(source: "Source | str | Address", name: str, wanted: Wanted, start: i
     """Find out what is wanted of some models of a population."""
     if not isinstance(source, str | Address):
         with closing(_ahead(_pieces(source, name, wanted.variables, start, stop))) as pieces:
-            number = -(-(stop - start) // _AT_ONCE)
-            return _summed(_of_piece(piece, name, wanted) for piece in steps(pieces, f"counting {name}", number))
+            return _summed(_of_piece(piece, name, wanted) for piece in steps(pieces, f"counting {name}"))
     with Archive(source) as opened:
         return _count(opened, name, wanted, start, stop)
 

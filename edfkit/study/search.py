@@ -285,7 +285,7 @@ def search_study(
 
 
 def _gathered(source: Source, names: Sequence[str], reading: Reading, control: Control, cost: str | None) -> Selection:
-    """Select the models, without what is to be equal where one population has nothing to be equal to."""
+    """Select the models; with one population there is nothing to hold equal."""
     also = () if cost is None else (cost,)
     if len(names) > 1 or control.binned:
         return take_part(source, names, reading, control, also=also)

@@ -148,7 +148,7 @@ class Population:
         What the rows are, or were before they were counted; None where that is not known.
     cells : (ndarray, ndarray, ndarray) or None
         With bins, errors and complexities and how many models have them, see `cells`.
-    also : ndarray, shape (n, columns)
+    also : ndarray of shape (n, columns), or None
         Other columns that were asked for, raw numbers.
     settled : bool
         Whether the entries are the same, in the same order, however the models were come by.
@@ -198,9 +198,9 @@ class Population:
         return self.counts * (1 / self.counts.sum() if self.weights is None else self.weights)
 
     def counted(self) -> "Population":
-        """Count the models that are alike, of one error, bin and complexity: the same, the numbers up to round-off.
+        """Count models that are alike: of one error and complexity, or of one error and bin.
 
-        However the models were come by, the result is the same to the last bit.
+        With bins the complexities are in `cells`. The result does not depend on how the models were read.
         """
         if self.settled:
             return self
@@ -246,6 +246,7 @@ class Population:
             counts=None if self.counts is None else self.counts[rows],
             complexity=None if self.complexity is None else self.complexity[rows],
             units=self.units.taken(rows) if self.units is not None and self.counts is None else None,
+            cells=None,
             also=None if self.also is None else self.also[rows],
         )
 

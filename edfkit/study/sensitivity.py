@@ -77,8 +77,8 @@ def sensitivity(
     counted = once(source)
     main = take_part(counted, names, reading, control)
     (same,) = prepared(main)[2]
-    # Where rows need not be told apart, many are put in order once for all settings, by all that these read: numbers
-    # then differ by round-off from those of a comparison of its own.
+    # Many models are sorted once, by all columns that the settings read. Numbers then differ from those of separate
+    # comparisons by round-off.
     many = sum(one.models for one in main.populations) > MANY
     many = many and not (same.paired or any(one.repeats for one in main.populations))
     if many:

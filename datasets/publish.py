@@ -21,6 +21,7 @@ from edfkit.archive import Archive, validate
 from edfkit.archive.files import TEMPORARY_SUFFIX
 from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, Status
 from edfkit.datasets import registry
+from edfkit.metric import ERROR
 
 NOT_STATED = "not stated"
 _COMPLEXITIES = ("params", "macs", "flops", "acts")
@@ -177,9 +178,7 @@ def _card(
         "## Complexity",
         "Smallest and largest over the models of a population, as plain counts.",
         "\n".join(_ranges(scalars)),
-        "## Errors",
-        "Top-1 test error in percent, of the models that finished or diverged.",
-        "\n".join(_errors(scalars)),
+        *_measured(archive, scalars),
         "## How",
         "\n".join(_how(archive)),
         *(f"Population {population}:\n\n" + "\n".join(lines) for population, lines in _spaces(archive)),
@@ -195,15 +194,19 @@ def _card(
 
 
 def _scalars(archive: Archive, population: str) -> dict[str, np.ndarray]:
-    names = ("error", "error_final", "status", "seed", "seconds", *_COMPLEXITIES)
+    errors = [variable for variable in ("error", "error_final") if archive.has(population, variable)]
+    others = [metric.name for metric in archive.metrics(population) if metric.name != ERROR.name]
+    names = (*errors, *others, "status", "seed", "seconds", *_COMPLEXITIES)
     return {variable: np.asarray(archive.read(population, variable)) for variable in names}
 
 
 def _counts(archive: Archive, scalars: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[str]:
-    yield f"| population | trained on | models | {' | '.join(STATUS)} |"
-    yield "|---|---|---:" + "|---:" * len(STATUS) + "|"
+    occurring = np.unique(np.concatenate([columns["status"] for columns in scalars.values()])).tolist()
+    shown = [status for status in Status if status <= Status.FAILED or status in occurring]
+    yield f"| population | trained on | models | {' | '.join(STATUS[status] for status in shown)} |"
+    yield "|---|---|---:" + "|---:" * len(shown) + "|"
     for population, columns in scalars.items():
-        numbers = [len(columns["status"]), *((columns["status"] == code).sum() for code in Status)]
+        numbers = [len(columns["status"]), *((columns["status"] == code).sum() for code in shown)]
         cells = (_line(archive.dataset(population)), *(f"{number:,}" for number in numbers))
         yield f"| {population} | {' | '.join(cells)} |"
 
@@ -216,10 +219,35 @@ def _ranges(scalars: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[str]:
         yield f"| {population} | {' | '.join(cells)} |"
 
 
+def _measured(archive: Archive, scalars: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[str]:
+    """Say how good the models are: their errors, and whatever else is measured."""
+    if any("error" in columns for columns in scalars.values()):
+        yield "## Errors"
+        ended = all((columns["status"] <= Status.FAILED).all() for columns in scalars.values())
+        yield f"Top-1 test error in percent, of the models that {'finished or diverged' if ended else 'have one'}."
+        yield "\n".join(_errors(scalars))
+    others = {name: [m for m in archive.metrics(name) if m.name != ERROR.name] for name in scalars}
+    if any(others.values()):
+        yield "## Metrics"
+        yield "Smallest, median and largest of the models that have a value."
+        lines = ["| population | metric | unit | goal | smallest | median | largest |"]
+        lines.append("|---|---|---|---|---:|---:|---:|")
+        for population, metrics in others.items():
+            for metric in metrics:
+                known = scalars[population][metric.name]
+                known = known[~np.isnan(known)]
+                ends = [f"{f(known):.4g}" for f in (np.min, np.median, np.max)] if len(known) else [NOT_STATED] * 3
+                cells = (population, _line(metric.label), _line(metric.unit), metric.goal, *ends)
+                lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+        yield "\n".join(lines)
+
+
 def _errors(scalars: Mapping[str, Mapping[str, np.ndarray]]) -> Iterator[str]:
     yield "| population | smallest | median | largest |"
     yield "|---|---:|---:|---:|"
     for population, columns in scalars.items():
+        if "error" not in columns:
+            continue
         known = columns["error"][~np.isnan(columns["error"])]
         cells = (f"{f(known):.2f}" for f in (np.min, np.median, np.max)) if len(known) else [NOT_STATED] * 3
         yield f"| {population} | {' | '.join(cells)} |"
@@ -287,8 +315,9 @@ def _limits(archive: Archive, scalars: Mapping[str, Mapping[str, np.ndarray]]) -
     """Say what whoever uses the archive should know, population by population."""
     for population, columns in scalars.items():
         models, variables = len(columns["status"]), archive.variables(population)
-        for variable in ("error", "error_final", "seed", "seconds", *_COMPLEXITIES):
-            if unknown := int(np.isnan(columns[variable]).sum()):
+        measured = [metric.name for metric in archive.metrics(population)]
+        for variable in dict.fromkeys(("error", "error_final", *measured, "seed", "seconds", *_COMPLEXITIES)):
+            if variable in columns and (unknown := int(np.isnan(columns[variable]).sum())):
                 yield f"{population}: `{variable}` is unknown for {_share(unknown, models)}."
         if absent := [curve for curve in _CURVES if curve not in variables]:
             yield f"{population}: no curves of {', '.join(absent)}."
@@ -303,10 +332,11 @@ def _limits(archive: Archive, scalars: Mapping[str, Mapping[str, np.ndarray]]) -
         seeds = columns["seed"][~np.isnan(columns["seed"])]
         if len(seeds) > 1 and len(np.unique(seeds)) == 1:
             yield f"{population}: all models were trained with one seed, {seeds[0]:.0f}."
-    yield (
-        "`error` is the smallest over the epochs, and so selected on the test images; `error_final`, where known, is "
-        "not."
-    )
+    if any("error" in columns for columns in scalars.values()):
+        yield (
+            "`error` is the smallest over the epochs, and so selected on the test images; `error_final`, where known, "
+            "is not."
+        )
     yield "`flops` is the source's own count, and need not be on one scale with that of other sources."
 
 

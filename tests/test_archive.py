@@ -830,7 +830,7 @@ def replace(group: h5py.Group, name: str, values: Any) -> None:
 
 
 EDITS: list[tuple[str, Callable[[h5py.File], None], str]] = [
-    ("newer", lambda f: f.attrs.modify("format_version", [2]), "update edfkit"),
+    ("newer", lambda f: f.attrs.modify("format_version", [3]), "update edfkit"),
     ("other format", lambda f: f.attrs.modify("format", b"pycls"), "not an edfkit archive"),
     ("version is text", lambda f: f.attrs.create("format_version", "1"), "not an edfkit archive"),
     ("recipe", lambda f: f.attrs.create("recipe", "epochs: 3"), "not JSON"),

@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Archive, Field, Writer, writing
-from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, TEXT, Status, listed, row_hashes, specs
+from edfkit.archive.schema import REQUIRED_ATTRS, STATUS, TEXT, Status, listed, row_hashes
 
 Block = dict[str, NDArray[Any]]
 
 _COMPLEXITIES = ("params", "macs", "flops", "acts")
 _TRAINED_ON = ("dataset", "recipe")  # of a population, or of all in the file
+_DEFINING = ("goal", "valid_min", "valid_max")  # what a metric is
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def subset(
         The smallest and the largest of that complexity, both included, in raw counts. Models of which it is not known
         are left out then.
     status : sequence of str, optional
-        Some of finished, diverged, failed; all by default.
+        Some of finished, diverged, failed, stopped, running; all by default.
     models : int, optional
         How many of these models to take of every population, drawn without replacement.
     seed : int
@@ -313,6 +314,13 @@ class _Joined:
     def __init__(self, parts: Sequence[_Part]) -> None:
         self._parts = parts
         self.differing: dict[str, list[Any]] = {}
+        for part in parts[1:]:
+            measured = [one.archive.metrics(one.name)[0].name for one in (parts[0], part)]
+            if measured[0] != measured[1]:
+                raise EdfkitError(
+                    f"The default metric is {measured[0]!r} in {parts[0].where} and {measured[1]!r} in {part.where}, "
+                    "expected the same; merge them into two archives."
+                )
         names = list(dict.fromkeys(variable for part in parts for variable in part.fields))
         fields = {variable: self._field(variable) for variable in names} if len(parts) > 1 else parts[0].fields
         epochs = max((f.shape[f.dims.index("epoch")] for f in fields.values() if "epoch" in f.dims), default=0)
@@ -355,7 +363,7 @@ class _Joined:
         fields = [part.fields[variable] for part in having]
         first = fields[0]
         lacking = [part for part in self._parts if variable not in part.fields]
-        spec = specs(having[0].fields).get(variable)
+        spec = having[0].archive.population(having[0].name).specs.get(variable)
         if lacking and first.dims[0] == "model":
             unknown = (spec.nan and spec.types != TEXT) if spec else all(f.type.kind == "f" for f in fields)
             if not unknown:
@@ -395,10 +403,13 @@ class _Joined:
                     f"{variable!r} has length {sizes[0]} along {dim!r} in {one.where} and {sizes[1]} in {other.where}, "
                     "expected one length; merge them into two archives."
                 )
+        metric = "goal" in a.attrs.keys() | b.attrs.keys()
         for key in sorted(a.attrs.keys() | b.attrs.keys()):
+            if variable == "status" and key.startswith("flag_"):
+                continue  # codes beyond those of format version 1 are told of where there are such
             values = [np.asarray(attrs.get(key)).tolist() for attrs in (a.attrs, b.attrs)]
             if values[0] != values[1]:
-                if key == "units" or key.startswith("flag_"):
+                if key == "units" or key.startswith("flag_") or (metric and key in _DEFINING):
                     raise EdfkitError(
                         f"{variable!r} has the {key} {values[0]!r} in {one.where} and {values[1]!r} in {other.where}, "
                         "expected the same; merge them into two archives."

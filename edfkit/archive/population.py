@@ -25,6 +25,7 @@ from edfkit.archive.packing import STORAGE_ATTRS, Field, decimals_of, decoded, i
 from edfkit.archive.remote import Address
 from edfkit.archive.schema import (
     VARIABLES,
+    Spec,
     check_dims,
     check_flags,
     check_group,
@@ -33,8 +34,11 @@ from edfkit.archive.schema import (
     check_shape,
     check_type,
     listed,
+    metrics,
     specs,
+    specs_2,
 )
+from edfkit.metric import ERROR, Metric
 
 _BARE_DIMENSION = "This is a netCDF dimension but not a netCDF variable."
 
@@ -190,12 +194,15 @@ class Population:
     where : str
         What it is, for messages.
     group : GroupID
+    version : int
+        Of the format of the file.
     sizes : dict of str to int
         Of the dimensions of the variables that the format knows.
     """
 
-    def __init__(self, path: Path | Address, file: h5py.File, name: str) -> None:
+    def __init__(self, path: Path | Address, file: h5py.File, name: str, version: int = 1) -> None:
         self.path, self.name, self.where = path, name, place(path, name)
+        self.version = version
         self.fields: dict[str, Field] = {}  # those asked for
         self.sizes: dict[str, int] = {}
         self._storages: dict[str, Storage] = {}
@@ -207,11 +214,11 @@ class Population:
             self._data = {member: info for member, info in found.items() if info}
             for member in found.keys() - self._data.keys():  # which mean nothing here, but may belong elsewhere
                 _check_path(attribute(h5o.open(self.group, member.encode()), "_path"), f"{name}/{member}")
-            check_presence(self.where, self._data)
+            check_presence(self.where, self._data, self.specs)
             self._check_lengths("id", self._open("id").shape)
 
     def _check_lengths(self, variable: str, shape: tuple[int, ...]) -> None:
-        check_lengths(self.where, variable, shape, self._data, self.sizes)
+        check_lengths(self.where, variable, shape, self.specs[variable], self.sizes)
 
     def _open(self, member: str) -> h5d.DatasetID:
         """Open a data set that belongs here."""
@@ -244,9 +251,30 @@ class Population:
         check_group(self.where, attrs)
         return attrs
 
+    @cached_property
+    def metrics(self) -> list[Metric]:
+        """The metrics, the default one first; before format version 2 that is the error alone."""
+        if self.version > 1:
+            return metrics(self.where, self._described, self.attrs.get("metric", ERROR.name))
+        with reading(self.where):
+            grid = attribute(self._open(ERROR.name), "grid")
+        return metrics(self.where, {ERROR.name: {} if grid is None else {"grid": grid}})
+
+    @cached_property
+    def specs(self) -> dict[str, Spec]:
+        """What the format says of the variables."""
+        return specs(self._data) if self.version == 1 else specs_2(self._described, self.metrics)
+
+    @cached_property
+    def _described(self) -> dict[str, dict[str, Any]]:
+        """The attributes of those variables by which format version 2 says what others are."""
+        with reading(self.where):
+            known = {variable: self._open(variable) for variable in ("status", ERROR.name) if variable in self._data}
+            opened = {variable: shown(attributes(one)[0]) for variable, one in (known | self._others).items()}
+        return {variable: opened.get(variable, {}) for variable in self._data}
+
     def stored(self, variable: str) -> Stored:
         """Open a variable that is stored whole."""
-        known = variable in VARIABLES
         if not self.has(variable):
             raise EdfkitError(f"{self.where} has no variable {variable!r}; choose from {listed(self.variables)}.")
         with reading(f"{self.where}: {variable!r}"):
@@ -255,8 +283,8 @@ class Population:
             dataset = opened(self.where, self.group, variable)
             storage = Storage.of(self.where, variable, dataset)
             _check_path(storage.attrs.get("_path"), f"{self.name}/{variable}")
-            if known:
-                check_type(self.where, variable, storage.type, storage.attrs.get("units"))
+            if spec := self.specs.get(variable):
+                check_type(self.where, variable, storage.type, storage.attrs.get("units"), spec)
                 self._check_lengths(variable, storage.shape)
             self._storages[variable] = storage
             return Stored(dataset, storage)
@@ -267,11 +295,11 @@ class Population:
         scales = {name: one for name, one in self._others.items() if attribute(one, "CLASS") == "DIMENSION_SCALE"}
         return dimensions(scales, self._members)
 
-    def copied_to(self, path: Path, file: h5py.File) -> Population:
+    def copied_to(self, path: Path, file: h5py.File, version: int) -> Population:
         """Open the copy of this in another file, described as here; what was written anew is compared."""
         other = copy(self)
-        other.path, other.where = path, place(path, self.name)
-        for read_anew in ("attrs", "dims", "_others"):
+        other.path, other.where, other.version = path, place(path, self.name), version
+        for read_anew in ("attrs", "dims", "_others", "_described", "metrics", "specs"):
             vars(other).pop(read_anew, None)
         with reading(other.where):
             other.group = opened(str(path), file.id, self.name)
@@ -300,7 +328,7 @@ class Population:
         dtype, shape = stored.dataset.dtype, stored.storage.shape
         check_shape(self.where, variable, shape, on_disk, self.sizes)
         dims = on_disk[:-1] if dtype == "S1" else on_disk
-        if spec := specs(self.variables).get(variable):
+        if spec := self.specs.get(variable):
             check_dims(self.where, variable, dims, spec)
             check_flags(self.where, variable, attrs, spec)
         self.fields[variable] = Field(dtype, dims, shape, attrs, stored.storage.decimals)

@@ -46,12 +46,14 @@ from edfkit.archive.schema import (
     FORMAT_VERSION,
     Ids,
     Shape,
+    check_labels,
     check_relations,
     check_root,
     check_values,
     hashed,
     listed,
 )
+from edfkit.metric import Metric
 
 if TYPE_CHECKING:
     import xarray
@@ -117,6 +119,8 @@ class Archive:
         The file.
     attrs : dict
         The root attributes.
+    version : int
+        The version of the format.
 
     Raises
     ------
@@ -174,6 +178,7 @@ class Archive:
                 f"{self.path} has format version {version}, this edfkit reads up to {FORMAT_VERSION}; update edfkit."
             )
         check_root(self.path, attrs)
+        self.version = version
         return attrs
 
     def _check_open(self) -> None:
@@ -191,7 +196,7 @@ class Archive:
             with reading(str(self.path)):
                 found = is_group(self._file.id, stored)
             if found:
-                self._populations[stored] = Population(self.path, self._file, stored)
+                self._populations[stored] = Population(self.path, self._file, stored, self.version)
                 return self._populations[stored]
         raise EdfkitError(f"{self.path} has no population {name!r}; choose from {listed(self.names)}.")
 
@@ -211,6 +216,44 @@ class Archive:
         """List the variables of a population, those of the format first."""
         return self.population(name).variables
 
+    def metrics(self, name: str) -> list[Metric]:
+        """List the metrics of a population, the default one first; before format version 2 that is `ERROR` alone."""
+        return list(self.population(name).metrics)
+
+    def label(self, name: str) -> str:
+        """Give the name of a population as people write it."""
+        population = self.population(name)
+        return str(population.attrs.get("label", population.name))
+
+    def identify(self, text: str) -> str:
+        """Find a population by its name or its label, in any case.
+
+        Parameters
+        ----------
+        text : str
+            The name goes before a label, and a label as it is written before one in another case.
+
+        Returns
+        -------
+        str
+            Its name.
+
+        Raises
+        ------
+        EdfkitError
+            If there is none, or several have that label in another case.
+        """
+        folded = text.casefold()
+        if any(name.casefold() == folded for name in self._members):
+            return self.population(text).name
+        labels = {name: self.label(name) for name in self.names}
+        alike = [name for name, label in labels.items() if label == text] or [
+            name for name, label in labels.items() if label.casefold() == folded
+        ]
+        if len(alike) > 1:
+            raise EdfkitError(f"{self.path} has {listed(alike)} for the label {text!r}; choose one by its name.")
+        return alike[0] if alike else self.population(text).name
+
     def has(self, name: str, variable: str) -> bool:
         """Tell whether a population has a variable."""
         return self.population(name).has(variable)
@@ -221,7 +264,7 @@ class Archive:
 
     def expect(self, population: Population) -> None:
         """Use the description of the population that one here was copied from."""
-        self._populations[population.name] = population.copied_to(Path(self.path), self._file)
+        self._populations[population.name] = population.copied_to(Path(self.path), self._file, self.version)
 
     def read(self, name: str, variable: str) -> NDArray[Any]:
         """Read one variable of a population and check its values.
@@ -246,7 +289,7 @@ class Archive:
         stored = population.stored(variable)
         with reading(f"{population.where}: {variable!r}"):
             values = decoded(stored[0 : stored.storage.shape[0]])
-        check_values(population.where, variable, values, lambda: self.read(name, "status"))
+        check_values(population.where, variable, values, lambda: self.read(name, "status"), known=population.specs)
         return values
 
     def chunks(
@@ -362,10 +405,10 @@ class Archive:
                 if "status" in piece:
                     return piece["status"]
                 with reading(f"{population.where}: 'status'"):
-                    return population.stored("status")[first : first + len(piece["error"])]
+                    return population.stored("status")[first : first + len(next(iter(piece.values())))]
 
             for variable, values in piece.items():
-                check_values(population.where, variable, values, status, first)
+                check_values(population.where, variable, values, status, first, population.specs)
             yield first, piece
 
     def shape(self, name: str, variable: str) -> Shape:
@@ -459,6 +502,8 @@ class Archive:
         names : iterable of str, optional
             The populations; all by default.
         """
+        if names is None:
+            check_labels(self.path, {name: self.label(name) for name in self.names})
         for name in self.names if names is None else names:
             self.group_attrs(name)
             where = place(self.path, name)
@@ -469,7 +514,7 @@ class Archive:
             ids = Ids(self.models(name))
             for first, piece in self._checked(name, along):
                 ids.add(piece["id"])
-                check_relations(where, piece, first)
+                check_relations(where, piece, first, self.metrics(name))
             ids.check(where, lambda name=name: (piece["id"] for _, piece in self.pieces(name, ["id"])))  # type: ignore[misc]
 
 

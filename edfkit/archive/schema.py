@@ -3,6 +3,10 @@
 Errors are percent (0..100), `error` the smallest over the epochs; complexities are plain counts; NaN means not known.
 `VARIABLES` is the format: it drives writing, reading and checking. A group may hold variables beyond it. Populations
 of NAS cells are those with `op`, `input` and `concat`; what they say otherwise is in `specs`.
+
+Format version 2 is what some population cannot do without, and has besides: models that were stopped or are running,
+errors that are not known of models that diverged, any metrics, and the variable `unit`. What it says otherwise is in
+`specs_2`.
 """
 
 import json
@@ -10,7 +14,7 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -18,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+from edfkit.metric import ERROR, Metric
 
 FORMAT = "edfkit"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the newest; written only where it is needed
 REQUIRED_ATTRS = ("title", "source", "license", "dataset", "recipe", "software", "commit", "created")
 
 
@@ -30,10 +35,14 @@ class Status(IntEnum):
     FINISHED = 0
     DIVERGED = 1
     FAILED = 2
+    STOPPED = 3
+    RUNNING = 4
 
 
 STATUS = tuple(status.name.lower() for status in Status)
 """The words of `Status`, in the order of its codes."""
+STATUS_1 = STATUS[:3]
+"""Those of format version 1; a population has the others only if it needs them."""
 # The meanings of op 0, 1, ...: part of the format, as archives hold the codes; other names are another format version.
 OPS = (
     "none",
@@ -62,6 +71,7 @@ _LENGTHS = {"cell": len(KINDS), "operand": 2}  # of the dimensions that have one
 _KINDS = "cells: 0 normal, 1 reduce"
 _INPUTS = "0 output of the cell before the last, 1 of the last, 2 + i node i"
 _LARGEST = sys.float_info.max  # as a bound: any finite number
+_LABEL, _FAILED = 200, (Status.FAILED,)
 
 
 class Spec(NamedTuple):
@@ -81,6 +91,8 @@ class Spec(NamedTuple):
     required : bool
     flags : tuple of str
         The meanings of the values 0, 1, ..., each a word; empty where the values are no codes.
+    lacking : tuple of Status
+        How a model must have ended for NaN to be allowed, where `nan` is not.
     """
 
     dims: tuple[str, ...]
@@ -92,6 +104,7 @@ class Spec(NamedTuple):
     nan: bool = False
     required: bool = False
     flags: tuple[str, ...] = ()
+    lacking: tuple[Status, ...] = ()
 
 
 def _coded(dims: tuple[str, ...], long_name: str, flags: tuple[str, ...], required: bool = False) -> Spec:
@@ -101,7 +114,9 @@ def _coded(dims: tuple[str, ...], long_name: str, flags: tuple[str, ...], requir
 
 VARIABLES: dict[str, Spec] = {
     "id": Spec(_MODEL, TEXT, "1", "identifier, unique in the population", required=True),
-    "error": Spec(_MODEL, _REAL, "percent", "top-1 test error, smallest over the epochs", 0, 100, required=True),
+    "error": Spec(
+        _MODEL, _REAL, "percent", "top-1 test error, smallest over the epochs", 0, 100, required=True, lacking=_FAILED
+    ),
     "error_final": Spec(_MODEL, _REAL, "percent", "top-1 test error after the last epoch", 0, 100, True, True),
     "params": Spec(_MODEL, _NUMBER, "1", "trained parameters", nan=True, required=True),
     "macs": Spec(_MODEL, _NUMBER, "1", "multiply-adds of one forward pass", nan=True, required=True),
@@ -110,7 +125,7 @@ VARIABLES: dict[str, Spec] = {
     "seed": Spec(_MODEL, _NUMBER, "1", "seed of the training run", -_LARGEST, nan=True, required=True),
     "lr": Spec(_MODEL, _REAL, "1", "initial learning rate", nan=True, required=True),
     "wd": Spec(_MODEL, _REAL, "1", "weight decay", nan=True, required=True),
-    "status": _coded(_MODEL, "how the training ended", STATUS, required=True),
+    "status": _coded(_MODEL, "how the training ended", STATUS_1, required=True),
     "seconds": Spec(_MODEL, _REAL, "s", "training time", nan=True, required=True),
     "depth": Spec(_STAGE, _INTEGER, "1", "blocks per stage"),
     "width": Spec(_STAGE, _INTEGER, "1", "channels per stage"),
@@ -126,12 +141,17 @@ VARIABLES: dict[str, Spec] = {
     "memory": Spec(_MODEL, _REAL, "MB", "memory of activations, as the source measured it", nan=True),
     "record": Spec(_MODEL, TEXT, "1", "record of the source, JSON, without what the other variables hold"),
 }
-_REQUIRED = [name for name, spec in VARIABLES.items() if spec.required]
 _CELLS = ("op", "input", "concat")
 _WITH_CELLS = {
     "depth": VARIABLES["depth"]._replace(dims=_MODEL, long_name="number of cells"),
     "width": VARIABLES["width"]._replace(dims=_MODEL, long_name="channels of the first cell"),
 }
+
+
+UNIT = Spec(_MODEL, _INTEGER, "1", "number of what was drawn; models that share it repeat it", low=-_LARGEST)
+"""Of the variable `unit`."""
+STATUS_2 = VARIABLES["status"]._replace(high=len(STATUS) - 1, flags=STATUS)
+"""Of `status`, where models were stopped or are running."""
 
 
 class Shape(NamedTuple):
@@ -143,11 +163,144 @@ class Shape(NamedTuple):
 
 
 def specs(names: Container[str]) -> dict[str, Spec]:
-    """Return what the format says of the variables of a population, by the names of those that it has.
+    """Return what format version 1 says of the variables of a population, by the names of those that it has.
 
     That is `VARIABLES`, except that in a population of cells `depth` and `width` are per model, not per stage.
     """
     return VARIABLES | _WITH_CELLS if any(name in names for name in _CELLS) else VARIABLES
+
+
+def specs_2(attrs: Mapping[str, Mapping[str, Any]], measured: Sequence[Metric]) -> dict[str, Spec]:
+    """Return what format version 2 says of the variables of a population.
+
+    Parameters
+    ----------
+    attrs : mapping of str to mapping
+        Its variables, with the attributes of `status`.
+    measured : sequence of Metric
+        Its `metrics`.
+    """
+    unfinished, default = tuple(Status)[1:], measured[0].name
+    plain = default == ERROR.name
+    found = dict(specs(attrs))
+    found["error"] = found["error"]._replace(nan=not plain, required=plain, lacking=unfinished)
+    found["error_final"] = found["error_final"]._replace(required=plain)
+    words = " ".join(STATUS_1)
+    if attrs.get("status", {}).get("flag_meanings", words) != words:
+        found["status"] = STATUS_2
+    if "unit" in attrs:
+        found["unit"] = UNIT
+    for metric in measured:
+        if (name := metric.name) != ERROR.name:
+            low, high = metric.low, metric.high
+            least, most = -_LARGEST if low is None else low, _LARGEST if high is None else high
+            of_model = Spec(_MODEL, _NUMBER, metric.unit, metric.label, least, most, True)
+            found[name] = of_model._replace(nan=name != default, required=name == default, lacking=unfinished)
+            found[final_of(name)] = of_model._replace(long_name=f"{metric.label} after the last epoch")
+            # The curve of a run that diverged may hold infinite values.
+            least, most = -math.inf if low is None else low, math.inf if high is None else high
+            long_name = f"{metric.label} after each epoch"
+            found[curve_of(name)] = Spec(_EPOCH, _REAL, metric.unit, long_name, least, most, True)
+    return found
+
+
+def needs_2(known: Container[str], measured: Sequence[Metric], columns: Mapping[str, NDArray[Any]]) -> bool:
+    """Tell whether models need format version 2.
+
+    Parameters
+    ----------
+    known : container of str
+        What the format says of the variables of their population, see `specs_2`.
+    measured : sequence of Metric
+        Its `metrics`.
+    columns : mapping of str to ndarray
+        `status` and `error` of the models, if their population has it.
+    """
+    if "unit" in known or [metric.name for metric in measured] != [ERROR.name]:
+        return True
+    status, error = columns["status"], columns["error"]
+    return bool((status > Status.FAILED).any() or (np.isnan(error) & (status != Status.FAILED)).any())
+
+
+def final_of(metric: str) -> str:
+    """Name the variable that holds a metric after the last epoch."""
+    return f"{metric}_final"
+
+
+def curve_of(metric: str) -> str:
+    """Name the variable that holds a metric after each epoch."""
+    return "test_error" if metric == ERROR.name else f"{metric}_curve"
+
+
+def metrics(where: str, attrs: Mapping[str, Mapping[str, Any]], default: object = ERROR.name) -> list[Metric]:
+    """Give the metrics of a population, the default one first and the others by name.
+
+    Parameters
+    ----------
+    where : str
+        What it is, for messages.
+    attrs : mapping of str to mapping
+        The attributes of its variables; those of variables that the format knows may be left out, except of `error`.
+    default : str
+        The default metric: the attribute `metric` of the population.
+
+    Raises
+    ------
+    EdfkitError
+        If the default metric does not exist, or an attribute of a metric cannot be what it is.
+    """
+    found = {}
+    for name in sorted(attrs):
+        if name == ERROR.name:
+            found[name] = _metric(where, name, {**_OF_ERROR, "grid": attrs[name].get("grid")})
+        elif name not in VARIABLES and name != "unit" and "goal" in attrs[name]:
+            found[name] = _metric(where, name, attrs[name])
+    for name in found:
+        for derived in (final_of(name), curve_of(name)):
+            if derived in found:
+                raise EdfkitError(
+                    f"{where}: {derived!r} has the attribute 'goal', expected none, as it belongs to the metric "
+                    f"{name!r}; leave that attribute out, or rename one of them."
+                )
+    if not found and default == ERROR.name:
+        return [ERROR]  # which is required then
+    if default not in found:
+        raise EdfkitError(
+            f"{where} has the default metric {default!r}, expected one of the variables that are metrics, "
+            f"{listed(list(found)) or 'of which it has none'}; name one of these in its attribute 'metric'."
+        )
+    return sorted(found.values(), key=lambda metric: metric.name != default)
+
+
+_OF_ERROR = {"units": ERROR.unit, "goal": ERROR.goal}
+
+
+def _metric(where: str, name: str, attrs: Mapping[str, Any]) -> Metric:
+    texts = [attrs.get(key, "1" if key == "units" else name) for key in ("units", "goal", "long_name")]
+    for key, text in zip(("units", "goal", "long_name"), texts, strict=True):
+        if not isinstance(text, str):
+            raise EdfkitError(f"{where}: the metric {name!r} has the {key} {text!r}, expected text; write it as that.")
+    unit, goal, label = texts
+    if name == ERROR.name:
+        label = ERROR.label
+    low, high, grid = (_number(where, name, attrs, key) for key in ("valid_min", "valid_max", "grid"))
+    try:
+        return Metric(name, unit, goal, low, high, grid, label)
+    except EdfkitError as error:
+        raise EdfkitError(f"{where}: the metric {name!r}: {error}") from error
+
+
+def _number(where: str, name: str, attrs: Mapping[str, Any], key: str) -> float | None:
+    """Read an attribute that is a finite number, if there is one."""
+    value = attrs.get(key)
+    if value is None:
+        return None
+    numbers = np.ravel(value)
+    if numbers.size != 1 or numbers.dtype.kind not in "iuf" or not np.isfinite(numbers[0]):
+        raise EdfkitError(
+            f"{where}: the metric {name!r} has the {key} {value!r}, expected a finite number; correct it."
+        )
+    return float(numbers[0])
 
 
 def check_root(path: object, attrs: Mapping[str, object]) -> None:
@@ -173,12 +326,43 @@ def check_group(where: str, attrs: Mapping[str, object]) -> None:
     Raises
     ------
     EdfkitError
-        If `dataset` is no text or `recipe` is not JSON.
+        If `dataset` is no text, `recipe` is not JSON, or `label` is no text for people.
     """
     if not isinstance(attrs.get("dataset", ""), str):
         raise EdfkitError(f"{where}: the attribute 'dataset' is {attrs['dataset']!r}, expected text; write it as that.")
+    label = attrs.get("label", "-")
+    if not (isinstance(label, str) and label.isprintable() and len(label.strip()) > 0 and len(label) <= _LABEL):
+        raise EdfkitError(
+            f"{where}: the attribute 'label' is {label!r:.300}, expected printable text of {_LABEL} characters at "
+            "most; correct it, or leave it out."
+        )
     if "recipe" in attrs:
         _check_recipe(where, attrs["recipe"])
+
+
+def check_labels(path: object, labels: Mapping[str, str]) -> None:
+    """Check that people can tell the populations of an archive apart.
+
+    Parameters
+    ----------
+    path : object
+        The archive, for the message.
+    labels : mapping of str to str
+        Of each population its label, or its name if it has none.
+
+    Raises
+    ------
+    EdfkitError
+        If two have one label.
+    """
+    names: dict[str, str] = {}
+    for name, label in labels.items():
+        if label in names:
+            raise EdfkitError(
+                f"{path}: the populations {names[label]!r} and {name!r} are both called {label!r}, expected labels "
+                "that differ; correct the attribute 'label' of one of them."
+            )
+        names[label] = name
 
 
 def _check_recipe(where: str, recipe: object) -> None:
@@ -190,8 +374,17 @@ def _check_recipe(where: str, recipe: object) -> None:
         ) from error
 
 
-def check_structure(where: str, shapes: Mapping[str, Shape]) -> dict[str, int]:
+def check_structure(where: str, shapes: Mapping[str, Shape], known: Mapping[str, Spec]) -> dict[str, int]:
     """Check the presence, types, units and shapes of a population's variables.
+
+    Parameters
+    ----------
+    where : str
+        What it is, for messages.
+    shapes : mapping of str to Shape
+        Its variables.
+    known : mapping of str to Spec
+        What the format says of them.
 
     Returns
     -------
@@ -203,17 +396,17 @@ def check_structure(where: str, shapes: Mapping[str, Shape]) -> dict[str, int]:
     EdfkitError
         See `check_presence`, `check_type` and `check_lengths`.
     """
-    check_presence(where, shapes)
+    check_presence(where, shapes, known)
     sizes: dict[str, int] = {}
-    for name in VARIABLES:
+    for name, spec in known.items():
         if name in shapes:
             dtype, shape, units = shapes[name]
-            check_type(where, name, dtype, units)
-            check_lengths(where, name, shape, shapes, sizes)
+            check_type(where, name, dtype, units, spec)
+            check_lengths(where, name, shape, spec, sizes)
     return sizes
 
 
-def check_presence(where: str, names: Container[str]) -> None:
+def check_presence(where: str, names: Container[str], known: Mapping[str, Spec] = VARIABLES) -> None:
     """Check that a population has its variables.
 
     Raises
@@ -221,25 +414,24 @@ def check_presence(where: str, names: Container[str]) -> None:
     EdfkitError
         If a required variable is missing, or one of those that describe cells if there are others of them.
     """
-    if missing := [name for name in _REQUIRED if name not in names]:
+    required = [name for name, spec in known.items() if spec.required]
+    if missing := [name for name in required if name not in names]:
         raise EdfkitError(
-            f"{where} lacks {listed(missing)}; every population has {', '.join(_REQUIRED)} (NaN where not known): "
+            f"{where} lacks {listed(missing)}; every population has {', '.join(required)} (NaN where not known): "
             "write the archive with all of them."
         )
     if (some := [name for name in _CELLS if name in names]) and len(some) < len(_CELLS):
         raise EdfkitError(f"{where} has {listed(some)}, expected all or none of {listed([*_CELLS])}; add the others.")
 
 
-def check_type(where: str, name: str, dtype: np.dtype[Any], units: object) -> None:
-    """Check the type and units of a variable; those beyond the format may have any.
+def check_type(where: str, name: str, dtype: np.dtype[Any], units: object, spec: Spec) -> None:
+    """Check the type and units of a variable.
 
     Raises
     ------
     EdfkitError
         If they are not those of the format.
     """
-    if (spec := VARIABLES.get(name)) is None:
-        return
     if dtype.kind not in {np.dtype(code).kind for code in spec.types}:
         expected = " or ".join(spec.types)
         raise EdfkitError(f"{where}: {name!r} is of type {dtype}, expected {expected}; write it as that.")
@@ -247,7 +439,7 @@ def check_type(where: str, name: str, dtype: np.dtype[Any], units: object) -> No
         raise EdfkitError(f"{where}: {name!r} has units {units!r}, expected {spec.units!r}; convert it.")
 
 
-def check_lengths(where: str, name: str, shape: tuple[int, ...], names: Container[str], sizes: dict[str, int]) -> None:
+def check_lengths(where: str, name: str, shape: tuple[int, ...], spec: Spec, sizes: dict[str, int]) -> None:
     """Check the shape of a variable that the format knows, and add those of its dimensions that are not yet in `sizes`.
 
     Parameters
@@ -255,8 +447,7 @@ def check_lengths(where: str, name: str, shape: tuple[int, ...], names: Containe
     where, name : str
     shape : tuple of int
         As stored: text has its characters as one axis more.
-    names : container of str
-        The variables of the population.
+    spec : Spec
     sizes : dict of str to int
 
     Raises
@@ -264,11 +455,10 @@ def check_lengths(where: str, name: str, shape: tuple[int, ...], names: Containe
     EdfkitError
         See `check_shape`; also if what describes cells is not of 2 cells with 2 operands for each node.
     """
-    spec = specs(names)[name]
     if name in _WITH_CELLS and len(shape) != len(spec.dims):
         raise EdfkitError(
             f"{where}: {name!r} has shape {shape}, expected one axis for each of {spec.dims} ({spec.long_name}) "
-            f"{'with' if _CELLS[0] in names else 'without'} 'op'; write it as that."
+            f"{'with' if spec.dims == _MODEL else 'without'} 'op'; write it as that."
         )
     check_shape(where, name, shape, stored_dims(name, spec.dims, np.dtype(spec.types[0])), sizes)
     for dim, length in _LENGTHS.items():
@@ -343,7 +533,12 @@ def check_name(where: str, what: str, name: str, pattern: str = r"[A-Za-z][A-Za-
 
 
 def check_values(
-    where: str, name: str, values: NDArray[Any], status: Callable[[], NDArray[Any]], first: int = 0
+    where: str,
+    name: str,
+    values: NDArray[Any],
+    status: Callable[[], NDArray[Any]],
+    first: int = 0,
+    known: Mapping[str, Spec] = VARIABLES,
 ) -> None:
     """Check the values of a variable; those beyond the format may be anything.
 
@@ -355,23 +550,28 @@ def check_values(
         The variable.
     values : ndarray, shape (models, ...)
     status : callable
-        Gives the status of the models; it is asked only when `error` holds NaN, which failed models alone may have.
+        Gives the status of the models; it is asked only when the variable holds NaN that some of them may have.
     first : int
         Which model of the population the first one is, for the message.
+    known : mapping of str to Spec
+        What the format says of the variables.
 
     Raises
     ------
     EdfkitError
         If a value is out of the range of its variable.
     """
-    wrong = out_of_range(name, values, status)
-    if wrong is not None and wrong.any():
-        raise EdfkitError(f"{where}: {range_fault(name, values, np.argwhere(wrong)[0], first)}; correct the source.")
+    spec = known.get(name)
+    wrong = out_of_range(spec, values, status)
+    if spec is not None and wrong is not None and wrong.any():
+        fault = range_fault(name, values, np.argwhere(wrong)[0], spec, first)
+        raise EdfkitError(f"{where}: {fault}; correct the source.")
 
 
-def out_of_range(name: str, values: NDArray[Any], status: Callable[[], NDArray[Any]]) -> NDArray[np.bool_] | None:
+def out_of_range(
+    spec: Spec | None, values: NDArray[Any], status: Callable[[], NDArray[Any]]
+) -> NDArray[np.bool_] | None:
     """Tell which values of a variable are out of its range, None if it may have any; see `check_values`."""
-    spec = VARIABLES.get(name)
     if spec is None or spec.types == TEXT or not values.size:
         return None
     # Nothing is wrong as a rule, and the smallest and the largest tell so at once.
@@ -382,19 +582,23 @@ def out_of_range(name: str, values: NDArray[Any], status: Callable[[], NDArray[A
     wrong: NDArray[np.bool_] = ~((values >= spec.low) & (values <= spec.high))  # true for NaN too
     if spec.nan:
         wrong &= ~np.isnan(values)
-    elif name == "error" and wrong.any():
-        wrong &= ~(np.isnan(values) & (status() == Status.FAILED))
+    elif spec.lacking and wrong.any():
+        wrong &= ~(np.isnan(values) & np.isin(status(), spec.lacking))
     return wrong
 
 
-def range_fault(name: str, values: NDArray[Any], place: Iterable[int], first: int = 0) -> str:
+def range_fault(name: str, values: NDArray[Any], place: Iterable[int], spec: Spec, first: int = 0) -> str:
     """Say in a phrase of the value at a place that it is out of range; `first` is as in `check_values`."""
-    spec, (model, *rest) = VARIABLES[name], map(int, place)
-    expected = f"{spec.low:g}..{spec.high:g}" if spec.high < _LARGEST else "a finite number"
-    if spec.low == 0 and spec.high == _LARGEST:
-        expected += ", 0 or more"
-    if name == "error":
-        expected += " percent (NaN only for a failed model)"
+    model, *rest = map(int, place)
+    low, high = (f"{end:g}" if abs(end) < _LARGEST else "" for end in (spec.low, spec.high))
+    if low and high:
+        expected = f"{low}..{high}"
+    else:
+        expected = "a finite number" + (f", {low} or more" if low else f", {high} at most" if high else "")
+    if spec.lacking:
+        unit = "" if spec.units == "1" else f" {spec.units}"
+        who = "failed model" if spec.lacking == _FAILED else "model that did not finish"
+        expected += f"{unit} (NaN only for a {who})"
     return f"{name!r} of model {first + model} is {values[(model, *rest)]}, expected {expected}"
 
 
@@ -498,7 +702,9 @@ def row_hashes(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
     return hashes
 
 
-def check_relations(where: str, columns: Mapping[str, NDArray[Any]], first: int = 0) -> None:
+def check_relations(
+    where: str, columns: Mapping[str, NDArray[Any]], first: int = 0, measured: Iterable[Metric] = (ERROR,)
+) -> None:
     """Check what holds between the variables of models, except that ids differ, for which there is `Ids`.
 
     Parameters
@@ -509,27 +715,43 @@ def check_relations(where: str, columns: Mapping[str, NDArray[Any]], first: int 
         The variables, of some models of a population.
     first : int
         The place of the first of these models in the population, for the message.
+    measured : iterable of Metric
+        The metrics of the population.
 
     Raises
     ------
     EdfkitError
-        If a finished model's error is not the smallest of its curve, within 1e-9, or a cell takes an input that does
-        not come earlier or outputs no node.
+        If a finished model's error, or another metric of it, is not the best of its curve, within 1e-9, or a cell takes
+        an input that does not come earlier or outputs no node.
     """
-    if "test_error" in columns:
-        best = np.fmin.reduce(columns["test_error"], axis=1)  # NaN only where the whole curve is
-        off = (columns["status"] == Status.FINISHED) & (np.abs(columns["error"] - best) > 1e-9)
-        if off.any():
-            model = int(off.argmax())
-            raise EdfkitError(
-                f"{where}: 'error' of model {first + model} is {columns['error'][model]}, expected {best[model]}, the "
-                "smallest 'test_error' of its curve; correct one of them and write the archive again."
-            )
+    for metric in measured:
+        name, curve = metric.name, curve_of(metric.name)
+        if name in columns and curve in columns:
+            off, best = off_curve(metric, columns[name], columns[curve], columns["status"])
+            if off.any():
+                model = int(off.argmax())
+                raise EdfkitError(
+                    f"{where}: {name!r} of model {first + model} is {columns[name][model]}, expected {best[model]}, "
+                    f"the {extreme(metric)} {curve!r} of its curve; correct one of them and write the archive again."
+                )
     if "input" in columns:
         inputs, concat = columns["input"], columns["concat"]
         wrong = impossible_cells(inputs, concat)
         if wrong.any():
             raise EdfkitError(f"{where}: {cell_fault(inputs, concat, int(wrong.argmax()), first)}; correct the source.")
+
+
+def off_curve(
+    metric: Metric, values: NDArray[Any], curve: NDArray[np.float64], status: NDArray[Any], tolerance: float = 1e-9
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Tell which finished models have another value of a metric than the best of their curve, and give those best."""
+    best = (np.fmin if metric.goal == "min" else np.fmax).reduce(curve, axis=1)  # NaN only where the whole curve is
+    return (status == Status.FINISHED) & (np.abs(values - best) > tolerance), best
+
+
+def extreme(metric: Metric) -> str:
+    """Say which value of a curve is its best."""
+    return "smallest" if metric.goal == "min" else "largest"
 
 
 def impossible_cells(inputs: NDArray[Any], concat: NDArray[Any]) -> NDArray[np.bool_]:

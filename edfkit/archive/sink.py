@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -69,6 +69,12 @@ class Sink:
     def end(self) -> None:
         """Write the digests, when all values are there."""
         set_attr(self._dataset, "crc32", np.array(self._digests.all(), "<u4"))
+
+    def restate(self, attrs: Mapping[str, NDArray[Any]]) -> None:
+        """Replace attributes: what is known only when all values are there."""
+        for name, value in attrs.items():
+            h5py.h5a.delete(self._dataset, name.encode())
+            set_attr(self._dataset, name, value)
 
     def pieces(self) -> Iterator[NDArray[Any]]:
         """Read back what was written, as stored."""

@@ -20,7 +20,21 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.published import CURVES, DIVERGED_FROM, Published
-from edfkit.archive.schema import Ids, Status, cell_fault, hashed, impossible_cells, out_of_range, range_fault
+from edfkit.archive.schema import (
+    Ids,
+    Spec,
+    Status,
+    cell_fault,
+    check_labels,
+    curve_of,
+    final_of,
+    hashed,
+    impossible_cells,
+    off_curve,
+    out_of_range,
+    range_fault,
+)
+from edfkit.metric import ERROR, Metric
 from edfkit.result import Result
 
 SHOWN = 3
@@ -41,9 +55,11 @@ class Finding(Result):
     Attributes
     ----------
     population : str
-    kind : {"unreadable", "range", "error", "error_final", "cells", "ids", "guessing", "repeated"}
+    kind : {"unreadable", "range", "error", "error_final", "metric", "metric_final", "cells", "ids", "guessing", \
+"repeated"}
         What it is about: what cannot be read or breaks the format; values out of their range; an error that is not the
-        smallest of its curve; a final error that is not the last of it; cells that cannot be; ids that are there twice;
+        smallest of its curve; a final error that is not the last of it; the same of other metrics and their best;
+        cells that cannot be; ids that are there twice;
         such errors of published runs that are as bad as guessing; configurations with their seed that are there twice.
     severity : {"error", "note"}
         The last two are notes: runs that diverged were published so, and sampling with replacement repeats.
@@ -72,6 +88,8 @@ _WHAT = {
     "range": "value(s) out of range",
     "error": "model(s) whose error is not the smallest of the curve",
     "error_final": "model(s) whose final error is not the last of the curve",
+    "metric": "model(s) whose metric is not the best of the curve",
+    "metric_final": "model(s) whose final metric is not the last of the curve",
     "cells": "model(s) with cells that cannot be",
     "ids": "id(s) of more than one model",
     "guessing": "model(s) as bad as guessing whose error is not the smallest of the curve",
@@ -93,10 +111,11 @@ def verify(source: Archive | Published) -> list[Finding]:
         By population, in the order of `Finding.kind`; empty if nothing is wrong and nothing is repeated.
     """
     found: list[Finding] = []
+    labels: dict[str, str] = {}
     for name in source.names:
         report = _Report(name)
         if isinstance(source, Archive):
-            _verify_archive(source, name, report)
+            _verify_archive(source, name, labels, report)
         else:
             _verify_published(source, name, report)
         found += report.findings()
@@ -147,14 +166,16 @@ class _Report:
 # --- Archives
 
 
-def _verify_archive(archive: Archive, name: str, report: _Report) -> None:
+def _verify_archive(archive: Archive, name: str, labels: dict[str, str], report: _Report) -> None:
     try:
-        described = archive.variables(name)
+        described, population = archive.variables(name), archive.population(name)
     except EdfkitError as error:  # its structure
         report.unreadable(error)
         return
     try:
-        archive.group_attrs(name)
+        label = archive.label(name)
+        check_labels(archive.path, {labels.get(label, name): label, name: label})
+        labels[label] = name
     except EdfkitError as error:
         report.unreadable(error)
     along = []
@@ -168,8 +189,8 @@ def _verify_archive(archive: Archive, name: str, report: _Report) -> None:
             report.unreadable(error)
     ids, runs = Ids(archive.models(name) if "id" in along else 0), _Runs()  # a damaged file may claim any number
     for first, piece in archive.pieces(name, along, unreadable=report.unreadable):
-        _check_ranges(piece, first, report)
-        _check_curves(piece, first, report)
+        _check_ranges(piece, first, population.specs, report)
+        _check_curves(piece, first, report, measured=population.metrics)
         if "input" in piece and "concat" in piece:
             _check_cells(piece["input"], piece["concat"], first, report)
         if "id" in piece:
@@ -182,12 +203,13 @@ def _verify_archive(archive: Archive, name: str, report: _Report) -> None:
         runs.check(report)
 
 
-def _check_ranges(piece: Mapping[str, NDArray[Any]], first: int, report: _Report) -> None:
+def _check_ranges(piece: Mapping[str, NDArray[Any]], first: int, known: Mapping[str, Spec], report: _Report) -> None:
     for name, values in piece.items():
         # Where the status cannot be read, no model is known to have failed.
-        wrong = out_of_range(name, values, lambda: piece.get("status", np.full(len(values), -1)))  # noqa: B023 - called at once
-        if wrong is not None:
-            report.mask("range", wrong, lambda *place: range_fault(name, values, place, first))  # noqa: B023
+        spec = known.get(name)
+        wrong = out_of_range(spec, values, lambda: piece.get("status", np.full(len(values), -1)))  # noqa: B023 - called at once
+        if spec is not None and wrong is not None:
+            report.mask("range", wrong, lambda *place: range_fault(name, values, place, spec, first))  # noqa: B023
 
 
 def _check_curves(
@@ -196,28 +218,30 @@ def _check_curves(
     report: _Report,
     tolerance: float = _TOLERANCE,
     guessing: float = np.inf,
+    measured: Iterable[Metric] = (ERROR,),
 ) -> None:
-    """Check what follows from the curve of each finished model; what has the error of guessing may have diverged."""
-    if "test_error" not in piece or "status" not in piece:
-        return
-    curve, finished = piece["test_error"], piece["status"] == Status.FINISHED
-    if "error" in piece:
-        error, best = piece["error"], np.fmin.reduce(curve, axis=1)  # NaN only where the whole curve is
-        for kind, those in (("error", finished & ~(error >= guessing)), ("guessing", finished & (error >= guessing))):
-            report.mask(
-                kind,
-                those & (np.abs(error - best) > tolerance),
-                lambda model: f"'error' of model {first + model} is {error[model]}, the curve gives {best[model]}",
-            )
-    if "error_final" in piece:
-        known = ~np.isnan(curve)
-        last = curve.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
-        end, final = curve[np.arange(len(curve)), last], piece["error_final"]  # NaN where the whole curve is
-        report.mask(
-            "error_final",
-            finished & (np.abs(final - end) > tolerance),
-            lambda model: f"'error_final' of model {first + model} is {final[model]}, the curve ends with {end[model]}",
-        )
+    """Check what follows from the curves of each finished model; what has the error of guessing may have diverged."""
+
+    def shown(name: str, model: int, values: NDArray[Any]) -> str:
+        return f"{name!r} of model {first + model} is {values[model]}"
+
+    for metric in measured:
+        name, final_name = metric.name, final_of(metric.name)
+        if "status" not in piece or curve_of(name) not in piece:
+            continue
+        status, curve = piece["status"], piece[curve_of(name)]
+        kind, kind_final = ("error", "error_final") if name == ERROR.name else ("metric", "metric_final")
+        if name in piece:
+            values = piece[name]
+            off, best = off_curve(metric, values, curve, status, tolerance)
+            for which, those in ((kind, ~(values >= guessing)), ("guessing", values >= guessing)):
+                report.mask(which, off & those, lambda i: f"{shown(name, i, values)}, the curve gives {best[i]}")  # noqa: B023
+        if final_name in piece:
+            finals, known = piece[final_name], ~np.isnan(curve)
+            last = curve.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
+            end = curve[np.arange(len(curve)), last]  # NaN where the whole curve is
+            off = (status == Status.FINISHED) & (np.abs(finals - end) > tolerance)
+            report.mask(kind_final, off, lambda i: f"{shown(final_name, i, finals)}, the curve ends with {end[i]}")  # noqa: B023
 
 
 def _check_cells(inputs: NDArray[Any], concat: NDArray[Any], first: int, report: _Report) -> None:

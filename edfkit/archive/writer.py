@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,13 +32,17 @@ from edfkit.archive.reader import Archive
 from edfkit.archive.schema import (
     FORMAT,
     FORMAT_VERSION,
+    STATUS_2,
     TEXT,
     VARIABLES,
     Ids,
     Shape,
+    Spec,
+    Status,
     check_dims,
     check_flags,
     check_group,
+    check_labels,
     check_name,
     check_relations,
     check_root,
@@ -47,10 +51,13 @@ from edfkit.archive.schema import (
     check_values,
     flag_attrs,
     listed,
-    specs,
+    metrics,
+    needs_2,
+    specs_2,
     stored_dims,
 )
 from edfkit.archive.sink import Sink
+from edfkit.metric import ERROR, Metric
 
 _CHUNK_BYTES = 2**20  # what HDF5 keeps at hand of a variable, so that reading on within a chunk costs nothing
 # HDF5 keeps attributes up to 64 KiB in the object header, under its checksum. What rewrites a file may move those of an
@@ -77,11 +84,12 @@ def write(
     populations : mapping of str to mapping of str to array_like or Variable
         The variables of each population, by its name (lower-case letters, digits, `-`, `_`, `.`). Those that
         `edfkit.archive.schema` knows have its shapes; others get their dimensions by `Variable`, or deduced from their
-        shape.
+        shape. A `Variable` with the attribute `goal`, "min" or "max", is a metric.
     attrs : mapping of str to str
         The root attributes: all of `edfkit.archive.schema.REQUIRED_ATTRS` (`recipe` is JSON), and any others.
     group_attrs : mapping of str to mapping, optional
-        Attributes of each population; `dataset` and `recipe` (JSON) take precedence over those of the root.
+        Attributes of each population; `dataset` and `recipe` (JSON) take precedence over those of the root, `label` is
+        the name as people write it, `metric` the default metric, if that is not `error`.
 
     Raises
     ------
@@ -157,7 +165,7 @@ def writing(path: str | os.PathLike[str], attrs: Mapping[str, str]) -> Iterator[
 
 def _checked_root(path: Path, attrs: Mapping[str, object]) -> dict[str, object]:
     """Give the root attributes in order, with those of the format itself."""
-    root: dict[str, object] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    root: dict[str, object] = {"format": FORMAT, "format_version": 1}
     root |= {name: attrs[name] for name in sorted(attrs) if name not in root}
     check_root(path, root)
     _check_attrs(str(path), root, _ROOT_ATTR_BYTES)
@@ -165,12 +173,17 @@ def _checked_root(path: Path, attrs: Mapping[str, object]) -> dict[str, object]:
 
 
 class Writer:
-    """Takes the populations of an archive, see `writing`."""
+    """Takes the populations of an archive, see `writing`.
+
+    The format version is 1 unless a population needs 2, see `edfkit.archive.schema`.
+    """
 
     def __init__(self, path: Path, file: File, disk: Disk, root: Mapping[str, object]) -> None:
         self._path, self._file, self._disk, self._root = path, file, disk, root
-        self._names: set[str] = set()
+        self._labels: dict[str, str] = {}  # of each population
+        self._needs_2 = False  # whether a population needs version 2 of the format
         self._begun: str | None = None  # a population that is not whole yet
+        self._codes_2 = False  # whether its models ended in ways that version 1 has no code for
         self._copied: list[Population] = []  # where it was copied from
 
     def add(
@@ -193,8 +206,11 @@ class Writer:
         """
         where = self._check(name, group_attrs)
         try:
-            stored = _columns(where, columns)
+            given = {v: column if isinstance(column, Variable) else Variable(column) for v, column in columns.items()}
+            rules = _rules(where, {variable: column.attrs for variable, column in given.items()}, group_attrs)
+            stored = _columns(where, given, rules)
             sinks = self._begin(name, {variable: column for variable, (column, _) in stored.items()}, group_attrs)
+            self._take(rules, {variable: values for variable, (_, values) in stored.items()})
             for variable, (_, values) in stored.items():
                 sinks[variable].append(values)
             self._write(sinks)
@@ -235,7 +251,8 @@ class Writer:
             If the fields or values break a rule of the format, or do not fit each other.
         """
         where = self._check(name, group_attrs)
-        fields = _checked_fields(where, fields)
+        rules = _rules(where, {variable: column.attrs for variable, column in fields.items()}, group_attrs)
+        fields = _checked_fields(where, fields, rules)
         models = fields["id"].shape[0]
         sinks = self._begin(name, fields, group_attrs)
         for at, (archive, source) in (copies or {}).items():
@@ -246,13 +263,15 @@ class Writer:
         ids, first = Ids(models), 0
         for block in blocks:
             taken = {v: f for v, f in fields.items() if first == 0 or f.dims[0] == "model"}
-            values_of, count = _block(where, taken, block, first)
+            coming, values_of = _block(where, taken, block, first, rules)
+            count = len(coming["id"])
             if first + count > models:
                 raise EdfkitError(
                     f"{where}: blocks of {first + count} models came, expected {models}; count them again."
                 )
-            ids.add(values_of["id"])
-            for variable, values in values_of.items():
+            self._take(rules, values_of)
+            ids.add(coming["id"])
+            for variable, values in coming.items():
                 sinks[variable].append(values)
             self._write(sinks)
             first += count
@@ -292,8 +311,9 @@ class Writer:
         """
         where, population = self._check(name, group_attrs), archive.population(name)
         fields = {variable: population.field(variable) for variable in population.variables}
+        rules = _rules(where, {variable: column.attrs for variable, column in fields.items()}, group_attrs)
         layouts: dict[str, Layout] = {}
-        for variable, column in _checked_fields(where, fields).items():
+        for variable, column in _checked_fields(where, fields, rules).items():
             stored, layouts[variable] = population.stored(variable), _bare_layout(variable, column)
             storage, kept = stored.storage, fields[variable].attrs.keys() == column.attrs.keys()
             if not (
@@ -304,8 +324,11 @@ class Writer:
                 return False
         if population.name != name or not population.copyable:
             return False
-        self._names.add(name)
-        self._begun = name
+        self._enter(name, group_attrs)
+        self._needs_2 |= rules.known["status"] == STATUS_2
+        if archive.version > 1 and not self._needs_2:
+            for piece in archive.chunks(name, [v for v in ("status", "error") if v in fields]):
+                self._take(rules, piece)
         self._disk.strict = True
         try:
             attrs = _stored_attrs(dict(sorted((group_attrs or {}).items())))
@@ -341,17 +364,27 @@ class Writer:
     def _check(self, name: str, group_attrs: Mapping[str, object] | None) -> str:
         where = place(self._path, name)
         check_name(str(self._path), "a population", name, r"[a-z0-9][a-z0-9._-]{0,99}")
-        if name in self._names:
+        if name in self._labels:
             raise EdfkitError(f"{where} has been written before, expected another name; join the two, or rename one.")
         _check_attrs(where, group_attrs or {})
         check_group(where, group_attrs or {})
+        check_labels(self._path, self._labels | {name: _label(name, group_attrs)})
         return where
+
+    def _enter(self, name: str, group_attrs: Mapping[str, object] | None) -> None:
+        self._labels[name] = _label(name, group_attrs)
+        self._begun = name
+        self._codes_2 = False
+
+    def _take(self, rules: _Rules, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Note what models of the population need of the format."""
+        self._needs_2 = self._needs_2 or needs_2(rules.known, rules.measured, columns)
+        self._codes_2 = self._codes_2 or bool((columns["status"] > Status.FAILED).any())
 
     def _begin(
         self, name: str, fields: Mapping[str, Field], group_attrs: Mapping[str, object] | None
     ) -> dict[str, Sink]:
-        self._names.add(name)
-        self._begun = name
+        self._enter(name, group_attrs)
         layouts = {variable: _layout(variable, column) for variable, column in fields.items()}
         datasets = self._file.add(name, _stored_attrs(dict(sorted((group_attrs or {}).items()))), layouts)
         return {variable: Sink(datasets[variable], layout) for variable, layout in layouts.items()}
@@ -364,15 +397,40 @@ class Writer:
     def _finish(self, sinks: Mapping[str, Sink]) -> None:
         for sink in sinks.values():
             sink.end()
+        if self._codes_2 and sinks:
+            sinks["status"].restate(_stored_attrs(flag_attrs(STATUS_2)))
         self._disk.check()
         self._begun = None
 
     def end(self) -> None:
-        """Check that there is a population, and that each is whole."""
-        if not self._names:
+        """Check that there is a population, and that each is whole; say which version of the format they need."""
+        if not self._labels:
             raise EdfkitError(f"{self._path}: there are no populations to write, expected at least one; give it.")
         if self._begun:
             raise EdfkitError(f"{place(self._path, self._begun)} was begun and not finished; write the archive again.")
+        if self._needs_2:
+            self._file.set_attr("format_version", _attribute(FORMAT_VERSION))
+
+
+class _Rules(NamedTuple):
+    """What the format says of a population to write: its metrics, and its variables by name."""
+
+    measured: list[Metric]
+    known: dict[str, Spec]
+
+    @property
+    def to_check(self) -> dict[str, Spec]:
+        """What values are held against: those of `status` say themselves which version of the format they need."""
+        return self.known | {"status": STATUS_2}
+
+
+def _rules(where: str, attrs: Mapping[str, Mapping[str, Any]], group_attrs: Mapping[str, object] | None) -> _Rules:
+    measured = metrics(where, attrs, (group_attrs or {}).get("metric", ERROR.name))
+    return _Rules(measured, specs_2(attrs, measured))
+
+
+def _label(name: str, group_attrs: Mapping[str, object] | None) -> str:
+    return str((group_attrs or {}).get("label", name))
 
 
 def _layout(name: str, column: Field) -> Layout:
@@ -405,23 +463,29 @@ def _packed_alike(decimals: int | None, fill: Any, column: Field) -> bool:
     return decimals == column.decimals and (decimals is None or np.ravel(fill).tolist() == [_fill(column)])
 
 
-def _checked_fields(where: str, fields: Mapping[str, Field]) -> dict[str, Field]:
+def _checked_fields(where: str, fields: Mapping[str, Field], rules: _Rules) -> dict[str, Field]:
     """Check what is to be streamed as far as can be without its values, and put it in order."""
-    known = specs(fields)
     ordered = {v: fields[v] for v in [*(v for v in VARIABLES if v in fields), *sorted(set(fields) - set(VARIABLES))]}
     for name, column in ordered.items():
         check_name(where, "a variable", name)
-        spec = known.get(name)
-        attrs: dict[str, Any] = {"units": spec.units if spec else "1", "long_name": spec.long_name if spec else name}
-        attrs |= (flag_attrs(spec) if spec else {}) | dict(column.attrs)
-        _check_attrs(f"{where}: {name!r}", attrs, reserved=STORAGE_ATTRS)
+        spec = rules.known.get(name)
         if spec:
             check_dims(where, name, column.dims, spec)
-            check_flags(where, name, attrs, spec)
-        ordered[name] = replace(column, attrs=attrs)
-    sizes = check_structure(where, {v: Shape(f.type, f.shape, f.attrs["units"]) for v, f in ordered.items()})
+        ordered[name] = replace(column, attrs=_checked_attrs(where, name, column.attrs, spec))
+    shapes = {v: Shape(f.type, f.shape, f.attrs["units"]) for v, f in ordered.items()}
+    sizes = check_structure(where, shapes, rules.known)
     _check_axes(where, ordered, sizes)
     return ordered
+
+
+def _checked_attrs(where: str, name: str, given: Mapping[str, Any], spec: Spec | None) -> dict[str, Any]:
+    """Give the attributes of a variable, with those that the format has for it."""
+    attrs: dict[str, Any] = {"units": spec.units if spec else "1", "long_name": spec.long_name if spec else name}
+    attrs |= (flag_attrs(spec) if spec else {}) | dict(given)
+    _check_attrs(f"{where}: {name!r}", attrs, reserved=STORAGE_ATTRS)
+    if spec:
+        check_flags(where, name, attrs, spec)
+    return attrs | flag_attrs(VARIABLES["status"]) if name == "status" else attrs  # until its values say more
 
 
 def _check_axes(where: str, fields: Mapping[str, Field], sizes: dict[str, int]) -> None:
@@ -436,9 +500,9 @@ def _check_axes(where: str, fields: Mapping[str, Field], sizes: dict[str, int]) 
 
 
 def _block(
-    where: str, fields: Mapping[str, Field], block: Mapping[str, ArrayLike], first: int
-) -> tuple[dict[str, NDArray[Any]], int]:
-    """Bring a block of a stream into the form it is stored in, check it, and count its models."""
+    where: str, fields: Mapping[str, Field], block: Mapping[str, ArrayLike], first: int, rules: _Rules
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Bring a block of a stream into the form it is stored in, and check it; give that, and its numbers as they are."""
     if odd := sorted(set(fields) ^ set(block) - (set(block) - set(fields) if first else set())):
         raise EdfkitError(
             f"{where}: the block from model {first} on has {listed(sorted(block))}, expected {listed(list(fields))}: "
@@ -471,45 +535,38 @@ def _block(
                 )
             stored[name] = widened(whole, column.dtype)
     for name, values in values_of.items():
-        check_values(where, name, values, lambda: values_of["status"], first)
-    check_relations(where, {v: a for v, a in values_of.items() if fields[v].dims[0] == "model"}, first)
-    return stored, count
+        check_values(where, name, values, lambda: values_of["status"], first, rules.to_check)
+    along = {v: values for v, values in values_of.items() if fields[v].dims[0] == "model"}
+    check_relations(where, along, first, rules.measured)
+    return stored, values_of
 
 
-def _columns(where: str, given: Mapping[str, ArrayLike | Variable]) -> dict[str, tuple[Field, NDArray[Any]]]:
+def _columns(where: str, given: Mapping[str, Variable], rules: _Rules) -> dict[str, tuple[Field, NDArray[Any]]]:
     """Bring a population's variables into the form they are stored in, and check them."""
     columns: dict[str, Variable] = {}
-    known = specs(given)
     for name in [*(name for name in VARIABLES if name in given), *sorted(set(given) - set(VARIABLES))]:
-        value = given[name]
-        variable = value if isinstance(value, Variable) else Variable(value)
-        spec = known.get(name)
+        variable, spec = given[name], rules.known.get(name)
         check_name(where, "a variable", name)
         if spec and variable.dims is not None:
             check_dims(where, name, variable.dims, spec)
         values = _stored(where, name, variable.values, spec.types if spec else None)
-        attrs: dict[str, Any] = {"units": spec.units if spec else "1", "long_name": spec.long_name if spec else name}
-        if spec:
-            attrs |= flag_attrs(spec)
-        attrs |= variable.attrs
-        _check_attrs(f"{where}: {name!r}", attrs, reserved=STORAGE_ATTRS)
-        if spec:
-            check_flags(where, name, attrs, spec)
+        attrs = _checked_attrs(where, name, variable.attrs, spec)
         columns[name] = Variable(values, spec.dims if spec else variable.dims, attrs)
 
     arrays = {name: np.asarray(column.values) for name, column in columns.items()}
-    sizes = check_structure(where, {n: Shape(a.dtype, a.shape, columns[n].attrs["units"]) for n, a in arrays.items()})
+    shapes = {n: Shape(a.dtype, a.shape, columns[n].attrs["units"]) for n, a in arrays.items()}
+    sizes = check_structure(where, shapes, rules.known)
     fields = {
         name: Field(array.dtype, columns[name].dims or _deduced_dims(where, name, array, sizes), array.shape)
         for name, array in arrays.items()
     }
     _check_axes(where, fields, sizes)
     for name, array in arrays.items():
-        check_values(where, name, array, lambda: arrays["status"])
+        check_values(where, name, array, lambda: arrays["status"], known=rules.to_check)
     ids = Ids(len(arrays["id"]))
     ids.add(arrays["id"])
     ids.check(where, lambda: [arrays["id"]])
-    check_relations(where, arrays)
+    check_relations(where, arrays, measured=rules.measured)
     packings = {name: pack(array) for name, array in arrays.items()}
     return {
         name: (replace(fields[name], dtype=values.dtype, attrs=columns[name].attrs, decimals=decimals), values)

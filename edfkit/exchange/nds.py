@@ -29,6 +29,7 @@ from edfkit.archive.published import CURVES, DIVERGED_FROM, NOISE, dataset_of, d
 from edfkit.archive.schema import Status
 from edfkit.exchange.members import Member, find_members, open_member
 from edfkit.exchange.records import read_records
+from edfkit.metric import ERROR
 
 # Of each iteration, in some files.
 _STEPS = {"train_it_loss": "train_it_loss", "train_it_top1": "train_it_top1"}
@@ -462,7 +463,8 @@ def export_nds(source: Path, target: Path, spaces: Sequence[str] | None = None, 
 
     What was imported comes back: the same records in the same order, with the same keys and equal numbers. Of other
     populations each model becomes such a record with what is known of it, except those that failed; `dataset` is a key
-    more where the name of the file would tell of other images.
+    more where the name of the file would tell of other images. Metrics besides the error, as all other variables of an
+    archive, are no part of such records.
 
     Parameters
     ----------
@@ -483,12 +485,15 @@ def export_nds(source: Path, target: Path, spaces: Sequence[str] | None = None, 
     ------
     EdfkitError
         If the archive cannot be read, lacks a population, gives one list of a file twice, or holds damaged records; if
-        a file exists, or cannot be written.
+        a population has another default metric than the error, models that were stopped or are running, or diverged
+        without an error, as published files cannot say so; if a file exists, or cannot be written.
     """
     with Archive(source) as archive:
         files: dict[str, list[_Part]] = {}
         names = archive.names if spaces is None else spaces
         for name in dict.fromkeys(_stored_name(archive, name) for name in names):
+            if archive.version > 1:
+                _check_sayable(archive, name)
             file, part = _part(archive, name)
             files.setdefault(file, []).append(part)
         for file, parts in files.items():
@@ -518,6 +523,25 @@ def export_nds(source: Path, target: Path, spaces: Sequence[str] | None = None, 
                 f"{error.filename or target} was not written ({error.strerror or error}); check the folder."
             ) from error
         return Exported(written, left_out)
+
+
+def _check_sayable(archive: Archive, name: str) -> None:
+    """Check that published files can say how the models of a population ended, and how good they are."""
+    default = archive.metrics(name)[0]
+    if default.name != ERROR.name:
+        raise EdfkitError(
+            f"{archive.path}: population {name!r} has the metric {default.label}, and published files hold errors in "
+            "percent; leave it out."
+        )
+    status, error = archive.read(name, "status"), archive.read(name, "error")
+    going = int((status > Status.FAILED).sum())
+    unknown = int((np.isnan(error) & (status == Status.DIVERGED)).sum())
+    if going or unknown:
+        what = f"{going:,} models that were stopped or are running" if going else f"{unknown:,} models without an error"
+        raise EdfkitError(
+            f"{archive.path}: population {name!r} has {what}, which published files cannot say; take the others by "
+            "edfkit subset --status finished."
+        )
 
 
 def _stored_name(archive: Archive, name: str) -> str:

@@ -188,7 +188,7 @@ def draw(source: Archive | Published, models: int, *, seed: int = 0, population:
             "audit an archive that edfkit pack wrote."
         )
     names = source.names if population is None else [population.lower()]
-    trained = [np.flatnonzero(source.read(name, "status") != Status.FAILED) for name in names]
+    trained = [np.flatnonzero(_trained(source, name)) for name in names]
     ends = np.cumsum([len(places) for places in trained])
     if not 1 <= models <= ends[-1]:
         raise EdfkitError(
@@ -204,6 +204,15 @@ def draw(source: Archive | Published, models: int, *, seed: int = 0, population:
         places = trained[which][numbers - (ends[which - 1] if which else 0)]
         found |= dict(zip(numbers.tolist(), _subjects(source, names[which], places), strict=True))
     return [found[number] for number in drawn.tolist()]
+
+
+def _trained(source: Archive, name: str) -> NDArray[np.bool_]:
+    """Tell which models of a population were trained to the end, or until they diverged, with an error to compare."""
+    if not source.has(name, "error"):
+        return np.zeros(source.models(name), bool)
+    trained: NDArray[np.bool_] = np.isin(source.read(name, "status"), [Status.FINISHED, Status.DIVERGED])
+    trained &= ~np.isnan(source.read(name, "error"))
+    return trained
 
 
 def _subjects(source: Archive, name: str, places: NDArray[np.intp]) -> Iterator[Subject]:
@@ -279,11 +288,11 @@ def known_noise(source: Archive, subjects: Sequence[Subject]) -> list[Subject]:
     own: dict[tuple[str, str], tuple[str, bytes]] = {}
     for name in source.names:
         try:
-            keys = _keys(source, name)
+            keys, trained = _keys(source, name), _trained(source, name)
         except EdfkitError:
             continue  # a population that is not described has no noise to tell of
-        ids, seed, status = (source.read(name, variable) for variable in ("id", "seed", "status"))
-        for place in np.flatnonzero(status != Status.FAILED).tolist():
+        ids, seed = source.read(name, "id"), source.read(name, "seed")
+        for place in np.flatnonzero(trained).tolist():
             seeds.setdefault(keys[place], {})[seed[place]] = (name, place)
             own[name, ids[place]] = keys[place]
     groups = {key: list(members.values()) for key, members in seeds.items() if len(members) >= _LEAST}

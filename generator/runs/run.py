@@ -17,7 +17,7 @@ import orjson
 
 from edfkit import EdfkitError
 from edfkit.archive.files import TEMPORARY_SUFFIX, replacing
-from edfkit.archive.schema import STATUS
+from edfkit.archive.schema import STATUS_1
 from edfkit.generator.runs.plan import Plan
 
 CURVES = ("test_error", "train_error", "train_loss")
@@ -52,7 +52,7 @@ def read_result(run: Path, model: str) -> dict[str, Any] | None:
         result = orjson.loads(path.read_bytes())
         if result["id"] != model:
             raise ValueError("it is of another model")
-        if result["status"] not in STATUS:
+        if result["status"] not in STATUS_1:
             raise ValueError(f"its status is {result['status']!r}")
         if result["status"] != "failed" and len({len(result[curve]) for curve in CURVES}) != 1:
             raise ValueError("its curves differ in length")

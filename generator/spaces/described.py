@@ -61,10 +61,15 @@ def best(source: Archive | Published, name: str) -> Network:
     EdfkitError
         If the networks are not described, or none has an error.
     """
-    failed = source.read(name, "status") == Status.FAILED
-    if failed.all():
+    if "error" not in source.variables(name):
+        raise EdfkitError(
+            f"{source.path}: the models of {name} have no error by which one is best; choose another population."
+        )
+    error = source.read(name, "error")
+    left_out = np.isnan(error) | np.isin(source.read(name, "status"), [Status.FAILED, Status.RUNNING])
+    if left_out.all():
         raise EdfkitError(f"{source.path}: every model of {name} failed, so none is best; choose another population.")
-    model = np.where(failed, np.inf, source.read(name, "error")).argmin()
+    model = np.where(left_out, np.inf, error).argmin()
     places, architecture, columns = next(part for part in describe(source, name) if model in part[0])
     network = {column: values[places == model][0] for column, values in columns.items()}
     called = re.sub(r"[^a-z0-9._-]", "-", f"best-of-{name.lower()}")[:100]  # files have all kinds of names

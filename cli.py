@@ -10,6 +10,7 @@ import click
 
 from edfkit import EdfkitError, __version__
 from edfkit.lazy import found
+from edfkit.numbers import number
 from edfkit.study import catalogue
 from edfkit.study.catalogue import Option, Study
 from edfkit.study.settings import COMPLEXITIES
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from edfkit.generator.runs.plan import Plan, Request
     from edfkit.generator.spaces.kinds import Space
     from edfkit.generator.training.data import Dataset
+    from edfkit.study.parts import Parts
 
 Command = Callable[..., None]
 Completer = Callable[[click.Context, click.Parameter, str], list["CompletionItem"]]
@@ -172,6 +174,12 @@ _ARCHIVE = click.option(
     help="Archive file or its address (https://...), published JSON file or folder of them, or the name of an "
     "archive (edfkit datasets list).  [default: $EDFKIT_ARCHIVE, else nds if downloaded, else digits]",
 )
+_WHERE = click.option(
+    "--where",
+    "condition",
+    metavar="EXPR",
+    help="Take only models for which this is true, such as 'params < 1e5 and width[0] > 16'.",
+)
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 
 
@@ -182,9 +190,41 @@ class _WholeNumbers(click.ParamType):  # type: ignore[type-arg]  # generic since
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return [int(number) for number in value.split(",")]
+            return [int(_plain(one)) for one in value.split(",")]
         except ValueError:
             self.fail(f"{value!r} was given, expected whole numbers with commas between, such as 1,10.", param, ctx)
+
+
+class _AsWritten(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
+    """Numbers as people write them, such as 30k; `percent` is what 1% stands for, if the option takes that."""
+
+    percent: float | None = None
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(_plain(value, self.percent), param, ctx)
+
+
+def _plain(value: Any, percent: float | None = None) -> Any:
+    """Write a number without a magnitude or a percent sign; what is none stays as it is."""
+    if not isinstance(value, str) or value[-1:].isdigit() or (found := number(value, percent)) is None:
+        return value
+    return int(found) if found.is_integer() else found
+
+
+class _Float(_AsWritten, click.types.FloatParamType):
+    """A number."""
+
+
+class _FloatRange(_AsWritten, click.FloatRange):
+    """A number within bounds."""
+
+
+class _Int(_AsWritten, click.types.IntParamType):
+    """A whole number."""
+
+
+class _IntRange(_AsWritten, click.IntRange):
+    """A whole number within bounds."""
 
 
 def _option(option: Option) -> Callable[[Command], Command]:
@@ -194,23 +234,29 @@ def _option(option: Option) -> Callable[[Command], Command]:
         kind = click.Choice(kind)
     elif kind == "whole numbers":
         kind = _WholeNumbers()
-    elif option.least is not None:
-        kind = (
-            click.IntRange(int(option.least)) if kind is int else click.FloatRange(option.least, min_open=option.above)
-        )
+    elif kind in (int, float):
+        if option.least is None:
+            kind = _Int() if kind is int else _Float()
+        else:
+            kind = _IntRange(int(option.least)) if kind is int else _FloatRange(option.least, min_open=option.above)
+        if isinstance(option.default, float) and 0 < option.default < 1:
+            kind.percent = 0.01
+        elif option.unit.startswith("percent"):
+            kind.percent = 1.0
     about = option.help + (f", {option.unit}." if option.unit else "")
     if option.type is bool:
         return click.option(option.shown, option.name, is_flag=True, help=about)
     if option.usual:
         about += f"  [default: {option.usual}]"
     return click.option(
-        option.shown, option.name, type=kind, nargs=option.values, default=option.default, help=about,
-        show_default=option.default is not None and not option.usual, metavar=option.metavar or None,
+        *filter(None, (option.shown, option.other)), option.name, type=kind, nargs=option.values,
+        default=option.default, help=about, show_default=option.default is not None and not option.usual,
+        metavar=option.metavar or None,
         shell_complete=_completer(lambda _: list(option.among)) if option.among else None,
     )  # fmt: skip
 
 
-_reads = _with(_ARCHIVE, *map(_option, catalogue.READING), _AS_JSON)
+_reads = _with(_ARCHIVE, _WHERE, *map(_option, catalogue.READING), _AS_JSON)
 _RANGE = _option(catalogue.RANGE)
 _SEED = _option(catalogue.SEED)
 
@@ -259,11 +305,14 @@ def _study_command(study: Study) -> click.Command:
     def run(
         names: tuple[str, ...],
         where: str | None,
+        condition: str | None,
         as_json: bool,
         plot: Path | None = None,
         target: Path | None = None,
         **options: Any,
     ) -> None:
+        from edfkit.study.parts import parted
+
         options = {name: value for name, value in options.items() if value is not None}
         # A flag says the contrary of a default that is true; click's own way to say so differs between its versions.
         options |= {one.name: not options[one.name] for one in study.options if one.type is bool and one.default}
@@ -276,8 +325,9 @@ def _study_command(study: Study) -> click.Command:
             result = found(study.run)(None, (), **options)
             _print_json(result.to_dict()) if as_json else _say(_worded(study, result))
             return
-        with _open(where) as source:
-            chosen = list(names or source.names)
+        with _open(where) as opened:
+            source = parted(opened, names, condition)
+            chosen = _named(source, names or source.names)
             arguments: list[Any] = [*chosen] if study.unpacked else [chosen]
             if target is not None:
                 arguments.append(target)
@@ -308,6 +358,7 @@ def _study_command(study: Study) -> click.Command:
         *map(_option, study.options),
         *map(_option, study.run_options),
         _ARCHIVE,
+        _WHERE,
         _AS_JSON,
         *([_PLOT] if study.plot else []),
         *map(_option, study.plot_options),
@@ -362,15 +413,20 @@ def _formats(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> t
               help="As which files.  [default: all of these]")  # fmt: skip
 @_SEED
 @_reads
-def figures(names: tuple[str, ...], folder: Path, where: str | None, as_json: bool, **options: Any) -> None:
+def figures(
+    names: tuple[str, ...], folder: Path, where: str | None, condition: str | None, as_json: bool, **options: Any
+) -> None:
     """Make the figures N of the paper, or all, and its tables, of the populations of an archive, with their numbers."""
     from edfkit.generator.spaces import SPACES
     from edfkit.show.figures import make_figures
+    from edfkit.study.parts import parted
 
     sizes = {name: (space.size, getattr(space, "cells", None)) for name, space in SPACES.items()}
-    with _open(where) as source:
+    with _open(where) as opened:
+        source = parted(opened, (), condition)
+        shown = _named(source, source.names)
         if not as_json:
-            _print_source(source, source.names)
+            _print_source(source, shown)
         made = []
         with _progress():
             for outcome in make_figures(source, names, folder, sizes=sizes, **options):
@@ -380,7 +436,7 @@ def figures(names: tuple[str, ...], folder: Path, where: str | None, as_json: bo
         if as_json:
             settings = {"folder": str(folder)} | {name: options[name] for name in ("error", "diverged", "seed")}
             outcomes = [outcome.to_dict() for outcome in made]
-            _print_json({"archive": _about(source, source.names), **settings, "made": outcomes})
+            _print_json({"archive": _about(source, shown), **settings, "made": outcomes})
         asked = [outcome for outcome in made if outcome.name.startswith("figure")] or made
         if not any(outcome.files for outcome in asked):
             raise EdfkitError(
@@ -389,7 +445,14 @@ def figures(names: tuple[str, ...], folder: Path, where: str | None, as_json: bo
             )
 
 
-def _about(source: "Archive | Published", names: Sequence[str]) -> dict[str, str]:
+def _named(source: "Archive | Published | Parts", names: Sequence[str]) -> list[str]:
+    """Name populations and parts as they are named everywhere."""
+    if hasattr(source, "named"):
+        return list(map(source.named, names))
+    return list(map(source.identify, names)) if hasattr(source, "identify") else list(names)
+
+
+def _about(source: "Archive | Published | Parts", names: Sequence[str]) -> dict[str, str]:
     datasets = sorted({source.dataset(name) for name in names})
     return {"path": str(source.path), "title": source.attrs["title"], "dataset": " and ".join(datasets)}
 
@@ -467,9 +530,11 @@ def _print_json(result: dict[str, Any]) -> None:
     click.echo(json.dumps(result, indent=2, allow_nan=False))
 
 
-def _print_source(source: "Archive | Published", names: Sequence[str]) -> None:
+def _print_source(source: "Archive | Published | Parts", names: Sequence[str]) -> None:
+    from edfkit.study.counting import label_of
+
     about = _about(source, names)
-    counts = ", ".join(f"{source.models(name):,} {name.lower()}" for name in names)
+    counts = ", ".join(f"{source.models(name):,} {label_of(source, name)}" for name in names)
     path = click.format_filename(about["path"])  # a name need not be printable
     _say([f"{path}: {about['title']}; models trained on {about['dataset']}: {counts}"])
 
@@ -516,7 +581,6 @@ def verify(where: str, complexity: bool) -> None:
 
 _OUTPUT = click.option("-o", "--output", "target", type=_PATH, required=True, metavar="ARCHIVE", help="File to write.")
 _NAME = click.option("--name", help="Name of the population.")
-_UNIT = click.option("--unit", type=click.Choice(["percent", "share"]), help="Of the errors.")
 _described = _with(
     click.option("--title", help="What the archive is."),
     click.option("--license", help="Terms of use."),
@@ -582,15 +646,18 @@ def import_pycls(file: Path, target: Path, **options: Any) -> None:
 @click.argument("study", required=False)
 @_OUTPUT
 @_NAME
-@click.option("--value", type=click.IntRange(0), help="Which value is the error, from 0, if a study has several.")
-@_UNIT
+@click.option("--value", type=_IntRange(0), help="Which value to take, from 0, if a study has several.")
+@click.option("--metric", help="The metric that the value is.  [default: error, where it can be a percentage]")
+@click.option("--goal", type=click.Choice(["min", "max"]), help="Whether small or large values are good.")
+@click.option("--unit", help="Of the value: percent, share, or another, such as nats.")
+@click.option("--status-map", "statuses", metavar="WORD=OUTCOME,...", help="What states of trials mean: FAIL=diverged.")
 @_roles
 @_described
 def import_optuna(storage: str, study: str | None, target: Path, **options: Any) -> None:
     """Import the trials of an Optuna STUDY as one population.
 
     STORAGE is an SQLite file, a journal file, or the URL of a storage, and is only read. A value that is maximised is
-    taken for an accuracy. COL is a parameter or a user attribute.
+    taken for an accuracy, unless its name or its values say otherwise. COL is a parameter or a user attribute.
     """
     from edfkit.exchange import optuna
 
@@ -600,11 +667,16 @@ def import_optuna(storage: str, study: str | None, target: Path, **options: Any)
 @import_.command("table")
 @click.argument("file", type=_PATH)
 @_OUTPUT
-@click.option("--error", metavar="COL", help="Column of the test errors.")
-@click.option("--accuracy", metavar="COL", help="Column of the test accuracies, instead.")
-@_UNIT
-@click.option("--final", metavar="COL", help="Column of the errors or accuracies after the last epoch.")
-@click.option("--space", metavar="COL", help="Column that names the design space of each model.")
+@click.option("--metric", multiple=True, metavar="COL", help="Column of a metric; the first is the default one.")
+@click.option("--goal", multiple=True, type=click.Choice(["min", "max"]), help="Which values of the metric are good.")
+@click.option("--unit", multiple=True, metavar="UNIT", help="Of the metric: percent, share (0 to 1) or any other.")
+@click.option("--bounds", multiple=True, type=_Float(), nargs=2, metavar="LOW HIGH", help="Bounds of the metric.")
+@click.option("--grid", multiple=True, type=_Float(), metavar="STEP",
+              help="Distance of neighbouring values, such as 100 / test images.")
+@click.option("--error", metavar="COL", help="Column of the top-1 test errors, in percent or --unit share.")
+@click.option("--accuracy", metavar="COL", help="Column of the top-1 test accuracies, taken as errors.")
+@click.option("--final", metavar="COL", help="Column of the same after the last epoch.")
+@click.option("--by", "--space", "space", metavar="COL", help="Column that names the design space of each model.")
 @_NAME
 @_roles
 @click.option("--seed", metavar="COL", help="Column of seeds.")
@@ -612,13 +684,24 @@ def import_optuna(storage: str, study: str | None, target: Path, **options: Any)
 @click.option("--wd", metavar="COL", help="Column of weight decays.")
 @click.option("--seconds", metavar="COL", help="Column of training times.")
 @click.option("--id", metavar="COL", help="Column of identifiers.")
-@click.option("--status", metavar="COL", help="Column of how the training ended: finished, diverged or failed.")
+@click.option("--network-column", "network", metavar="COL[,COL...]",
+              help="Columns that name the network with its settings: rows with equal ones are runs of one network.")
+@click.option("--status-column", "--status", "status", metavar="COL", help="Column of how the training ended.")
+@click.option("--status-map", "statuses", metavar="WORD=OUTCOME,...",
+              help="What other words of it mean: finished, diverged, failed, stopped or running.")
+@click.option("--diverged-column", "diverged", metavar="COL", help="Column of true where a run diverged.")
+@click.option("--run", metavar="COL", help="Column that names the run, in a table with a row for each epoch.")
+@click.option("--step", metavar="COL", help="Column of epochs or steps, in such a table.")
+@click.option("--separator", metavar="CHARACTER", help="What separates the fields.  [default: found in the file]")
+@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark.  [default: the dot; the comma, if the "
+              "separator is ;]")
 @_described
 def import_table(file: Path, target: Path, **options: Any) -> None:
-    """Import a table with a row for each model: CSV, TSV, JSON lines or Parquet.
+    """Import a table with a row for each model, or for each epoch: CSV, TSV, JSON, JSON lines or Parquet.
 
-    Columns called params, flops, macs, acts, seed, lr, wd, seconds or id are found without an option. The others become
-    variables of their own.
+    Columns called params, flops, macs, acts, seed, lr, wd, seconds or id are found without an option, and may be
+    multiplied (--params 'param_count*1e6'). The others become variables of their own. Objects in JSON have dotted
+    names: config.lr, or learning_curve.top_1 for a curve.
     """
     from edfkit.exchange import tables
 
@@ -627,8 +710,9 @@ def import_table(file: Path, target: Path, **options: Any) -> None:
 
 def _print_import(target: Path, imported: "Imported") -> None:
     for name, models in imported.models.items():
-        failed = f", of which {imported.failed[name]:,} failed" if name in imported.failed else ""
-        click.echo(f"{name}: {models:,} models{failed}")
+        others = [f"{count:,} {word}" for word, count in imported.outcomes[name].items() if word != "finished"]
+        of_which = f", of which {', '.join(others)}" if others else ""
+        click.echo(f"{name}: {models:,} model{'s' * (models != 1)}{of_which}")
     for reason, count in imported.left_out.items():
         click.echo(f"left out, {reason}: {count:,}")
     _say(imported.notes)
@@ -686,9 +770,9 @@ def merge(archives: tuple[Path, ...], target: Path, **options: Any) -> None:
 @click.option("--given", type=click.Choice(COMPLEXITIES), default="params", show_default=True,
               help="Complexity that --range is about.")  # fmt: skip
 @_RANGE
-@click.option("--status", type=click.Choice(["finished", "diverged", "failed"]), multiple=True,
+@click.option("--status", type=click.Choice(["finished", "diverged", "failed", "stopped", "running"]), multiple=True,
               help="Take models that ended so; may be repeated.")  # fmt: skip
-@click.option("--models", type=click.IntRange(1), help="Draw this many models of each population.")
+@click.option("--models", type=_IntRange(1), help="Draw this many models of each population.")
 @_SEED
 def subset(archive: Path, target: Path, spaces: tuple[str, ...], status: tuple[str, ...], **options: Any) -> None:
     """Take some models of an ARCHIVE into another one."""
@@ -842,9 +926,9 @@ def publish(archive: Path, folder: Path, notes: TextIO | None, **options: Any) -
 
 def _bounded(command: Command) -> Command:
     for option in (
-        click.option("--max-flops", type=float, help="Keep configurations with fewer flops, as published."),
-        click.option("--max-macs", type=float, help="Keep configurations with fewer multiply-adds."),
-        click.option("--max-params", type=float, help="Keep configurations with fewer parameters."),
+        click.option("--max-flops", type=_Float(), help="Keep configurations with fewer flops, as published."),
+        click.option("--max-macs", type=_Float(), help="Keep configurations with fewer multiply-adds."),
+        click.option("--max-params", type=_Float(), help="Keep configurations with fewer parameters."),
     ):
         command = option(command)
     return command
@@ -980,8 +1064,8 @@ def show(name: str, dataset: str | None, max_params: float | None, max_macs: flo
 
 @spaces.command("sample")
 @_SPACE
-@click.option("--models", type=click.IntRange(1), required=True, help="Configurations to draw.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides the configurations.")
+@click.option("--models", type=_IntRange(1), required=True, help="Configurations to draw.")
+@click.option("--seed", type=_IntRange(0), default=0, show_default=True, help="Decides the configurations.")
 @_COUNTED_FOR
 @_sampled
 @_AS_JSON
@@ -1040,22 +1124,22 @@ def _toml(value: Any) -> str:
 @click.option("--network", metavar="NAME", help="Train this one network, such as resnet-110, instead of a SPACE.")
 @click.option("--best-of", metavar="ARCHIVE", shell_complete=_complete_archives,
               help="Train the best network of the population SPACE of this archive.")  # fmt: skip
-@click.option("--models", type=click.IntRange(1), help="Size of the population.  [default: 1 of a single network]")
+@click.option("--models", type=_IntRange(1), help="Size of the population.  [default: 1 of a single network]")
 @click.option("--out", "folder", type=_PATH, metavar="RUN", help="Folder of the run.  [default: runs/NAME]")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides configurations and training."
+    "--seed", type=_IntRange(0), default=0, show_default=True, help="Decides configurations and training."
 )
-@click.option("--training-seed", type=click.IntRange(0), help="Decides training alone: the same models once more.")
+@click.option("--training-seed", type=_IntRange(0), help="Decides training alone: the same models once more.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and leave it.")
 @click.option("--dataset", help="Images: digits, cifar10 or cifar100.  [default: digits]")
 @click.option("--data", "own", type=_PATH, metavar="PATH", help="Images of your own: an npz file, or a folder.")
 @click.option(
-    "--image-size", type=click.IntRange(8), help="Side that images of a folder are cropped to.  [default: 224]"
+    "--image-size", type=_IntRange(8), help="Side that images of a folder are cropped to.  [default: 224]"
 )
 @click.option("--images", type=_PATH, metavar="FOLDER", help="Where CIFAR is, if it shall not be downloaded.")
 @_sampled
-@click.option("--width", type=click.IntRange(1), help="Fix the width of a space of cells.")
-@click.option("--depth", type=click.IntRange(1), help="Fix the depth of a space of cells.")
+@click.option("--width", type=_IntRange(1), help="Fix the width of a space of cells.")
+@click.option("--depth", type=_IntRange(1), help="Fix the depth of a space of cells.")
 @click.option(
     "--recipe",
     "recipe_name",
@@ -1064,30 +1148,30 @@ def _toml(value: Any) -> str:
     show_default=True,
     help="Enhanced: auxiliary classifier, Cutout, drop path, six times the epochs. Single settings go over it:",
 )
-@click.option("--epochs", type=click.IntRange(1), help="Epochs of training.")
-@click.option("--batch", type=click.IntRange(1), help="Images in a training batch.")
-@click.option("--lr", type=float, help="Initial learning rate.")
-@click.option("--lr-range", type=float, nargs=2, metavar="LO HI", help="Draw it for each model, log-uniformly.")
+@click.option("--epochs", type=_IntRange(1), help="Epochs of training.")
+@click.option("--batch", type=_IntRange(1), help="Images in a training batch.")
+@click.option("--lr", type=_Float(), help="Initial learning rate.")
+@click.option("--lr-range", type=_Float(), nargs=2, metavar="LO HI", help="Draw it for each model, log-uniformly.")
 @click.option("--schedule", type=click.Choice(["cosine", "constant"]), help="Learning rate over the epochs.")
-@click.option("--weight-decay", type=float, help="Weight decay, of every parameter.")
-@click.option("--weight-decay-range", "wd_range", type=float, nargs=2, metavar="LO HI", help="Draw it likewise.")
-@click.option("--momentum", type=float, help="Nesterov momentum.")
+@click.option("--weight-decay", type=_Float(), help="Weight decay, of every parameter.")
+@click.option("--weight-decay-range", "wd_range", type=_Float(), nargs=2, metavar="LO HI", help="Draw it likewise.")
+@click.option("--momentum", type=_Float(), help="Nesterov momentum.")
 @click.option("--flip/--no-flip", default=None, help="Mirror half of the training images.")
-@click.option("--shift", type=click.IntRange(0), help="Most pixels that training images are shifted by.")
-@click.option("--precise-bn", type=click.IntRange(0), help="Images for batch norm statistics; 0: running averages.")
-@click.option("--auxiliary", type=click.FloatRange(0), help="Weight of an auxiliary classifier in the loss; 0: none.")
-@click.option("--cutout", type=click.IntRange(0), help="Side in pixels of a square blanked in each training image.")
-@click.option("--drop-path", type=float, help="Probability that a path is dropped, reached after the last epoch.")
+@click.option("--shift", type=_IntRange(0), help="Most pixels that training images are shifted by.")
+@click.option("--precise-bn", type=_IntRange(0), help="Images for batch norm statistics; 0: running averages.")
+@click.option("--auxiliary", type=_FloatRange(0), help="Weight of an auxiliary classifier in the loss; 0: none.")
+@click.option("--cutout", type=_IntRange(0), help="Side in pixels of a square blanked in each training image.")
+@click.option("--drop-path", type=_Float(), help="Probability that a path is dropped, reached after the last epoch.")
 @click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16"]), help="Of the arithmetic.  [default: fp32]")
-@click.option("--workers", type=click.IntRange(1), help="Processes of one thread each.  [default: one a core, or GPU]")
-@click.option("--workers-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="That share a GPU.")
+@click.option("--workers", type=_IntRange(1), help="Processes of one thread each.  [default: one a core, or GPU]")
+@click.option("--workers-per-gpu", type=_IntRange(1), default=1, show_default=True, help="That share a GPU.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What to train on.")
 @click.option("--scheduler", metavar="ADDRESS", help="Train on the workers of this Dask cluster.")
 @click.option("--slurm", is_flag=True, help="Start the workers as jobs of Slurm, as Dask's configuration describes.")
 @click.option("--slurm-directive", multiple=True, metavar="TEXT", help="Of the jobs, such as --gres=gpu:1.")
 @click.option(
     "--lease",
-    type=click.FloatRange(1),
+    type=_FloatRange(1),
     default=60,
     show_default=True,
     help="Seconds without a sign of life after which a process loses its model to another.",
@@ -1293,15 +1377,15 @@ def status(folder: Path, as_json: bool) -> None:
 @edfkit.command()
 @click.argument("where", metavar="ARCHIVE", shell_complete=_complete_archives)
 @click.argument("space", required=False, shell_complete=_complete_populations)
-@click.option("--models", type=click.IntRange(1), default=3, show_default=True, help="How many to train again.")
+@click.option("--models", type=_IntRange(1), default=3, show_default=True, help="How many to train again.")
 @_SEED
 @click.option(
     "--reruns",
-    type=click.IntRange(1),
+    type=_IntRange(1),
     help="Measure the noise by so many trainings under other seeds.  [default: 4, unless the archive knows it]",
 )
-@click.option("--noise", type=click.FloatRange(0), metavar="SD", help="Take the noise as known, points.")
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="That an honest archive passes.")
+@click.option("--noise", type=_FloatRange(0), metavar="SD", help="Take the noise as known, points.")
+@click.option("--confidence", type=_Float(), default=0.95, show_default=True, help="That an honest archive passes.")
 @click.option("--images", "folder", type=_PATH, metavar="PATH", help="Where the images are.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="What to train on.")
 @_AS_JSON

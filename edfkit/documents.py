@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     TypedDict,
@@ -17,6 +18,11 @@ from typing import (
     get_type_hints,
     is_typeddict,
 )
+
+from edfkit.metric import is_known
+
+if TYPE_CHECKING:
+    import edfkit.metric
 
 Schema = dict[str, Any]
 
@@ -30,11 +36,14 @@ class In:
     unit : str
     least, most : float or None
         Its smallest and largest value.
+    turns : bool
+        Whether it is oriented within studies, see `edfkit.metric`, and turned by `own_sign`.
     """
 
     unit: str
     least: float | None = None
     most: float | None = None
+    turns: bool = False
 
 
 class Among:
@@ -52,11 +61,13 @@ class Length:
 
 
 Percent = Annotated[float, In("percent", 0, 100)]
-Points = Annotated[float, In("percentage points")]
-Spread = Annotated[float, In("percentage points", 0)]
+Value = Annotated[float, In("that of the metric", turns=True)]
+Difference = Annotated[float, In("that of the metric, a difference", turns=True)]
+Size = Annotated[float, In("that of the metric, a difference", 0)]
 Share = Annotated[float, In("share", 0, 1)]
 Probability = Annotated[float, In("probability", 0, 1)]
 Correlation = Annotated[float, In("rank correlation", -1, 1)]
+Turned = Annotated[float, In("rank correlation", -1, 1, turns=True)]
 Distance = Annotated[float, In("difference of shares", 0, 1)]
 Complexity = Annotated[float, In("raw count", 0)]
 Models = Annotated[int, In("models", 0)]
@@ -64,17 +75,22 @@ Count = Annotated[int, In("count", 0)]
 Positive = Annotated[int, In("count", 1)]
 Seed = Annotated[int, In("seed", 0)]
 Effective = Annotated[float, In("effective models", 0)]
-ByShare = Annotated[dict[str, Percent], 'By share of the models, such as "0.05".']
+ByShare = Annotated[dict[str, Value | None], 'By share of the models, such as "0.05".']
 Range = Annotated[list[Complexity], Length(2)]
-Interval = Annotated[list[Points | None], Length(2)]
+Interval = Annotated[list[Difference | None], Length(2)]
 Correlations = Annotated[list[Correlation | None], Length(2)]
 ShareInterval = Annotated[list[Annotated[float, In("share")] | None], Length(2)]
 Given = Annotated[str, 'A complexity, another numeric column, two with a comma between, or "none".']
 Counted = Annotated[str, Among("params", "flops", "macs", "acts")]
 ErrorRead = Annotated[str, 'Error that is read: "best" over the epochs, "final", or the epoch, as a number in quotes.']
 Diverged = Annotated[
-    Annotated[str, Among("keep", "drop", "censor")],
-    "What is done with runs that diverged: they keep their error, are dropped, or count as 100 %.",
+    Annotated[str, Among("keep", "drop", "worst", "censor")],
+    "What is done with runs that diverged: they keep their value (the worst, where they have none), are dropped, or "
+    'count as the worst, 100 % of an error; "censor" is another word for "worst".',
+]
+Stopped = Annotated[
+    Annotated[str, Among("drop", "last", "worst")],
+    "What is done with runs that were stopped: they are dropped, keep their last value, or count as the worst.",
 ]
 Reasons = Annotated[
     dict[str, Annotated[int, In("models", 1)]], "Models that take no part, by reason; only reasons that occurred."
@@ -82,6 +98,21 @@ Reasons = Annotated[
 
 
 # --- What several documents have
+
+
+Own = Annotated[float, In("that of the metric")]
+
+
+class Metric(TypedDict):
+    """What is measured of a model."""
+
+    name: Annotated[str, "Variable of the archive."]
+    label: Annotated[str, "Name as people see it."]
+    unit: Annotated[str, 'Unit of its values, such as "percent", "share" or "nats"; "1" if none is known.']
+    goal: Annotated[Annotated[str, Among("min", "max")], "Whether small or large values are good."]
+    low: Annotated[Own | None, "Its lower bound; null if there is none."]
+    high: Annotated[Own | None, "Its upper bound; null if there is none."]
+    grid: Annotated[Own | None, "Distance of neighbouring values; null if it is not known."]
 
 
 class Archive(TypedDict):
@@ -102,32 +133,49 @@ class Space(TypedDict):
     """The models of one population that take part, and the summary of their errors."""
 
     name: Annotated[str, "Name of the population, lower case."]
+    label: Annotated[str, "Name of the population as people see it."]
     models: Annotated[Models, "Models that take part."]
     diverged: Annotated[Models, "Those among them that diverged."]
+    without_value: Annotated[Models, "Those among them that have no value, and count as the worst."]
     left_out: Annotated[Models, "Models that take no part."]
     left_out_why: Reasons
     n_eff: Annotated[Effective, "Effective number of models, 1 / sum of squared weights."]
-    min: Annotated[Percent, "Smallest error."]
-    mean: Annotated[Percent, "Mean error, weighted if something is held equal."]
-    median: Annotated[Percent, "The 0.5 quantile of the errors."]
-    area: Annotated[Share, "Area under the EDF from 0 to `area_to`."]
-    area_to: Annotated[float, In("percent", 0), "Right end of the area."]
-    quantiles: Annotated[ByShare, "For each share, the smallest error that at least this share of the models reaches."]
+    min: Annotated[Value | None, "Best value: the smallest error."]
+    mean: Annotated[
+        Value | None,
+        "Mean, weighted if something is held equal; null where some run counts as worse than any value.",
+    ]
+    median: Annotated[Value | None, "The 0.5 quantile; null where it is worse than any value."]
+    area: Annotated[
+        Share | None,
+        "Area under the EDF from the best value that can be to `area_to`; null where the metric has no bounds, or some "
+        "run counts as worse than any value.",
+    ]
+    area_to: Annotated[Value | None, "Other end of the area; null where there is none."]
+    quantiles: Annotated[
+        ByShare,
+        "For each share, the value that at least this share of the models reaches, counted from the best side; null "
+        "where it is worse than any value.",
+    ]
 
 
 class ReadAs(TypedDict):
-    """Which error was read."""
+    """Which value of each model was read."""
 
+    metric: Metric
     error: ErrorRead
     diverged: Diverged
+    stopped: Stopped
 
 
 class Held(TypedDict):
     """What was held equal, and which error was read."""
 
+    metric: Metric
     given: Annotated[Given, "Complexity that is held equal."]
     error: ErrorRead
     diverged: Diverged
+    stopped: Stopped
     bins: Annotated[Annotated[int, In("bins", 1)] | None, "Number of bins; null if there are none."]
     range: Annotated[Range | None, "Lower and upper end of the complexity, both included; null if there are no bins."]
 
@@ -160,8 +208,8 @@ class Permutation(TypedDict):
 Stretch = TypedDict(
     "Stretch",
     {
-        "from": Annotated[Percent, "Lower end of the errors."],
-        "to": Annotated[Percent, "Upper end of the errors."],
+        "from": Annotated[Value | None, "Lower end of the values; null if there is none."],
+        "to": Annotated[Value | None, "Upper end of the values; null if there is none."],
         "a_is": Annotated[str, Among("better", "worse", "undecided"), "Whether `a` is better there."],
     },
 )
@@ -171,10 +219,10 @@ Stretch.__doc__ = "A range of errors."
 class Best(TypedDict):
     """The best models of one population."""
 
-    quantile: Annotated[Percent, "Largest error among the best models."]
-    low: Annotated[Percent, "Lower end of its confidence interval."]
-    high: Annotated[Percent, "Upper end of its confidence interval."]
-    mean: Annotated[Percent, "Mean error of the best models."]
+    quantile: Annotated[Value | None, "Worst value among the best models."]
+    low: Annotated[Value | None, "Lower end of its confidence interval; null if it has none."]
+    high: Annotated[Value | None, "Upper end of its confidence interval; null if it has none."]
+    mean: Annotated[Value | None, "Mean of the best models."]
     n_eff: Annotated[Effective, "Effective number of models at the quantile."]
 
 
@@ -205,10 +253,20 @@ class Parts(TypedDict):
     shares: Annotated[PartShares | None, "Each part, divided by the total; null if the total is 0."]
 
 
+class MeanParts(TypedDict):
+    """A signed difference of means, `a` minus `b`, and its parts; null where there are no means."""
+
+    total: Annotated[Difference | None, "The difference."]
+    composition: Annotated[Difference | None, "Part due to a different mix of the same bins."]
+    within: Annotated[Difference | None, "Part due to other values in the same bins."]
+    unshared: Annotated[Difference | None, "Part due to bins that one population alone has."]
+    shares: Annotated[PartShares | None, "Each part, divided by the total; null if the total is 0, or not known."]
+
+
 class Mix(TypedDict):
     """How much of the difference without adjustment is the mix of complexities."""
 
-    mean: Annotated[Parts, "Of the mean errors, in percentage points."]
+    mean: Annotated[MeanParts, "Of the means."]
     prob_better: Annotated[Parts, "Of the probability that `a` is better, minus a half."]
     distance: Annotated[Parts, "Of the largest distance of the EDFs; these parts do not add up."]
 
@@ -245,9 +303,15 @@ class Violation(TypedDict):
     low: Annotated[Probability, "Lower end of its confidence interval."]
     high: Annotated[Probability, "Upper end of its confidence interval."]
     standard_error: Annotated[Annotated[float, In("share", 0)] | None, "Standard error of the ratio in large samples."]
-    distance: Annotated[
-        Annotated[float, In("percentage points", 0)], "Wasserstein distance of order 2 of the two EDFs."
-    ]
+    distance: Annotated[Size, "Wasserstein distance of order 2 of the two EDFs."]
+
+
+class Fragile(TypedDict):
+    """What is found of a pair, depending on runs without a value; what holds in all three is claimed."""
+
+    plain: Annotated[str, 'With those runs left out: the population that is better, "shape", or "none".']
+    worst: Annotated[str, "With those runs counted as the worst."]
+    best: Annotated[str, "With those runs counted as the best."]
 
 
 class Pair(TypedDict):
@@ -278,13 +342,13 @@ class Pair(TypedDict):
     prob_a_better_interval: Annotated[
         Annotated[list[Probability], Length(2)] | None, "Its confidence interval, of this pair by itself."
     ]
-    mean_difference: Annotated[Points | None, "Mean error of `a` minus that of `b`, adjusted."]
+    mean_difference: Annotated[Difference | None, "Mean error of `a` minus that of `b`, adjusted."]
     mean_difference_interval: Annotated[
-        Annotated[list[Points], Length(2)] | None, "Its confidence interval, of this pair by itself."
+        Annotated[list[Difference], Length(2)] | None, "Its confidence interval, of this pair by itself."
     ]
-    median_difference: Annotated[Points | None, "Median error of `a` minus that of `b`, adjusted."]
+    median_difference: Annotated[Difference | None, "Median error of `a` minus that of `b`, adjusted."]
     median_difference_interval: Annotated[
-        Annotated[list[Points], Length(2)] | None, "Its confidence interval, of this pair by itself."
+        Annotated[list[Difference], Length(2)] | None, "Its confidence interval, of this pair by itself."
     ]
     equivalent: Annotated[
         bool | None, "Whether the mean errors are shown to differ by less than --equivalent; null without it."
@@ -307,17 +371,22 @@ class Pair(TypedDict):
     almost_dominance: Annotated[
         Violation | None, "How far `a` is from being at least as good as `b` at every quantile, adjusted."
     ]
-    crossings: Annotated[list[Percent], "Errors at which the EDFs cross."]
+    crossings: Annotated[list[Value | None], "Values at which the EDFs cross, the best one first."]
     confidence: Annotated[
         Probability, "Confidence of intervals, of `ranges` at all errors at once, and of all claims together."
     ]
     ranges: Annotated[
-        list[Stretch], "Ranges of error, in order, with the EDF that is above in each; undecided without a claim."
+        list[Stretch],
+        "Ranges of values, the best ones first, with the EDF that is above in each; undecided without a claim.",
     ]
     tail: Annotated[Tail | None, "The best models of both populations."]
     mix: Annotated[
         Mix | None,
         "How much of the difference without adjustment is the mix of complexities; null if nothing is held equal.",
+    ]
+    missing: Annotated[Excluded, "Runs that are left out as they have no value, by population."]
+    fragile: Annotated[
+        Fragile | None, "What is found if these count as the worst, or the best; null if there are none."
     ]
     verdict: Annotated[str, "The finding in one sentence."]
 
@@ -333,7 +402,9 @@ class Setting(TypedDict):
 
     label: Annotated[str, "The setting, in words."]
     group: Annotated[
-        Annotated[str, Among("chosen", "strata", "bins", "complexity", "error", "diverged", "failed", "range")],
+        Annotated[
+            str, Among("chosen", "strata", "bins", "complexity", "error", "diverged", "stopped", "failed", "range")
+        ],
         'What differs; "chosen" for the comparison itself.',
     ]
     given: Annotated[str, "Complexity that is held equal, several comma-separated, or none."]
@@ -341,17 +412,19 @@ class Setting(TypedDict):
     bins: Annotated[Annotated[int, In("bins", 1)] | None, "Number of bins; null with strata."]
     range: Annotated[Range | None, "Range of the bins, or part of the complexities that is looked at; null: all."]
     error: Annotated[str, "Which error of each model."]
-    diverged: Annotated[Annotated[str, Among("keep", "drop", "censor")], "What is done with runs that diverged."]
+    diverged: Diverged
+    stopped: Stopped
     failed: Annotated[
-        Annotated[str, Among("drop", "worst", "best")], "Whether failed runs are left out, or count as 100 % or 0 %."
+        Annotated[str, Among("drop", "worst", "best")],
+        "Whether runs without a value are left out, or count as the worst or the best.",
     ]
     prob_a_better: Annotated[Probability | None, "Probability that a random model of `a` beats one of `b`."]
     prob_a_better_interval: Annotated[
         Annotated[list[Probability], Length(2)] | None, "Its confidence interval, of this setting by itself."
     ]
-    mean_difference: Annotated[Points | None, "Mean error of `a` minus that of `b`, adjusted."]
+    mean_difference: Annotated[Difference | None, "Mean error of `a` minus that of `b`, adjusted."]
     mean_difference_interval: Annotated[
-        Annotated[list[Points], Length(2)] | None, "Its confidence interval, of this setting by itself."
+        Annotated[list[Difference], Length(2)] | None, "Its confidence interval, of this setting by itself."
     ]
     balanced: Annotated[bool | None, "Whether complexity is equal enough for the intervals to hold."]
     why: Annotated[str | None, "Why nothing is estimated; null if something is."]
@@ -399,12 +472,12 @@ class Ranges(TypedDict):
 
 
 class BootstrapInterval(TypedDict):
-    """A bootstrap interval; estimate and ends are in percent, of the area a share."""
+    """A bootstrap interval; estimate and ends are in the unit of the metric, of the area a share."""
 
     statistic: Annotated[str, "What was estimated."]
-    estimate: Annotated[float, In("percent, or share"), "Estimate from the sample itself."]
-    low: Annotated[float, In("percent, or share"), "Lower end."]
-    high: Annotated[float, In("percent, or share"), "Upper end."]
+    estimate: Annotated[float, In("that of the metric, or share", turns=True), "Estimate from the sample itself."]
+    low: Annotated[float, In("that of the metric, or share", turns=True), "Lower end."]
+    high: Annotated[float, In("that of the metric, or share", turns=True), "Upper end."]
     confidence: Annotated[Probability, "Nominal coverage."]
     method: Annotated[str, "Kind of interval."]
     trials: Annotated[Count, "Bootstrap samples."]
@@ -436,16 +509,16 @@ class Describe(FromArchive, Description):
 class Differences(TypedDict):
     """Distribution of the best error of the small search minus that of the large one."""
 
-    mean: Annotated[Points, "Mean."]
-    quantiles: Annotated[dict[str, Points], 'By share of the searches, such as "0.05".']
+    mean: Annotated[Difference | None, "Mean; null where some run counts as worse than any value."]
+    quantiles: Annotated[dict[str, Difference | None], 'By share of the searches, such as "0.05".']
 
 
 class Gap(TypedDict):
     """How far apart two best errors must be to mean anything, if both searches drew from the first population."""
 
-    either: Annotated[Spread | None, "Whichever search is behind; null if no gap is large enough."]
-    small_behind: Annotated[Spread | None, "If the small search is behind."]
-    large_behind: Annotated[Spread | None, "If the large search is behind."]
+    either: Annotated[Size | None, "Whichever search is behind; null if no gap is large enough."]
+    small_behind: Annotated[Size | None, "If the small search is behind."]
+    large_behind: Annotated[Size | None, "If the large search is behind."]
     alpha: Annotated[Probability, "Probability that chance alone exceeds the gap."]
     small: Annotated[Models, "Models of the small search."]
     large: Annotated[Models, "Models of the large search."]
@@ -492,24 +565,24 @@ class Curve(TypedDict):
 
     name: Annotated[str, "Name of the population."]
     m: Annotated[list[Annotated[int, In("models", 0)]], "Numbers of models drawn."]
-    error: Annotated[list[Percent], "Expected smallest error."]
+    error: Annotated[list[Value | None], "Expected best value."]
     interval: Annotated[
-        list[Annotated[list[Percent], Length(2)] | None],
+        list[Annotated[list[Value | None], Length(2)] | None],
         "Confidence interval of the expectation, of each m alone; null above `most`.",
     ]
-    median: Annotated[list[Percent], "Median of the smallest error."]
-    median_low: Annotated[list[Percent], "Lower end of the simultaneous band of the medians."]
-    median_high: Annotated[list[Percent], "Upper end of the simultaneous band of the medians."]
-    spread: Annotated[list[Spread], "Standard deviation of the smallest error of one search."]
-    se: Annotated[list[Spread | None], "Standard error of the expectation; null above `most`."]
-    quantiles: Annotated[dict[str, list[Percent]], "By share of the searches: the smallest error."]
+    median: Annotated[list[Value | None], "Median of the best value."]
+    median_low: Annotated[list[Value | None], "Lower end of the simultaneous band of the medians; null: no bound."]
+    median_high: Annotated[list[Value | None], "Upper end of the simultaneous band of the medians; null: no bound."]
+    spread: Annotated[list[Size | None], "Standard deviation of the best value of one search."]
+    se: Annotated[list[Size | None], "Standard error of the expectation; null above `most`."]
+    quantiles: Annotated[dict[str, list[Value | None]], "By share of the searches: the best value."]
     models: Annotated[Models, "Models that take part."]
     n_eff: Annotated[Effective, "Effective number of models, or of networks where rows repeat one."]
     most: Annotated[Models, "Largest m for which there are enough models for an interval."]
     replacement: Annotated[bool, "Whether models are drawn with replacement."]
     method: Annotated[str, "How the curve was computed."]
-    low: Annotated[list[Percent], "Lower end of the simultaneous band."]
-    high: Annotated[list[Percent], "Upper end of the simultaneous band."]
+    low: Annotated[list[Value | None], "Lower end of the simultaneous band; null: no bound."]
+    high: Annotated[list[Value | None], "Upper end of the simultaneous band; null: no bound."]
     cost_of_one: Annotated[
         Annotated[float, In("that of `cost`", 0)] | None, "Mean cost of one model; null without --cost."
     ]
@@ -536,9 +609,11 @@ class SearchPair(TypedDict):
     a: Annotated[str, "Name of the first population."]
     b: Annotated[str, "Name of the second population."]
     m: Annotated[list[Annotated[int, In("models", 0)]], "Numbers of models drawn, with replacement."]
-    difference: Annotated[list[Points | None], "Expected smallest error of `a` minus that of `b`, at equal complexity."]
-    low: Annotated[list[Points | None], "Lower end of its interval, for all m of all pairs at once."]
-    high: Annotated[list[Points | None], "Upper end."]
+    difference: Annotated[
+        list[Difference | None], "Expected smallest error of `a` minus that of `b`, at equal complexity."
+    ]
+    low: Annotated[list[Difference | None], "Lower end of its interval, for all m of all pairs at once."]
+    high: Annotated[list[Difference | None], "Upper end."]
     p_adjusted: Annotated[list[Probability | None], "p value of no difference, adjusted for all m of all pairs."]
     better: Annotated[
         list[str | None],
@@ -590,10 +665,10 @@ class Distances(TypedDict):
 class SampleSummary(TypedDict):
     """Summary of one sample."""
 
-    min: Annotated[Percent, "Smallest error."]
-    median: Annotated[Percent, "Median error."]
-    mean: Annotated[Percent, "Mean error."]
-    area: Annotated[Share, "Area under the EDF from 0 to 50 %."]
+    min: Annotated[Value | None, "Best value."]
+    median: Annotated[Value | None, "Median."]
+    mean: Annotated[Value | None, "Mean; null where some run counts as worse than any value."]
+    area: Annotated[Share | None, "Area under the EDF, of an error from 0 to 50 %; null where there is none."]
 
 
 class SampleStudy(Selected):
@@ -639,10 +714,10 @@ class Needed(TypedDict):
         Annotated[list[Probability], Length(2)] | None, "Its confidence interval; null of one pilot."
     ]
     mean_difference: Annotated[
-        Points | None, "Mean error of the first pilot minus that of the second, adjusted; null of one."
+        Difference | None, "Mean error of the first pilot minus that of the second, adjusted; null of one."
     ]
     mean_difference_interval: Annotated[
-        Annotated[list[Points], Length(2)] | None, "Its confidence interval; null of one pilot."
+        Annotated[list[Difference], Length(2)] | None, "Its confidence interval; null of one pilot."
     ]
     models_interval: Annotated[
         Annotated[list[Models | None], Length(2)] | None,
@@ -654,9 +729,12 @@ class Needed(TypedDict):
 class ComparisonPlan(Selected):
     """A plan, without its archive."""
 
-    shift: Annotated[Points | None, "With one space: points by which another would be worse; null if not given."]
-    width: Annotated[Spread | None, "Wanted width of the interval of the mean difference; null if not given."]
-    equivalent: Annotated[Spread | None, "Points that the means are to differ by less than; null if not given."]
+    shift: Annotated[
+        Annotated[float, In("that of the metric, a difference")] | None,
+        "With one space: points by which another would be worse; null if not given.",
+    ]
+    width: Annotated[Size | None, "Wanted width of the interval of the mean difference; null if not given."]
+    equivalent: Annotated[Size | None, "Points that the means are to differ by less than; null if not given."]
     wanted_power: Annotated[Probability, "Power that was asked for."]
     seed: Annotated[Seed, "Random seed of the simulation."]
     needed: Annotated[Needed, "Models of each population that reach the goal."]
@@ -674,8 +752,8 @@ class Buckets(TypedDict):
 
     edges: Annotated[list[Complexity], "Edges, one more than buckets."]
     counts: Annotated[list[Models], "Models in each bucket."]
-    mean: Annotated[list[Percent | None], "Mean error; null if the bucket is empty."]
-    sd: Annotated[list[Spread | None], "Standard deviation of the errors; null below 2 models."]
+    mean: Annotated[list[Value | None], "Mean error; null if the bucket is empty."]
+    sd: Annotated[list[Size | None], "Standard deviation of the errors; null below 2 models."]
     outside: Annotated[Models, "Models outside the range."]
 
 
@@ -698,9 +776,9 @@ class ComplexitySpace(TypedDict):
     min: Annotated[Complexity, "Smallest complexity."]
     max: Annotated[Complexity, "Largest complexity."]
     rank_correlation: Annotated[
-        Correlation | None, "Spearman's rank correlation of error and complexity; null where all are tied."
+        Turned | None, "Spearman's rank correlation of the metric and complexity; null where all are tied."
     ]
-    rank_interval: Annotated[Correlations, "Its confidence interval at 95 %."]
+    rank_interval: Annotated[Annotated[list[Turned | None], Length(2)], "Its confidence interval at 95 %."]
     buckets: Annotated[Buckets, "Errors by bucket of complexity."]
 
 
@@ -716,8 +794,10 @@ class ComplexityStudy(TypedDict):
     """A complexity study, without its archive."""
 
     by: Annotated[Counted, "The complexity."]
+    metric: Metric
     error: ErrorRead
     diverged: Diverged
+    stopped: Stopped
     range: Annotated[Range, "Lower and upper end of the complexity, both included."]
     bins: Annotated[int, In("bins", 1), "Bins that the advice is on."]
     advice: Annotated[Advice, "Which bins work."]
@@ -736,10 +816,10 @@ class Optimism(TypedDict):
     """How much lower the best error is than another one."""
 
     models: Annotated[Models, "Models."]
-    mean: Annotated[Points, "Mean of the other error minus the best."]
+    mean: Annotated[Difference, "Mean of the other error minus the best."]
     mean_interval: Annotated[Interval, "Its confidence interval at 95 %; null for a single model."]
-    median: Annotated[Points, "Median of the other error minus the best."]
-    quantiles: Annotated[dict[str, Points], 'By share of the models, such as "0.05".']
+    median: Annotated[Difference, "Median of the other error minus the best."]
+    quantiles: Annotated[dict[str, Difference], 'By share of the models, such as "0.05".']
     unchanged: Annotated[Models, "Models whose two errors are equal."]
     rank_correlation: Annotated[
         Correlation | None, "Spearman's rank correlation of the two errors; null where all are tied."
@@ -759,11 +839,11 @@ class Seeds(TypedDict):
     """Errors of one network with many seeds."""
 
     seeds: Annotated[Count, "Seeds."]
-    mean: Annotated[Percent, "Mean error."]
-    min: Annotated[Percent, "Smallest error."]
-    max: Annotated[Percent, "Largest error."]
-    quantiles: Annotated[dict[str, Percent], 'By share of the seeds, such as "0.05".']
-    sd: Annotated[Spread, "Standard deviation between seeds."]
+    mean: Annotated[Value, "Mean error."]
+    min: Annotated[Value, "Smallest error."]
+    max: Annotated[Value, "Largest error."]
+    quantiles: Annotated[dict[str, Value], 'By share of the seeds, such as "0.05".']
+    sd: Annotated[Size, "Standard deviation between seeds."]
     sd_interval: Annotated[Interval, "Confidence interval of it by the jackknife; null where it has none."]
     sd_interval_normal: Annotated[Interval, "Confidence interval of it by chi-square, for normal errors."]
     excess_kurtosis: Annotated[Annotated[float, In("none")] | None, "Excess kurtosis, 0 if normal."]
@@ -814,9 +894,9 @@ class NoiseShare(TypedDict):
 
     models: Annotated[Models, "Models."]
     seeds: Annotated[Count, "Seeds of each model."]
-    noise_variance: Annotated[float, In("percentage points squared", 0), "Variance between seeds."]
+    noise_variance: Annotated[float, In("square of that of the metric", 0), "Variance between seeds."]
     model_variance: Annotated[
-        float, In("percentage points squared"), "Variance between models; an estimate that can be below 0."
+        float, In("square of that of the metric"), "Variance between models; an estimate that can be below 0."
     ]
     share: Annotated[float, In("share", None, 1), "Noise variance, divided by noise and model variance."]
     interval: Annotated[ShareInterval, "Confidence interval of the share."]
@@ -826,7 +906,9 @@ class NoiseShare(TypedDict):
 class NoiseStudy(TypedDict):
     """A noise study, without its archive."""
 
+    metric: Metric
     diverged: Diverged
+    stopped: Stopped
     spaces: Annotated[list[NoiseSpace], "The populations."]
     share: Annotated[NoiseShare | None, "How much of an EDF's variance is noise; null without --same-models."]
 
@@ -993,11 +1075,15 @@ class AuditedModel(TypedDict):
         Annotated[str, Among("", "given", "archive", "reruns")],
         "Where the noise is known from; empty where it was not needed.",
     ]
-    noise_sd: Annotated[Spread | None, "Standard deviation of the error; null where it was not needed."]
+    noise_sd: Annotated[
+        Annotated[float, In("percentage points", 0)] | None,
+        "Standard deviation of the error; null where it was not needed.",
+    ]
     trainings: Annotated[Count, "Trainings of the model here."]
     mean_error: Annotated[Percent | None, "Mean error of these trainings; null where it was not needed."]
     band: Annotated[
-        Spread | None, "Largest distance of the stated error from their mean; null where it was not needed."
+        Annotated[float, In("percentage points", 0)] | None,
+        "Largest distance of the stated error from their mean; null where it was not needed.",
     ]
 
 
@@ -1012,6 +1098,66 @@ class Audit(TypedDict):
     software: Annotated[str, "Software that the models were trained with now."]
     same_platform: Annotated[bool, "Whether both platforms are the same."]
     models: Annotated[list[AuditedModel], "The models, in the order of the draw."]
+
+
+# --- Values with their own sign
+
+_ENDS = (("low", "high"), ("median_low", "median_high"), ("from", "to"))
+
+
+def own_sign(document: type, value: Any, metric: "edfkit.metric.Metric") -> Any:
+    """Turn the oriented values of a document back, see `edfkit.metric`: lower ends become upper ones.
+
+    Parameters
+    ----------
+    document : type
+        The TypedDict that the value is.
+    value : dict
+    metric : Metric
+
+    Returns
+    -------
+    dict
+        Values that are worse than any, and infinite ones, are None.
+    """
+    return _turned(document, value, metric, False)
+
+
+def _turned(hint: Any, value: Any, metric: "edfkit.metric.Metric", turns: bool) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if value is None:
+        return None
+    if origin is Annotated:
+        notes = arguments[1:]
+        found = _turned(arguments[0], value, metric, turns or any(isinstance(one, In) and one.turns for one in notes))
+        swaps = metric.goal == "max" and any(isinstance(one, Length) for one in notes) and _turning(arguments[0])
+        return found[::-1] if swaps else found
+    if origin in (Union, types.UnionType):
+        return _turned(next(one for one in arguments if one is not type(None)), value, metric, turns)
+    if origin is list:
+        return [_turned(arguments[0], one, metric, turns) for one in value]
+    if origin is dict:
+        return {key: _turned(arguments[1], one, metric, turns) for key, one in value.items()}
+    if is_typeddict(hint):
+        hints = get_type_hints(hint, include_extras=True)
+        found = {key: _turned(hints[key], one, metric, False) for key, one in value.items()}
+        if metric.goal == "max":
+            for low, high in _ENDS:
+                if low in hints and high in hints and _turning(hints[low]):
+                    found[low], found[high] = found[high], found[low]
+        return found
+    if hint is not float:
+        return value
+    if not is_known(value):
+        return None
+    return metric.turned(value) if turns else value
+
+
+def _turning(hint: Any) -> bool:
+    """Tell whether a value, or what is in it, is turned."""
+    own = any(isinstance(one, In) and one.turns for one in getattr(hint, "__metadata__", ()))
+    inner = () if is_typeddict(hint) else get_args(hint)
+    return own or any(_turning(one) for one in inner if not isinstance(one, In | Among | Length | str))
 
 
 # --- JSON Schema

@@ -101,7 +101,7 @@ class Metric:
 
     def turned(self, values: _T) -> _T:
         """Turn values into oriented ones, or oriented ones back; 0 keeps its sign."""
-        return values if self.goal == "min" else 0.0 - values  # type: ignore[operator,no-any-return]
+        return values if self.goal == "min" else 0.0 - values  # type: ignore[operator,return-value]
 
     @property
     def least(self) -> float:

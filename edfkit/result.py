@@ -1,9 +1,34 @@
 """Results as plain data, which JSON can hold."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from edfkit.metric import Metric
+
+
+def signed(document: str, value: Any, metric: "Metric") -> Any:
+    """Turn the oriented values of a document of `edfkit.documents` back, see `edfkit.metric`.
+
+    Parameters
+    ----------
+    document : str
+        The TypedDict that the value is.
+    value : dict
+    metric : Metric
+
+    Returns
+    -------
+    dict
+        The value itself where nothing is to be turned.
+    """
+    if metric.goal == "min" and metric.bounded:
+        return value
+    from edfkit import documents
+
+    return documents.own_sign(getattr(documents, document), value, metric)
 
 
 class Result:

@@ -849,7 +849,7 @@ def test_an_unknown_space_lists_what_there_is(call: Call, command: str, extra: l
         (["resnet", "vanilla", "--given", "id"], ["id has no numbers"]),
         (["resnet", "vanilla", "--given", "params,params"], ["expected one complexity, two different ones"]),
         (["resnet", "vanilla", "--given", "params,flops", "--bins", "2"], ["Bins hold one complexity equal"]),
-        (["resnet", "vanilla", "--area-to", "nan"], ["area: upto = nan"]),
+        (["resnet", "vanilla", "--area-to", "nan"], ["--area-to: nan was given, expected above 0"]),
         (["resnet", "vanilla", "--plot", "edfs.bmp"], ["'edfs.bmp'", ".png, .svg, .pdf"]),
         (["resnet", "vanilla", "--plot", "absent/edfs.png"], ["absent/edfs.png", "No such file or directory"]),
         (["resnet", "vanilla", "--archive", "absent.h5"], ["absent.h5", "does not exist"]),

@@ -181,8 +181,37 @@ def test_populations_of_one_space_share_the_colour_and_nothing_else() -> None:
     assert len({look.dash for look in found}) == len({look.marker for look in found}) == 6
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["net-18", "net-34"],
+        ["resnet_18", "resnet_34", "resnet_50"],
+        ["ResNet-18", "ResNet-34", "resnet"],
+        ["vit-b-16", "vit-b-32", "ViT-B/16", "ViT-B/32"],
+        ["mine_rng1", "mine_rng2"],
+        ["resnet_18_lr-wd", "resnet_34_lr-wd"],
+        ["resnet_in[depth[0] < 3]", "resnet_in[depth[0] < 4]"],
+        [f"width{i}" for i in range(60)],
+        [f"vanilla_{i / 10}" for i in range(30)],
+    ],
+)
+def test_names_that_differ_only_in_a_number_have_different_colours(names: list[str]) -> None:
+    found = looks(names)
+    for dark in (False, True):
+        assert len({look.colour(dark=dark) for look in found}) == len(names)
+
+
+def test_populations_of_one_number_share_the_colour() -> None:
+    plain, small, tuned, large = looks(["resnet", "resnet_18", "resnet_18_lr-wd", "resnet_34"])
+    assert plain.light == small.light == tuned.light == SPACES["resnet"].light != large.light
+    assert len({plain.dash, small.dash, tuned.dash}) == 3
+
+
 def test_sixty_unknown_spaces_all_differ() -> None:
-    assert len(set(looks([f"space{i}" for i in range(60)]))) == 60
+    found = looks([f"space{i}" for i in range(60)])
+    assert len(set(found)) == 60
+    assert min(_contrast(look.light, "#FFFFFF") for look in found) >= 3
+    assert min(_contrast(look.dark, DARK_BACKGROUND) for look in found) >= 3
 
 
 def test_looks_cost_no_library() -> None:

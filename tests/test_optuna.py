@@ -69,34 +69,38 @@ def test_a_study_becomes_an_archive(tmp_path: Path, kind: Callable[[Path], tuple
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     result = import_optuna(url, None, tmp_path / "out.h5")
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != "out.h5"}
-    assert result.models == {"my-study": 8}
-    assert result.failed == {"my-study": 2}
-    assert result.left_out == {"trial running": 1, "trial waiting": 1}
-    assert result.notes == ("1 of the trials that failed were pruned.",)
+    assert result.models == {"my-study": 10}
+    assert result.outcomes == {"my-study": {"finished": 6, "failed": 1, "stopped": 1, "running": 2}}
+    assert result.left_out == {}
+    assert result.notes[0] == "1 of the trials were pruned: they are stopped runs."
+    assert "--status-map FAIL=diverged" in result.notes[1]
     validate(tmp_path / "out.h5")
     with Archive(tmp_path / "out.h5") as archive:
 
         def read(variable: str) -> list[Any]:
             return list(archive.read("my-study", variable).tolist())
 
-        trials = study.get_trials()[:8]
-        expected = [math.nan if number in (3, 4) else 20.0 + number / 8 for number in range(8)]
+        trials = study.get_trials()
+        expected = [math.nan if number == 4 else 20.0 + number / 8 for number in range(8)] + [math.nan] * 2
         np.testing.assert_array_equal(read("error"), expected)
-        np.testing.assert_array_equal(read("error_final"), [math.nan if math.isnan(e) else 25.0 for e in expected])
-        assert read("id") == [str(number) for number in range(8)]
-        assert [STATUS[code] for code in read("status")] == ["finished"] * 3 + ["failed"] * 2 + ["finished"] * 3
-        assert read("state") == ["COMPLETE"] * 3 + ["PRUNED", "FAIL"] + ["COMPLETE"] * 3
+        finals = [25.0] * 3 + [expected[3], math.nan] + [25.0] * 3 + [math.nan] * 2
+        np.testing.assert_array_equal(read("error_final"), finals)
+        assert read("id") == [str(number) for number in range(10)]
+        ended = ["finished"] * 3 + ["stopped", "failed"] + ["finished"] * 3 + ["running"] * 2
+        assert [STATUS[code] for code in read("status")] == ended
+        assert read("state") == ["COMPLETE"] * 3 + ["PRUNED", "FAIL"] + ["COMPLETE"] * 3 + ["RUNNING", "WAITING"]
+        assert archive.label("my-study") == "My Study"
         curves = archive.read("my-study", "test_error")
-        assert curves.shape == (8, 3)
+        assert curves.shape == (10, 3)
         for row, trial in enumerate(trials):
             np.testing.assert_array_equal(curves[row], [trial.intermediate_values.get(e, math.nan) for e in range(3)])
-        assert read("params") == [trial.user_attrs["params"] for trial in trials]
-        assert read("lr") == [trial.params["lr"] for trial in trials]
-        assert read("seconds") == [trial.duration.total_seconds() for trial in trials]
-        assert read("attr_node") == ["n1"] * 8
-        assert read("param_kind") == [trial.params["kind"] for trial in trials]
-        assert read("param_width") == [trial.params["width"] for trial in trials]
-        assert read("param_depth") == [trial.params["depth"] for trial in trials]
+        assert read("params")[:8] == [trial.user_attrs["params"] for trial in trials[:8]]
+        assert read("lr")[:8] == [trial.params["lr"] for trial in trials[:8]]
+        assert read("seconds")[:8] == [trial.duration.total_seconds() for trial in trials[:8]]
+        assert read("attr_node") == ["n1"] * 8 + [""] * 2
+        assert read("param_kind") == [trial.params.get("kind", "") for trial in trials]
+        assert read("param_width")[:8] == [trial.params["width"] for trial in trials[:8]]
+        assert read("param_depth")[:8] == [trial.params["depth"] for trial in trials[:8]]
         drop = [trial.params.get("drop path", math.nan) for trial in trials]
         assert any(map(math.isnan, drop))
         np.testing.assert_array_equal(read("param_drop_path"), drop)
@@ -104,7 +108,7 @@ def test_a_study_becomes_an_archive(tmp_path: Path, kind: Callable[[Path], tuple
         assert not {"attr_history", "attr_params", "param_lr"} & set(archive.variables("my-study"))
         assert archive.attrs["title"] == "My Study, a study of Optuna"
         (member,) = select(archive, ["my-study"]).populations
-        assert member.left_out == {"failed": 2}
+        assert (member.models, sum(member.left_out.values())) == (6, 4)
 
 
 def test_an_sqlite_file_is_found_by_its_path_and_by_other_urls(tmp_path: Path) -> None:
@@ -136,6 +140,86 @@ def test_accuracies_and_shares_become_errors(tmp_path: Path) -> None:
     with Archive(tmp_path / "out.h5") as archive:
         assert archive.read("my-study", "error").tolist() == [5.65, 50.0]
         assert archive.read("my-study", "test_error").tolist() == [[75.0, 5.65], [75.0, 50.0]]
+
+
+def test_trials_diverge_stop_and_fail_by_what_is_recorded(tmp_path: Path) -> None:
+    storage, url = journal(tmp_path)
+    study = study_in(storage, lambda trial: [30.0, math.inf, 20.0][trial.number], 3)
+    for end, reports in ((40.0, [50.0, math.nan]), (None, [60.0]), (None, [])):
+        trial = study.ask()
+        for step, error in enumerate(reports, start=1):
+            trial.report(error, step)
+        study.tell(trial, end, state=None if end else optuna.trial.TrialState.PRUNED)
+    for reason in ("The value nan is not acceptable", "worker lost"):
+        trial = study.ask()
+        trial.set_system_attr("STUDY_TELL_WARNING", reason) if hasattr(trial, "set_system_attr") else None
+        storage.set_trial_system_attr(trial._trial_id, "fail_reason", reason)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    import_optuna(url, None, tmp_path / "out.h5")
+    with Archive(tmp_path / "out.h5") as archive:
+        ended = [STATUS[code] for code in archive.read("my-study", "status")]
+        assert ended == ["finished", "diverged", "finished", "diverged", "stopped", "stopped", "diverged", "failed"]
+        nan = math.nan
+        np.testing.assert_array_equal(archive.read("my-study", "error"), [30, nan, 20, 40, nan, nan, nan, nan])
+        (member,) = select(archive, ["my-study"]).populations
+        assert (member.models, member.diverged) == (5, 3)
+    import_optuna(url, None, tmp_path / "out.h5", statuses="fail=diverged,PRUNED=failed")
+    with Archive(tmp_path / "out.h5") as archive:
+        ended = [STATUS[code] for code in archive.read("my-study", "status")]
+        assert ended[4:] == ["failed", "failed", "diverged", "diverged"]
+
+
+@pytest.mark.parametrize(
+    ("options", "label", "unit", "values"),
+    [
+        ({}, "val loss", "1", [1.5, 0.5]),
+        ({"unit": "nats"}, "val loss", "nats", [1.5, 0.5]),
+        ({"metric": "NLL", "goal": "max"}, "NLL", "1", [1.5, 0.5]),
+        ({"metric": "error"}, "error", "percent", [1.5, 0.5]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_value_that_is_no_percentage_is_a_metric_of_its_own(
+    tmp_path: Path, options: dict[str, Any], label: str, unit: str, values: list[float]
+) -> None:
+    storage, url = journal(tmp_path)
+
+    def loss(trial: Any) -> Any:
+        for step in (1, 2, 3):
+            trial.report(3.5 - step - trial.number + (step == 3), step)
+            if trial.number == 2 and step == 2:
+                raise optuna.TrialPruned
+        return 1.5 - trial.number
+
+    study_in(storage, loss, 0).set_metric_names(["val loss"])
+    optuna.load_study(study_name="My Study", storage=storage).optimize(loss, n_trials=3)
+    import_optuna(url, None, tmp_path / "out.h5", **options)
+    validate(tmp_path / "out.h5")
+    with Archive(tmp_path / "out.h5") as archive:
+        metric = archive.metrics("my-study")[0]
+        assert (metric.label, metric.unit, metric.goal) == (label, unit, options.get("goal", "min"))
+        assert archive.read("my-study", metric.name).tolist()[:2] == values
+        if options.get("metric") is None:
+            assert archive.read("my-study", f"{metric.name}_curve").shape == (3, 3)
+            assert archive.read("my-study", f"{metric.name}_final").tolist() == [1.5, 0.5, -0.5]
+            assert archive.read("my-study", metric.name)[2] == -0.5
+            (member,) = select(archive, ["my-study"]).populations
+            assert member.metric == metric
+
+
+def test_trials_of_the_same_parameters_are_runs_of_one_network(tmp_path: Path) -> None:
+    storage, url = journal(tmp_path)
+
+    def objective(trial: Any) -> Any:
+        trial.suggest_int("seed", trial.number, trial.number)
+        return 50.0 + trial.suggest_int("depth", trial.number // 3, trial.number // 3)
+
+    study_in(storage, objective, 6)
+    import_optuna(url, None, tmp_path / "out.h5")
+    with Archive(tmp_path / "out.h5") as archive:
+        unit = archive.read("my-study", "unit")
+        assert (unit == unit[0]).tolist() == [True] * 3 + [False] * 3
+        assert np.unique(unit).size == 2
 
 
 @pytest.mark.parametrize("ends", ["last", "other", "loss"])
@@ -184,7 +268,12 @@ def test_a_study_of_several_values_needs_to_be_told_which(tmp_path: Path) -> Non
     with Archive(tmp_path / "out.h5") as archive:
         assert archive.read("my-study", "error").tolist() == [30.0, 30.0]
     with pytest.raises(EdfkitError, match=r"Trial 0 of the study 'My Study' has the error 1e\+06, expected 0\.\.100"):
-        import_optuna(url, "My Study", tmp_path / "out.h5", value=0)
+        import_optuna(url, "My Study", tmp_path / "out.h5", value=0, unit="percent")
+    import_optuna(url, "My Study", tmp_path / "out.h5", value=0)
+    with Archive(tmp_path / "out.h5") as archive:
+        (metric,) = archive.metrics("my-study")
+        assert (metric.label, metric.goal, metric.unit, metric.name) == ("macs", "min", "1", "x_macs")
+        assert archive.read("my-study", metric.name).tolist() == [1e6, 2e6]
 
 
 def test_complexities_are_named(tmp_path: Path) -> None:
@@ -207,7 +296,9 @@ def test_complexities_are_named(tmp_path: Path) -> None:
         ({"params": "sise"}, r"has no user attribute or parameter 'sise'; did you mean 'size'\?"),
         ({"params": "label"}, "Trial 0 of the study 'My Study' has 'x' as 'label', expected a number"),
         ({"flops": "bad"}, "Trial 0 of the study 'My Study' has the flops -2, expected a finite number, 0 or more"),
-        ({"unit": "permille"}, "'permille', expected percent or share"),
+        ({"metric": "error", "unit": "permille"}, "'permille', expected percent or share"),
+        ({"goal": "up"}, "'up' was given, expected min or max"),
+        ({"statuses": "FAIL=lost"}, "--status-map: 'FAIL=lost' was given"),
         ({"recipe": "{"}, "'recipe' is not JSON"),
     ]
     for options, message in bad:

@@ -69,10 +69,8 @@ def test_a_sweep_becomes_an_archive(tmp_path: Path) -> None:
     file = sweep(tmp_path / "my sweep", [run(0), run(1), run(2, {}), run(3, {2: 40.0})])
     result = import_pycls(file, tmp_path / "out.h5")
     assert result.models == {"regnet": 4}
-    assert result.failed == {"regnet": 2}
-    assert result.notes == (
-        "1 of the runs that failed were tested, but not after their last epoch: they keep their curves.",
-    )
+    assert result.outcomes == {"regnet": {"finished": 2, "failed": 1, "stopped": 1}}
+    assert result.notes == ("1 of the runs were not tested after their last epoch: they are stopped runs.",)
     validate(tmp_path / "out.h5")
     with Archive(tmp_path / "out.h5") as archive:
 
@@ -88,7 +86,7 @@ def test_a_sweep_becomes_an_archive(tmp_path: Path) -> None:
         }
         assert read("id") == ["0000", "0001", "0002", "0003"]
         np.testing.assert_array_equal(read("error"), [30.0, 31.0, nan, 40.0])
-        np.testing.assert_array_equal(read("error_final"), [30.0, 31.0, nan, nan])
+        np.testing.assert_array_equal(read("error_final"), [30.0, 31.0, nan, 40.0])
         np.testing.assert_array_equal(
             read("test_error"), [[nan, 50, nan, 30], [nan, 50, nan, 31], [nan] * 4, [nan, 40, nan, nan]]
         )
@@ -97,7 +95,7 @@ def test_a_sweep_becomes_an_archive(tmp_path: Path) -> None:
         )
         assert read("train_loss")[0] == [2.0, 1.0, 2.0 / 3, 0.5]
         np.testing.assert_array_equal(read("seconds"), [6.0, 6.0, nan, nan])
-        assert read("status") == [0, 0, 2, 2]
+        assert read("status") == [0, 0, 2, 3]
         assert read("params") == [10, 11, 12, 13]
         assert read("macs") == read("flops") == [1000, 1001, 1002, 1003]
         assert read("acts") == [7] * 4
@@ -148,10 +146,35 @@ def test_objects_by_epoch_and_missing_parts_are_read(tmp_path: Path) -> None:
 def test_runs_that_broke_down_diverged(tmp_path: Path) -> None:
     lost = run(1, {2: 90.0})
     lost["train_epoch"]["loss"] = [2.0, math.nan]
-    import_pycls(sweep(tmp_path / "s", [run(0, {4: 99.9}), lost, run(2)]), tmp_path / "out.h5")
+    untested = run(3, {})
+    untested["train_epoch"]["loss"] = [math.inf]
+    import_pycls(sweep(tmp_path / "s", [run(0, {4: 99.9}), lost, run(2), untested]), tmp_path / "out.h5")
     with Archive(tmp_path / "out.h5") as archive:
-        assert archive.read("regnet", "status").tolist() == [1, 1, 0]
-        assert archive.read("regnet", "error").tolist() == [99.9, 90.0, 32.0]
+        assert archive.read("regnet", "status").tolist() == [1, 1, 0, 1]
+        np.testing.assert_array_equal(archive.read("regnet", "error"), [99.9, 90.0, 32.0, math.nan])
+
+
+def test_runs_of_one_configuration_are_of_one_network(tmp_path: Path) -> None:
+    again = run(1)
+    again["cfg"] |= {"RNG_SEED": 77, "OUT_DIR": "/elsewhere"}
+    again["log_file"] = "/sweeps/some/logs/0007/stdout.log"
+    import_pycls(sweep(tmp_path / "s", [run(0), run(1), again]), tmp_path / "out.h5")
+    with Archive(tmp_path / "out.h5") as archive:
+        unit = archive.read("regnet", "unit")
+        assert unit[1] == unit[2] != unit[0]
+    import_pycls(sweep(tmp_path / "s", [run(0), run(1)]), tmp_path / "once.h5")
+    with Archive(tmp_path / "once.h5") as archive:
+        assert "unit" not in archive.variables("regnet")
+
+
+def test_without_a_planned_end_fewer_epochs_than_the_longest_run_are_stopped(tmp_path: Path) -> None:
+    runs = [
+        {"job_id": job, "test_epoch": {"top1_err": [50.0, 40.0, 30.0][:epochs]}} for job, epochs in ((1, 3), (2, 2))
+    ]
+    import_pycls(sweep(tmp_path / "s", runs), tmp_path / "out.h5")
+    with Archive(tmp_path / "out.h5") as archive:
+        assert archive.read("s", "status").tolist() == [0, 3]
+        assert archive.read("s", "error").tolist() == [30.0, 40.0]
 
 
 def test_an_epoch_tested_twice_counts_by_the_smaller_error(tmp_path: Path) -> None:
@@ -246,4 +269,4 @@ def test_curves_are_those_that_were_logged(
             expected = [curve.get(epoch, math.nan) for epoch in range(1, 7)]
             np.testing.assert_array_equal(read[model], expected)
             assert archive.read("regnet", "error")[model] == min(curve.values())
-            assert archive.read("regnet", "status")[model] == (0 if 6 in curve else 2)
+            assert archive.read("regnet", "status")[model] == (0 if 6 in curve else 3)

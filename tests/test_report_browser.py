@@ -13,7 +13,9 @@ from reported import archive, cells, repeated, stages
 
 from edfkit.archive.nets import genotypes
 from edfkit.archive.source import open_source
-from edfkit.show.report.page import write_report
+from edfkit.metric import Metric
+from edfkit.show.report.content import study
+from edfkit.show.report.page import render, write_report
 from edfkit.stats.edf import edf
 from edfkit.study.compare import Comparison, Pair, compare_populations
 from edfkit.study.selection import InMemory, Selection
@@ -502,5 +504,55 @@ def test_two_populations_of_25000_models_are_explored(browser: Browser, tmp_path
         "document.getElementById('strata').dispatchEvent(new Event('input')); return performance.now() - start; }"
     )
     assert took < 1000  # ms
+    assert found.said == []
+    context.close()
+
+
+class Memory(InMemory):
+    """Populations in memory, of which a report can be made."""
+
+    path = Path("populations.h5")
+    attrs = {"title": "Populations in memory"}  # noqa: RUF012
+
+    def dataset(self, name: str) -> str:
+        return "images"
+
+
+def test_a_metric_that_is_maximised_is_explored_with_its_own_sign(browser: Browser, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    source = Memory(
+        {
+            name: {
+                "auc": 1 / (1 + 0.02 * (rng.gamma(4, 1, 200) + worse)),
+                "params": rng.integers(1_000, 100_000, 200),
+            }
+            for name, worse in (("ViT-B/16", 0), ("cnn", 1))
+        },
+        metric=Metric("auc", "share", "max", label="val AUC"),
+    )
+    report = study(source, source.names)
+    file = tmp_path / "auc.html"
+    file.write_text(render(source, report), encoding="utf-8")  # type: ignore[arg-type]
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    found = Opened(context, file)
+    rows = [row.split("\t") for row in found.page.inner_text("#chosen tbody").splitlines()]
+    for row, member in zip(rows, report.main.drawn.populations, strict=True):
+        summary = member.summary
+        values = [-summary.min, -summary.median, -summary.mean]
+        assert [row[0], *row[3:]] == [member.label, *(f"{value:.4f}" for value in values)]
+    mean = report.main.pairs[0].estimates
+    assert mean is not None
+    assert mean.mean is not None
+    shown = found.page.inner_text("#pairs tbody").split("\t")[-1]
+    assert shown == f"{-mean.mean.estimate:+.4f} ({-mean.mean.high:+.4f} to {-mean.mean.low:+.4f})"
+    ticks = found.page.eval_on_selector_all(
+        "#again text[y='100%']", "all => all.map((one) => [one.textContent, one.getAttribute('x')])"
+    )
+    values, places = zip(*((float(value), float(place.rstrip("%"))) for value, place in ticks), strict=True)
+    assert list(values) == sorted(values)
+    assert list(places) == sorted(places, reverse=True)  # the best values are on the left
+    found.page.focus("#models")
+    found.page.keyboard.press("ArrowRight")
+    assert "val AUC 0." in found.page.inner_text("#model")
     assert found.said == []
     context.close()

@@ -33,8 +33,8 @@ from edfkit.study.compare import (
     Pair,
     compare_populations,
     describe_populations,
-    summary_intervals,
 )
+from edfkit.study.describe import summary_intervals
 from edfkit.study.selection import InMemory, Population, Selection, Source, gather, select, units_of
 
 # Between the common ends 100 and 400 lie two bins, parted at 250; the last of b diverged. There are three of each.
@@ -51,7 +51,7 @@ PAIR = [
     *("median_difference", "median_difference_interval", "equivalent", "p_equivalent", "balance", "strata", "overlap"),
     *("excluded", "excluded_by", "paired", "shared", "no_claim", "permutation", "dominance", "almost_dominance"),
     *("crossings",),
-    *("confidence", "ranges", "tail", "mix", "verdict"),
+    *("confidence", "ranges", "tail", "mix", "missing", "fragile", "verdict"),
 ]
 
 
@@ -67,7 +67,7 @@ def three(seed: int = 0, size: int = 60) -> InMemory:
     populations = {}
     for name, shift in (("a", 0.0), ("b", 3.0), ("c", 8.0)):
         params = np.append(rng.integers(1, 1000, size), [1, 1000])
-        error = 30 + shift - params / 50 + rng.normal(0, 5, size + 2).round(1)
+        error = (30 + shift - params / 50 + rng.normal(0, 5, size + 2)).round(2)
         populations[name] = {"error": error.clip(0, 100), "params": params, "flops": 2 * params}
     return InMemory(populations)
 
@@ -525,7 +525,8 @@ def test_a_comparison_is_plain_data(way: dict[str, Any]) -> None:
     document = compare_populations(three(), list("abc"), permutations=20, seed=5, equivalent=2.0, **way).to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert list(document) == [
-        *("given", "error", "diverged", "bins", "range", "chosen_on_test", "spaces", "pairs", "seed", "sensitivity")
+        *("metric", "given", "error", "diverged", "stopped", "bins", "range", "chosen_on_test", "spaces", "pairs"),
+        *("seed", "sensitivity"),
     ]
     assert (document["seed"], document["sensitivity"]) == (5, [])
     assert (document["bins"], document["range"] is None) == (way.get("bins"), "bins" not in way)

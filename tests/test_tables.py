@@ -41,7 +41,13 @@ def test_a_table_becomes_an_archive(tmp_path: Path) -> None:
     result = import_table(
         written(tmp_path), target, error="top1", id="arch", dataset="CIFAR-10", recipe='{"epochs": 3}'
     )
-    assert result.to_dict() == {"models": {"table": 4}, "failed": {"table": 1}, "left_out": {}, "notes": []}
+    assert result.to_dict() == {
+        "models": {"table": 4},
+        "outcomes": {"table": {"finished": 3, "failed": 1}},
+        "failed": {"table": 1},
+        "left_out": {},
+        "notes": [],
+    }
     validate(target)
     with Archive(target) as archive:
         assert archive.names == ["table"]
@@ -122,7 +128,8 @@ def test_a_column_splits_populations_and_they_compare(tmp_path: Path) -> None:
     result = import_table(file, target, error="err", space="Space", params="n")
     assert result.models == {"res-net": 60, "vanilla": 60}
     with Archive(target) as archive:
-        assert archive.group_attrs("res-net") == {"name_in_source": "Res Net"}
+        assert archive.group_attrs("res-net") == {"name_in_source": "Res Net", "label": "Res Net"}
+        assert archive.group_attrs("vanilla") == {"name_in_source": "vanilla"}
         for given_ in ("params", "none"):
             (pair,) = compare_populations(archive, archive.names, given=given_).pairs
             assert pair.estimates is not None
@@ -194,7 +201,7 @@ def test_text_that_looks_like_numbers_stays_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("late", ["x", "7.5", ""])
 def test_a_column_is_of_one_kind_over_all_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str) -> None:
-    monkeypatch.setattr("edfkit.exchange.tables._ROWS", 2)
+    monkeypatch.setattr("edfkit.exchange.rows.ROWS", 2)
     text = "err,code\n" + "".join(
         f"{i},{c}\n" for i, c in enumerate(["01" if late == "x" else "1", "2", "", "3", late], 2)
     )
@@ -207,7 +214,7 @@ def test_a_column_is_of_one_kind_over_all_pieces(tmp_path: Path, monkeypatch: py
 
 
 def test_text_too_long_for_an_archive_is_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edfkit.exchange.tables.MOST_CHARACTERS", 20)
+    monkeypatch.setattr("edfkit.exchange.columns.MOST_CHARACTERS", 20)
     result = import_table(written(tmp_path, "err,a,b\n5,xxxxxxxxxxx,y\n6,y,y\n"), tmp_path / "out.h5", error="err")
     assert len(result.notes) == 1
     assert "'a' is not in the archive" in result.notes[0]
@@ -229,11 +236,9 @@ BAD = [
     ("a\n0.5\n1.5\n", {"error": "a", "unit": "share"}, r"Line 3 of .*has the error 1\.5, expected 0\.\.1 \(share\)"),
     ("a\n5\n\n-1\n", {"error": "a"}, r"Line 4 of .* has the error -1, expected 0\.\.100"),
     ('a,b\n5,"x\ny"\n101,\n', {"error": "a"}, r"Line 4 of .* has the error 101, expected 0\.\.100"),
-    ("a\n5\ninf\n", {"error": "a"}, r"Line 3 of .* has the error inf"),
-    ("a\n5\nlow\n", {"error": "a"}, r"Line 3 of .* has 'low' as 'a', expected a plain number"),
-    ("a\n5\n1_0\n", {"error": "a"}, r"Line 3 of .* has '1_0' as 'a', expected a plain number"),
-    ("a,b\n5,1.2M\n", {"error": "a", "params": "b"}, r"Line 2 of .* has '1\.2M' as 'b', expected a plain number such"),
-    ('a,b\n5,"1,234"\n', {"error": "a", "params": "b"}, r"Line 2 of .* has '1,234' as 'b', expected a plain number"),
+    ("a\n5\nlow\n", {"error": "a"}, r"Line 3 of .* has 'low' as 'a', expected a number such as 1200000, .* or 1\.2M"),
+    ("a\n5\n1_0\n", {"error": "a"}, r"Line 3 of .* has '1_0' as 'a', expected a number"),
+    ("a,b\n5,1.2X\n", {"error": "a", "params": "b"}, r"Line 2 of .* has '1\.2X' as 'b', expected a number such"),
     (
         "a,b\n5,1\n6,-2\n",
         {"error": "a", "macs": "b"},
@@ -243,9 +248,21 @@ BAD = [
     ("a,b\n5,x\n6,y\n7,x\n", {"error": "a", "id": "b"}, "Line 4 of .* has the id 'x', as Line 2 of .* has; give each"),
     ("a,b\n5,x\n6,\n", {"error": "a", "id": "b"}, "Line 3 of .* has '' as 'b', expected an id"),
     ("a,b\n5,x\n6,\n", {"error": "a", "space": "b"}, "Line 3 of .* has '' as 'b', expected the name of a population"),
-    ("a,b\n5,A\n6,a\n", {"error": "a", "space": "b"}, "'A' and 'a' in the column 'b' both become the population 'a'"),
-    ("a,b\n5,??\n", {"error": "a", "space": "b"}, r"'\?\?' cannot be the name of a population"),
-    ("a,b\n5,ok\n6,odd\n", {"error": "a", "status": "b"}, "Line 3 of .* has 'odd' as 'b', expected one of finished, "),
+    (
+        "a,b\n5,ok\n6,odd\n",
+        {"error": "a", "status": "b"},
+        r"Line 3 of .* has 'odd' as the outcome of a run, expected one of: finished \(.*--status-map 'odd=failed'",
+    ),
+    ("val_loss\n5\n", {"error": "val_loss"}, "by its name another metric; write --metric val_loss --goal min --unit"),
+    ("AUC\n5\n", {"accuracy": "AUC"}, "given as the accuracy, .* write --metric AUC --goal max --unit"),
+    ("mAP\n5\n", {"accuracy": "mAP"}, "write --metric mAP --goal max --unit"),
+    ("a\n0.5\n", {"metric": "a"}, r"No value of a is above 1 .*--unit"),
+    ("val_acc\n50\n", {"metric": "val_acc"}, "The goal of 'val_acc' was not given, .* --goal max"),
+    ("a\n50\n", {"metric": "a", "goal": ["min", "max"]}, "--goal was given 2 times for 1 metrics"),
+    ("a\n50\n", {"metric": ["a", "a"]}, "--metric a was given twice"),
+    ("a,b\n5,1.5\n", {"error": "a", "diverged": "b"}, "'b' was named to say which runs diverged, expected true or"),
+    ("a,b\n5,1.5\n", {"error": "a", "diverged": "c"}, "has no column 'c'"),
+    ("a\n2\n", {"metric": "a", "bounds": (0, 1), "unit": "nats"}, "a has the value 2, expected 0 to 1"),
     ("a,b\n5,1\n6\n", {"error": "a"}, "Line 3 of .* has 1 fields, expected 2"),
     ("a,b\n5,1\n6,1,2\n", {"error": "a"}, "Line 3 of .* has 3 fields, expected 2"),
     ("a,a\n5,1\n", {"error": "a"}, "several columns called 'a'"),
@@ -277,8 +294,11 @@ def test_bad_tables_are_refused_and_nothing_is_written(
         ("t.csv.gz", b"a\n5\n", r"t\.csv\.gz cannot be read as CSV"),
         ("t.jsonl", b'{"a": 5}\n\n{"a": \n', r"Line 3 of .*t\.jsonl is not JSON"),
         ("t.jsonl", b'{"a": 5}\n[5]\n', r"Line 2 of .*t\.jsonl is not a JSON object"),
-        ("t.jsonl", b'{"a": 5}\n{"a": true}\n', r"Line 2 of .*t\.jsonl has true as 'a', expected a plain number"),
-        ("t.jsonl", b'{"a": 5}\n{"a": [1]}\n', r"Line 2 of .*t\.jsonl has \[1\] as 'a', expected a plain number"),
+        ("t.jsonl", b'{"a": 5}\n{"a": true}\n', r"Line 2 of .*t\.jsonl has true as 'a', expected a number"),
+        ("t.jsonl", b'{"a": 5}\n{"a": [1, [2]]}\n', r"Line 2 of .*t\.jsonl has \[2\] as 'a', expected a number"),
+        ("t.json", b'[{"a": 5}, 3]', r"Record 2 of .*t\.json is not a JSON object"),
+        ("t.json", b'[{"a": 5}, {"a": "x"}]', r"Record 2 of .*t\.json has 'x' as 'a'"),
+        ("t.json", b'[{"a": 5}', r"t\.json is not a JSON array"),
         ("t.xlsx", b"PK", r"t\.xlsx has no suffix of a table, expected \.csv"),
         ("table", b"a\n5\n", r"table has no suffix of a table, expected \.csv"),
         ("t.parquet", b"PAR1", r"t\.parquet cannot be read as Parquet"),
@@ -319,6 +339,233 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(EdfkitError, match=message):
             import_table(path, tmp_path / "out.h5", error="a")
+
+
+def test_half_a_space_that_diverged_is_no_failure(tmp_path: Path) -> None:
+    rows = ["arch,acc,status,loss"]
+    for i in range(6):
+        rows += [f"tame,{80 + i},finished,1", f"wild,{'' if i % 2 else 90 + i},{'diverged' if i % 2 else 'finished'},1"]
+    rows += [
+        "wild,91,finished,nan",
+        "wild,92,finished,-inf",
+        "wild,93,finished,",
+        "wild,NaN,failed,1",
+        "wild,-inf,ok,1",
+    ]
+    result = import_table(
+        written(tmp_path, "\n".join(rows)), tmp_path / "out.h5", accuracy="acc", space="arch", status="status"
+    )
+    assert result.outcomes == {"tame": {"finished": 6}, "wild": {"finished": 4, "diverged": 7}}
+    assert result.failed == {}
+    validate(tmp_path / "out.h5")
+    with Archive(tmp_path / "out.h5") as archive:
+        np.testing.assert_array_equal(
+            archive.read("wild", "error"), [10, math.nan, 8, math.nan, 6, math.nan, 9, 8, 7, math.nan, math.nan]
+        )
+    result = import_table(written(tmp_path, "err\n5\n-\ninf\n--\nnan\n6\n"), tmp_path / "out.h5", error="err")
+    assert result.outcomes == {"table": {"finished": 2, "diverged": 2, "failed": 2}}
+
+
+def test_nan_of_json_is_evidence_and_nan_of_a_data_frame_is_missing(tmp_path: Path) -> None:
+    text = '{"err": 5}\n{"err": NaN}\n{"err": null}\n{"err": Infinity}\n{"err": "NaN"}\n{}\n'
+    result = import_table(written(tmp_path, text, "t.jsonl"), tmp_path / "out.h5", error="err")
+    assert result.outcomes == {"t": {"finished": 1, "diverged": 3, "failed": 2}}
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    parquet.write_table(pyarrow.table({"err": [5.0, math.nan, None, math.inf]}), tmp_path / "t.parquet")
+    result = import_table(tmp_path / "t.parquet", tmp_path / "out.h5", error="err")
+    assert result.outcomes == {"t": {"finished": 1, "diverged": 1, "failed": 2}}
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "options", "diverged"),
+    [
+        ("nan_train_loss", "true false True", {}, 2),
+        ("is_diverged", "False,yes,no", {}, 1),
+        ("broken", "1 0 1", {"diverged": "broken"}, 2),
+        ("broken", "1 0 1", {}, 0),
+        ("has_nan", "1 0 1", {}, 0),  # may be a count
+        ("nan_train_loss", "true false True", {"diverged": ""}, 0),
+        ("finance", "true false True", {}, 0),
+    ],
+)
+def test_a_column_says_which_runs_diverged(
+    tmp_path: Path, column: str, cells: str, options: dict[str, str], diverged: int
+) -> None:
+    rows = [f"{column},err", *(f"{cell},{i + 2}" for i, cell in enumerate(cells.replace(",", " ").split()))]
+    result = import_table(written(tmp_path, "\n".join(rows)), tmp_path / "out.h5", error="err", **options)  # type: ignore[arg-type]
+    assert result.outcomes["table"].get("diverged", 0) == diverged
+    assert len(result.notes) == (diverged > 0 and not options)
+
+
+def test_words_of_other_tools(tmp_path: Path) -> None:
+    text = (
+        '"Name","State","Runtime","weight_decay","test_acc","val/acc"\n"a","finished","30","1e-4","80","81"\n'
+        '"b","crashed","","1e-4","","50"\n"c","killed","7","1e-5","60","61"\n"d","running","8","1e-5","",""\n'
+        '"e","preempted","9","1e-5","",""\n'
+    )
+    file = written(tmp_path, text)
+    result = import_table(file, tmp_path / "out.h5", accuracy="test_acc", status="State", seconds="Runtime", id="Name")
+    assert result.outcomes == {"table": {"finished": 1, "failed": 1, "stopped": 2, "running": 1}}
+    with Archive(tmp_path / "out.h5") as archive:
+        assert archive.read("table", "wd").tolist() == [1e-4, 1e-4, 1e-5, 1e-5, 1e-5]
+        np.testing.assert_array_equal(archive.read("table", "seconds"), [30, math.nan, 7, 8, 9])
+    import_table(file, tmp_path / "out.h5", metric="val/acc", goal="max", status="State", statuses="killed=failed")
+    with Archive(tmp_path / "out.h5") as archive:
+        assert archive.read("table", "status").tolist() == [0, 2, 2, 4, 3]
+        (metric,) = archive.metrics("table")
+        assert (metric.name, metric.label, metric.goal, metric.unit) == ("val_acc", "val/acc", "max", "percent")
+        np.testing.assert_array_equal(archive.read("table", "val_acc"), [81, 50, 61, math.nan, math.nan])
+        assert not archive.has("table", "error")
+
+
+def test_trials_of_a_data_frame_of_optuna(tmp_path: Path) -> None:
+    text = (
+        "number,value,duration,state\n0,0.6,0 days 00:01:00.531,COMPLETE\n1,0.5,0 days 00:00:02,PRUNED\n"
+        "2,,0 days 00:00:03,FAIL\n3,,,RUNNING\n4,,,WAITING\n"
+    )
+    import_table(
+        written(tmp_path, text), tmp_path / "out.h5", metric="value", unit="nats", status="state", seconds="duration"
+    )
+    with Archive(tmp_path / "out.h5") as archive:
+        assert archive.read("table", "status").tolist() == [0, 3, 2, 4, 4]
+        np.testing.assert_array_equal(archive.read("table", "seconds"), [60.531, 2, 3, math.nan, math.nan])
+
+
+def test_several_metrics_with_what_is_said_of_each(tmp_path: Path) -> None:
+    file = written(tmp_path, "loss,auc,err,loss_final\n2.5,0.5,50,x\n1.5,0.75,40,y\n")
+    target = tmp_path / "out.h5"
+    import_table(
+        file,
+        target,
+        metric=["loss", "auc"],
+        goal=["min", "max"],
+        unit=["nats", "share"],
+        bounds=[(0, 10), (0, 1)],
+        grid=[0.5, 0.25],
+    )
+    with Archive(target) as archive:
+        loss, auc = archive.metrics("table")
+        assert (loss.name, loss.goal, loss.unit, loss.low, loss.high, loss.grid) == ("loss", "min", "nats", 0, 10, 0.5)
+        assert (auc.name, auc.goal, auc.unit, auc.low, auc.high, auc.grid) == ("auc", "max", "share", 0, 1, 0.25)
+        assert archive.group_attrs("table")["metric"] == "loss"
+        assert archive.read("table", "loss_final_2").tolist() == ["x", "y"]  # and not the metric's last value
+    import_table(file, target, error="err", metric="loss", unit=["percent", "1"], grid=0.01)
+    with Archive(target) as archive:
+        error, loss = archive.metrics("table")
+        assert (error.name, error.grid, loss.name, loss.unit) == ("error", 0.01, "loss", "1")
+        assert archive.read("table", "error").tolist() == [50, 40]
+        assert archive.read("table", "loss").tolist() == [2.5, 1.5]
+    import_table(file, target, metric="loss", final="err", unit="1")
+    with Archive(target) as archive:
+        assert archive.read("table", "loss_final").tolist() == [50, 40]
+
+
+def test_every_space_has_a_name_of_its_own_and_keeps_its_label(tmp_path: Path) -> None:
+    labels = {
+        "残差网络": "space-1",
+        "普通网络": "space-2",
+        "Сеть": "space-3",
+        "Δίκτυο": "space-4",
+        "??": "space-5",
+        "ViT-B/16": "vit-b-16",
+        "ViT-B 16": "vit-b-16-2",
+        "a": "a",
+        "A": "a-2",
+        "ConvNeXt (ours)": "convnext-ours-",
+        "模型1": "1",
+        "space-1": "space-1-2",
+        "x\u200by": "x-y",
+    }
+    text = "arch,err\n" + "".join(f'"{label}",{i + 2}\n' for i, label in enumerate(labels))
+    result = import_table(written(tmp_path, text), tmp_path / "out.h5", error="err", space="arch")
+    assert [*result.models] == [*labels.values()]
+    validate(tmp_path / "out.h5")
+    with Archive(tmp_path / "out.h5") as archive:
+        assert archive.version == 1
+        for i, (label, name) in enumerate(labels.items()):
+            assert archive.read(name, "error").tolist() == [i + 2]
+            assert archive.label(name) == label.replace("\u200b", " ")
+        assert "label" not in archive.group_attrs("a")
+        assert archive.identify("普通网络") == "space-2"
+    import_table(written(tmp_path, "err\n5\n", "结果.csv"), tmp_path / "out.h5", error="err")
+    with Archive(tmp_path / "out.h5") as archive:
+        assert (archive.names, archive.label("space-1")) == (["space-1"], "结果")
+
+
+def test_columns_without_names_are_an_index_or_go_by_their_place(tmp_path: Path) -> None:
+    import_table(written(tmp_path, ",arch,err,\n0,a,5,x\n1,b,6,y\n"), tmp_path / "out.h5", error="err")
+    with Archive(tmp_path / "out.h5") as archive:
+        assert archive.read("table", "index").tolist() == [0, 1]
+        assert archive.read("table", "column_4").tolist() == ["x", "y"]
+        assert archive.read("table", "error").tolist() == [5, 6]
+
+
+def test_rows_of_one_network_share_a_unit_in_every_archive(tmp_path: Path) -> None:
+    text = "arch,lr,seed,err\nx,0.1,1,5\nx,0.1,2,6\ny,0.1,1,7\nx,0.2,1,8\n"
+    units = []
+    for columns, name in (("arch", "a.csv"), ("arch,lr", "b.csv"), ("arch", "c.csv")):
+        import_table(written(tmp_path, text, name), tmp_path / "out.h5", error="err", network=columns)
+        with Archive(tmp_path / "out.h5") as archive:
+            units.append(archive.read(archive.names[0], "unit"))
+            assert archive.read(archive.names[0], "arch").tolist() == ["x", "x", "y", "x"]
+    first, both, again = units
+    assert first.dtype == np.int64
+    assert (first >= 0).all()
+    assert [first.tolist().index(unit) for unit in first] == [0, 0, 2, 0]
+    assert [both.tolist().index(unit) for unit in both] == [0, 0, 2, 3]
+    assert again.tolist() == first.tolist()
+    result = import_table(tmp_path / "a.csv", tmp_path / "out.h5", error="err", id="")
+    assert ["--network-column arch" in note for note in result.notes] == []  # x comes twice with the seed 1
+    result = import_table(written(tmp_path, text.replace("0.2,1", "0.2,3")), tmp_path / "out.h5", error="err")
+    assert ["say --network-column arch" in note for note in result.notes] == [True]
+    with pytest.raises(EdfkitError, match="has no column 'arc'; did you mean 'arch'"):
+        import_table(tmp_path / "a.csv", tmp_path / "out.h5", error="err", network="arc,lr")
+
+
+def test_objects_within_records_have_dotted_names(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [
+        {"err": 5, "config": {"lr": 0.1, "net": {"depth": 3}, "blocks": [1, 2]}, "empty": {}},
+        {"err": 6, "config": {"lr": 0.2}, "empty": {}},
+    ]
+    for text, name in (("\n".join(map(json.dumps, records)), "t.jsonl"), (json.dumps(records, indent=1), "t.json")):
+        import_table(written(tmp_path, text, name), tmp_path / "out.h5", error="err", lr="config.lr")
+        with Archive(tmp_path / "out.h5") as archive:
+            assert archive.read("t", "lr").tolist() == [0.1, 0.2]
+            np.testing.assert_array_equal(archive.read("t", "config_net_depth"), [3, math.nan])
+            assert archive.variable("t", "config_net_depth").attrs["long_name"] == "config.net.depth"
+            assert archive.read("t", "config_blocks").tolist() == ["[1, 2]", ""]
+
+
+def test_the_command_takes_all_options_and_says_how_runs_ended(tmp_path: Path) -> None:
+    text = "Arch;auc;net;state;count\nA 1;0,5;x;done;1,5\nA 1;0,25;x;gone;2,5\nB;nan;y;done;3,5\n"
+    arguments = "--metric auc --goal max --unit share --by Arch --network-column net --status-column state --grid 0.25 \
+        --bounds 0 1 --status-map gone=stopped --params count*1M --separator ; --decimal , --dataset digits --seed net"
+    file = written(tmp_path, text)
+    command = [EDFKIT, "import", "table", str(file), "-o", str(tmp_path / "out.h5"), *arguments.split()]
+    done = subprocess.run(command[:-2], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("a-1: 2 models, of which 1 stopped\nb: 1 model, of which 1 diverged\n")
+    with Archive(tmp_path / "out.h5") as archive:
+        assert archive.read("a-1", "params").tolist() == [1_500_000, 2_500_000]
+        assert archive.attrs["dataset"] == "digits"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "has 'x' as 'net', expected a number" in done.stderr
+
+
+def test_options_of_other_commands_take_numbers_as_people_write_them() -> None:
+    command = [EDFKIT, "compare", "resnet", "vanilla", "--archive", "digits", "--json", "--given", "params"]
+    for more, code in (
+        (["--range", "20k", "0.3M", "--bins", "0.005k"], 0),
+        (["--confidence", "90%"], 0),
+        (["--bins", "50%"], 2),
+    ):
+        done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        if more[0] == "--range":
+            found = json.loads(done.stdout)
+            assert (found["range"], found["bins"]) == ([20_000.0, 300_000.0], 5)
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
@@ -405,7 +652,8 @@ def test_names_of_variables_are_valid_and_never_meet(texts: list[str]) -> None:
         ("_x", "x"),
         ("é1", "1"),
         ("a" * 200, "a" * 100),
+        ("残差", ""),
     ],
 )
 def test_names_of_populations(text: str, name: str) -> None:
-    assert population_name(text, "here") == name
+    assert population_name(text) == name

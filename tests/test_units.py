@@ -1,5 +1,6 @@
 """What was drawn: rows that repeat a network, and networks that are in two populations."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,23 @@ import pytest
 from numpy.typing import NDArray
 
 import edfkit
+from edfkit import EdfkitError
 from edfkit.archive import Archive, write
 from edfkit.archive.published import Published
 from edfkit.archive.schema import REQUIRED_ATTRS, VARIABLES
 from edfkit.datasets import BUNDLED
 from edfkit.show import text
+from edfkit.stats.bootstrap import bootstrap
+from edfkit.stats.sizes import draw_models, simulate_distance
 from edfkit.study.compare import Pair, compare_populations
+from edfkit.study.complexity import complexity_study
+from edfkit.study.describe import describe_study
+from edfkit.study.plan import plan_comparison
+from edfkit.study.point import point_study
+from edfkit.study.samples import sample_study
+from edfkit.study.search import search_study
 from edfkit.study.selection import InMemory
-from edfkit.study.units import find_units, sharing
+from edfkit.study.units import Sharing, find_units, sharing
 
 RESNET, VANILLA = '{"block": "res_basic_block"}', '{"block": "double_plain_block"}'
 
@@ -207,3 +217,139 @@ def test_a_pair_is_compared_alike_whoever_else_is_there() -> None:
             assert pairs["a", "c"].overlap == alone.overlap > 90
             assert pairs["a", "c"].p_value == pytest.approx(alone.p_value, rel=1e-6)
             assert pairs["a", "c"].prob_a_better == pytest.approx(alone.prob_a_better, rel=1e-12)
+
+
+def stated(networks: int, rows: int, *, noise: float = 0.0, seed: int = 0, first: int = 0) -> dict[str, Any]:
+    """Give networks, of increasing error where there is no noise, with several rows each, and say which these are."""
+    rng = np.random.default_rng(seed)
+    network = np.repeat(np.arange(networks), rows)
+    error, size = np.sort(rng.permutation(8_000)[:networks] / 100), rng.uniform(1e4, 1e5, networks)
+    return {
+        "error": (error[network] + noise * rng.normal(0, 1, network.size)).clip(0, 100),
+        "params": size[network],
+        "unit": network + first,
+    }
+
+
+def test_what_a_source_states_are_units_in_all_of_its_populations() -> None:
+    a, b = stated(40, 3, noise=0.5), stated(40, 2, noise=0.5, seed=1)
+    units = find_units(InMemory({"a": a}), "a")
+    assert units is not None
+    assert units.stated
+    assert units.comparable
+    assert units.different.size == 40
+    assert not units.taken(np.arange(0, 120, 3)).repeated
+    assert only(InMemory({"a": a, "b": b})).sharing.paired
+    few, many = b | {"unit": b["unit"] + 39}, b | {"unit": b["unit"] + 10}
+    assert only(InMemory({"a": a, "b": few})).sharing == Sharing(1)
+    assert "a and b have 30 networks in common, of 40" in only(InMemory({"a": a, "b": many})).sharing.refused
+    negative = find_units(InMemory({"a": a | {"unit": -a["unit"] - 1}}), "a")
+    assert negative is not None
+    assert negative.different.size == 40
+
+
+def test_the_rows_of_a_network_weigh_as_one() -> None:
+    rows = {"error": [10.0] * 9 + [30.0, 50.0], "params": [1.0] * 9 + [2.0, 3.0], "unit": [7] * 9 + [8, 9]}
+    (member,) = describe_study(InMemory({"a": rows}), ["a"]).populations
+    assert (member.models, member.summary.median) == (11, 30)
+    assert member.summary.mean == pytest.approx(30)
+    study = sample_study(InMemory({"a": rows}), "a")
+    assert study.models.tolist() == [1, 2]
+    assert study.selection.populations[0].summary.mean == pytest.approx(30)
+    (found,) = complexity_study(InMemory({"a": rows}), ["a"]).spaces
+    assert (found.models, found.units, found.rank_correlation) == (11, 3, 1)
+
+
+def test_repeating_every_row_changes_nothing() -> None:
+    once, thrice = InMemory({"a": stated(60, 1)}), InMemory({"a": stated(60, 3)})
+    single, triple = (describe_study(source, ["a"], trials=200) for source in (once, thrice))
+    for what, interval in single.intervals["a"].items():
+        its = triple.intervals["a"][what]
+        assert (its.estimate, its.low, its.high) == pytest.approx((interval.estimate, interval.low, interval.high))
+    for run in (
+        lambda source: complexity_study(source, ["a"]).spaces[0].rank_interval,
+        lambda source: plan_comparison(source, ["a"], shift=8, trials=20).needed.to_dict(),
+        lambda source: search_study(source, ["a"], m=[1, 2, 3]).curves[0].interval,
+        lambda source: sample_study(source, "a").to_population,
+        lambda source: np.sort(sample_study(source, "a").errors[10]).size,
+    ):
+        assert run(thrice) == pytest.approx(run(once), nan_ok=True)
+
+
+def test_units_that_are_not_repeated_change_no_number() -> None:
+    known = stated(60, 1)
+    unknown = {name: values for name, values in known.items() if name != "unit"}
+    for run in (
+        lambda source: describe_study(source, ["a"], trials=200).to_dict(),
+        lambda source: sample_study(source, "a", trials=5).to_dict(),
+        lambda source: point_study(source, "a", small=5, large=20, trials=50).to_dict(),
+        lambda source: search_study(source, ["a"], given="none", replacement=False).to_dict(),
+        lambda source: complexity_study(source, ["a"]).to_dict(),
+        lambda source: plan_comparison(source, ["a"], shift=8, trials=20).to_dict(),
+    ):
+        assert run(InMemory({"a": known})) == run(InMemory({"a": unknown}))
+
+
+def test_a_search_draws_networks_and_any_run_of_each() -> None:
+    rows = {"error": [10.0, 12.0, 11.0], "unit": [1, 1, 2]}
+    chances = {10.0: 0.25, 12.0: 0.25, 11.0: 0.5}
+    found = point_study(InMemory({"a": rows}), "a", small=1, large=2, trials=4000)
+    expected = {"small": 0.0, "large": 0.0, "tie": 0.0}
+    for x, y, z in itertools.product(chances, repeat=3):
+        ahead = x - min(y, z)
+        who = "tie" if ahead == 0 else "small" if ahead < 0 else "large"
+        expected[who] += chances[x] * chances[y] * chances[z]
+    wins = found.wins
+    assert (wins.small_wins, wins.large_wins, wins.tie) == pytest.approx(tuple(expected.values()))
+    assert found.resampled is not None
+    assert found.resampled.large_wins == pytest.approx(wins.large_wins, abs=4 * found.resampled.se)
+    with pytest.raises(EdfkitError, match="is to draw 3 models and a has 2"):
+        point_study(InMemory({"a": rows}), "a", small=1, large=3)
+    curve = search_study(InMemory({"a": rows}), ["a"], given="none", m=[1, 2]).curves[0]
+    assert curve.best.error.tolist() == pytest.approx([11.0, 0.4375 * 10 + 0.5 * 11 + 0.0625 * 12])
+    with pytest.raises(EdfkitError, match="rows of a repeat networks, which cannot be drawn without replacement"):
+        search_study(InMemory({"a": rows}), ["a"], given="none", replacement=False)
+
+
+def test_samples_are_of_networks_with_all_their_runs() -> None:
+    rows = stated(30, 3, noise=2)
+    found = sample_study(InMemory({"a": rows}), "a", models=[1, 10, 30], trials=200)
+    assert found.simulated is not None
+    assert found.simulated.population == 30
+    assert found.simulated.mean[-1] == pytest.approx(0, abs=1e-12)
+    assert found.simulated.mean[1] == pytest.approx(found.to_population[1], rel=0.25)
+    drawn = draw_models(rows["error"], 30, rng=np.random.default_rng(1), units=rows["unit"])
+    places = [int(np.flatnonzero(rows["error"] == error)[0]) for error in drawn]
+    assert sorted(rows["unit"][places].tolist()) == list(range(30))
+    with pytest.raises(EdfkitError, match="units: 2 were given for 3 errors"):
+        simulate_distance([1.0, 2.0, 3.0], [1], rng=np.random.default_rng(1), units=[1, 1])
+    with pytest.raises(EdfkitError, match="units: 2 were given for 3 errors"):
+        draw_models([1.0, 2.0, 3.0], 1, rng=np.random.default_rng(1), units=[1, 1])
+
+
+def test_a_bootstrap_of_networks_is_as_wide_as_their_number_says() -> None:
+    rows = stated(50, 4, noise=0.1)
+    units, of_rows = (
+        bootstrap("mean", rows["error"], units=given, trials=1000, rng=0) for given in (rows["unit"], None)
+    )
+    means = rows["error"].reshape(50, 4).mean(axis=1)
+    assert units.estimate == pytest.approx(means.mean())
+    assert units.high - units.low == pytest.approx(2 * 1.96 * means.std(ddof=1) / 50**0.5, rel=0.1)
+    assert of_rows.high - of_rows.low == pytest.approx((units.high - units.low) / 2, rel=0.1)
+    with pytest.raises(EdfkitError, match=r"quantile: q = 0\.05 was asked for, but where one model has up to 2 %"):
+        bootstrap("quantile", rows["error"], q=0.05, units=rows["unit"], rng=0)
+    with pytest.raises(EdfkitError, match="units: 3 were given for 200 rows"):
+        bootstrap("mean", rows["error"], units=[1, 2, 3], rng=0)
+
+
+def test_every_text_says_what_counts() -> None:
+    source = InMemory({"a": stated(60, 3, noise=1)})
+    said = [
+        *text.description(describe_study(source, ["a"])),
+        *text.samples(sample_study(source, "a")),
+        *text.point(point_study(source, "a", small=5, large=20)),
+        *text.search(search_study(source, ["a"])),
+        *text.complexity(complexity_study(source, ["a"])),
+        *text.plan(plan_comparison(source, ["a"], shift=8, trials=20)),
+    ]
+    assert sum("a: 180 runs of 60 networks; " in line for line in said) == 6

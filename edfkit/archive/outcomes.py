@@ -33,14 +33,15 @@ def word(text: object, extra: Mapping[str, Status] | None = None) -> Status | No
     Parameters
     ----------
     text : object
-        A word in any case, or a truth value; words joined by spaces or `-` are as those joined by `_`.
+        A word in any case, or a truth value; words joined by spaces or `-` are as those joined by `_`, and "by" with
+        what follows is left out, as in "CANCELLED by 1001" of Slurm.
     extra : mapping of str to Status, optional
         Words besides `WORDS`, or with another meaning, in lower case; see `status_map`.
     """
     key = str(text).strip().lower()
     if extra is not None and key in extra:
         return extra[key]
-    return WORDS.get(key.replace(" ", "_").replace("-", "_"))
+    return WORDS.get(key.partition(" by ")[0].replace(" ", "_").replace("-", "_"))
 
 
 def status_map(text: str) -> dict[str, Status]:

@@ -1,7 +1,8 @@
 """What the imports of other tools' data share: from columns of values to an archive, and what is said of it.
 
 Errors are percent, as in every archive: those given as shares are multiplied by 100, accuracies subtracted from 100,
-and the result is rounded to 10 decimals, so that equal errors stay ties. Other values are taken as they are.
+and the result is rounded to 10 decimals, so that equal errors stay ties. Other values, and other metrics, are taken as
+they are.
 """
 
 import json
@@ -19,11 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError, __version__
 from edfkit.archive import Variable, write
-from edfkit.archive.schema import VARIABLES, Status
+from edfkit.archive.schema import STATUS, VARIABLES, Status, hashed
+from edfkit.metric import ERROR, Metric
 
 UNITS = ("percent", "share")
 # Names that variables beyond the format cannot have: the format's own, and its dimensions.
-_RESERVED = (*VARIABLES, "model", "stage", "epoch", "cell", "node", "operand")
+_RESERVED = (*VARIABLES, "unit", "model", "stage", "epoch", "cell", "node", "operand")
 _DECIMALS = 10  # of a percent, of errors that are computed: 100 - 94.35 gives 5.650000000000006
 # Fixed-width text takes its longest value for each model: one long value among millions would take all memory.
 MOST_CHARACTERS = 2**28
@@ -55,8 +57,8 @@ class Imported:
     ----------
     models : dict of str to int
         The models of each population, those that failed included.
-    failed : dict of str to int
-        Those among them that failed, of the populations that have some; no study counts them.
+    outcomes : dict of str to dict of str to int
+        How many of them finished, diverged, failed, stopped and are running; only outcomes that occurred.
     left_out : dict of str to int
         How many records are not in the archive, by reason; only reasons that occurred.
     notes : tuple of str
@@ -64,14 +66,21 @@ class Imported:
     """
 
     models: dict[str, int]
-    failed: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """The models that failed, of the populations that have some; no study counts them."""
+        failed = STATUS[Status.FAILED]
+        return {name: counts[failed] for name, counts in self.outcomes.items() if failed in counts}
 
     def to_dict(self) -> dict[str, Any]:
         """Give the counts and notes as plain data."""
         return {
             "models": self.models,
+            "outcomes": self.outcomes,
             "failed": self.failed,
             "left_out": self.left_out,
             "notes": list(self.notes),
@@ -89,6 +98,8 @@ def save(
 ) -> Imported:
     """Write an archive, whole or not at all; required variables that are not given are not known.
 
+    A population whose attributes name a metric of its own has an `error` only if one is given.
+
     Raises
     ------
     EdfkitError
@@ -96,15 +107,17 @@ def save(
     """
     whole: dict[str, dict[str, ArrayLike | Variable]] = {}
     models: dict[str, int] = {}
-    failed: dict[str, int] = {}
+    outcomes: dict[str, dict[str, int]] = {}
     for name, columns in populations.items():
         models[name] = len(np.asarray(columns["id"]))
-        unknown = {n: np.full(models[name], math.nan) for n, spec in VARIABLES.items() if spec.required}
-        whole[name] = unknown | dict(columns)
-        if count := int((np.asarray(columns["status"]) == Status.FAILED).sum()):
-            failed[name] = count
+        needed = [variable for variable, spec in VARIABLES.items() if spec.required]
+        if "metric" in group_attrs.get(name, {}) and "error" not in columns:
+            needed = [variable for variable in needed if variable not in ("error", "error_final")]
+        whole[name] = {variable: np.full(models[name], math.nan) for variable in needed} | dict(columns)
+        counts = np.bincount(np.asarray(columns["status"]), minlength=len(Status)).tolist()
+        outcomes[name] = {word: count for word, count in zip(STATUS, counts, strict=True) if count}
     write(target, whole, attrs, group_attrs)
-    return Imported(models, failed, {why: n for why, n in (left_out or {}).items() if n}, tuple(notes))
+    return Imported(models, outcomes, {why: n for why, n in (left_out or {}).items() if n}, tuple(notes))
 
 
 def root_attrs(
@@ -170,22 +183,56 @@ def modified(file: Path) -> datetime:
 # --- Names
 
 
-def population_name(text: str, where: str) -> str:
-    """Bring a name into the form that populations have.
+def population_name(text: str) -> str:
+    """Bring a name into the form that populations have; nothing may be left of it.
 
     That is lower case, with `-` for each run of characters other than letters a to z, digits, `.`, `_` and `-`,
     beginning with a letter or a digit, of at most 100 characters.
-
-    Raises
-    ------
-    EdfkitError
-        If nothing is left of it.
     """
     name = re.sub(r"[^a-z0-9._-]+", "-", text.strip().lower()).lstrip("-._")[:100]
-    if not name.strip("-._"):
-        raise EdfkitError(
-            f"{where}: {text!r} cannot be the name of a population, expected letters a to z or digits in it; rename it."
-        )
+    return name if name.strip("-._") else ""
+
+
+def groups(labels: Iterable[str]) -> dict[str, dict[str, str | int | float]]:
+    """Give populations names of their own, with the attributes that say what people call them.
+
+    A name is as `population_name` has it. A label without letters a to z or digits, such as one in Chinese, becomes
+    `space-1`, the next such one `space-2`. What would have the name of another gets `-2`, `-3` and so on.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        As people write them; no two are the same.
+
+    Returns
+    -------
+    dict of str to dict
+        The attributes `name_in_source` and, where it differs from the name, `label` of each population, by its name and
+        in the order of the labels.
+    """
+    found: dict[str, dict[str, str | int | float]] = {}
+    shown: set[str] = set()
+    unnamed = 0
+    for label in labels:
+        name = population_name(label)
+        if not name:
+            unnamed += 1
+            name = f"space-{unnamed}"
+        name = _distinct(name, found, "-", 100)
+        found[name] = {"name_in_source": text(label)[:1000] or "-"}
+        printable = "".join(character if character.isprintable() else " " for character in text(label)).strip()[:200]
+        if printable and printable != name:
+            found[name]["label"] = _distinct(printable, shown, " ", 200)
+            shown.add(str(found[name]["label"]))
+    return found
+
+
+def _distinct(name: str, taken: Collection[str], before: str, most: int) -> str:
+    """Put a number from 2 on behind a name that is taken."""
+    number, given = 1, name
+    while name in taken:
+        number += 1
+        name = f"{given[: most - 5]}{before}{number}"
     return name
 
 
@@ -245,7 +292,63 @@ def choose(what: str, name: str, names: Collection[str], where: str) -> str:
     raise EdfkitError(f"{where} has no {what} {name!r}; {hint}It has {listed}: name one of them.")
 
 
+def metric_variables(
+    metric: Metric,
+    values: NDArray[np.float64],
+    final: NDArray[np.float64] | None = None,
+    curve: NDArray[np.float64] | None = None,
+) -> dict[str, Variable]:
+    """Give the variables of a metric.
+
+    Parameters
+    ----------
+    metric : Metric
+    values : ndarray, shape (models,)
+        The best of each curve, where there are curves; NaN where there is no value.
+    final : ndarray, shape (models,), optional
+        After the last epoch.
+    curve : ndarray, shape (models, epochs), optional
+        After each epoch, NaN where there is no value.
+    """
+    if metric.name == ERROR.name:
+        names = ("error", "error_final", "test_error")
+        attrs: dict[str, str | float] = {} if metric.grid is None else {"grid": metric.grid}
+        others: dict[str, str] = {}
+    else:
+        bounds = {"valid_min": metric.low, "valid_max": metric.high, "grid": metric.grid}
+        names = (metric.name, f"{metric.name}_final", f"{metric.name}_curve")
+        others = {"units": metric.unit}
+        attrs = {"units": metric.unit, "goal": metric.goal, "long_name": metric.label}
+        attrs |= {key: value for key, value in bounds.items() if value is not None}
+    variables = {names[0]: Variable(values, ("model",), attrs)}
+    if final is not None:
+        variables[names[1]] = Variable(final, ("model",), others)
+    if curve is not None:
+        variables[names[2]] = Variable(curve, ("model", "epoch"), others)
+    return variables
+
+
 # --- Values
+
+
+def units_of(columns: Sequence[Sequence[object]]) -> NDArray[np.int64]:
+    """Give the networks of models their numbers: a hash of what names them, so that equal names have equal numbers.
+
+    Parameters
+    ----------
+    columns : sequence of sequence
+        What names the network of each model, with its settings: one column or several, of text or numbers.
+
+    Returns
+    -------
+    ndarray of int64, shape (models,)
+        63 bits, the same in every archive.
+    """
+    names = ["\x1f".join(map(text, row)) for row in zip(*columns, strict=True)]
+    distinct, places = np.unique(np.array(names), return_inverse=True)
+    encoded = np.char.encode(distinct, "utf-8")
+    characters = encoded.view("S1").reshape(len(encoded), -1)
+    return (hashed(characters) >> np.uint64(1)).astype(np.int64)[places]
 
 
 def is_number(value: object) -> bool:

@@ -1,16 +1,20 @@
 """Studies of Optuna: each trial becomes a model, from an SQLite file, a journal file or another storage of Optuna's.
 
 The value of a study that is minimised is taken as an error, of one that is maximised as an accuracy (error = 100 -
-accuracy). A trial that was pruned stopped before the end of its training, so it has no error that compares with the
-others': it is kept as a model that failed, so that every study of the archive says how many there are, rather than left
-out unseen. Pruned trials are the worse ones: a population that has many looks better than its space is. Trials that run
-or wait are left out.
+accuracy), unless its name or its values say that it is no percentage: then it is a metric of its own. A trial that was
+pruned is a run that was stopped, with the last value that it reported: every study of the archive says how many there
+are. Pruned trials are the worse ones: a population that has many looks better than its space is. One whose objective
+was NaN diverged, where that is recorded, which newer versions of Optuna do not. Trials that run or wait are kept as
+running.
 """
 
+import json
 import math
+import re
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -21,9 +25,11 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Variable
+from edfkit.archive.outcomes import codes, outcomes, status_map
 from edfkit.archive.schema import Status
 from edfkit.exchange import foreign
 from edfkit.exchange.foreign import Attributes, Imported, is_number
+from edfkit.metric import ERROR, Metric, check_bounds, is_other, stated
 
 if TYPE_CHECKING:
     import optuna
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 _NUMBERS = ("params", "macs", "flops", "acts", "seed", "lr", "wd")
 _MOST_STEPS = 10_000
 _SQLITE = b"SQLite format 3\0"
+_NAN = re.compile(r"\bnan\b", re.IGNORECASE)
 
 
 def import_optuna(
@@ -40,7 +47,10 @@ def import_optuna(
     target: Path,
     *,
     value: int | None = None,
+    metric: str | None = None,
+    goal: str | None = None,
     unit: str | None = None,
+    statuses: str | None = None,
     name: str | None = None,
     params: str | None = None,
     macs: str | None = None,
@@ -57,7 +67,8 @@ def import_optuna(
     where a trial has not got them. User attributes become `attr_NAME` likewise, unless they hold lists or objects.
     Intermediate values become the curve `test_error`, step 1 (0, if a trial has that step) the first epoch, if the
     value of each finished trial is the best of them. Otherwise they are kept as they are in `intermediate`, and are
-    no errors to edfkit. If the value of each finished trial is the last of them, it is `error_final` too.
+    no errors to edfkit. If the value of each finished trial is the last of them, it is `error_final` too. Where trials
+    have the same parameters, but for the seed, they share a number in `unit`.
 
     Parameters
     ----------
@@ -68,9 +79,18 @@ def import_optuna(
     target : Path
         The archive to write or replace, whole or not at all.
     value : int, optional
-        Which value is the error, from 0, in a study that has several.
-    unit : {"percent", "share"}, optional
-        Of the value; percent by default, unless no value is above 1, when it has to be given.
+        Which value is taken, from 0, in a study that has several.
+    metric : str, optional
+        The metric that the value is, with its own sign. By default it is an error or an accuracy, and becomes `error`,
+        if it is within 0 to 100 and its name in the study does not say otherwise; else it is a metric called as there,
+        or "value".
+    goal : {"min", "max"}, optional
+        By default the direction of the study.
+    unit : str, optional
+        Of the value, such as percent, share or nats; it has to be given if no value is above 1.
+    statuses : str, optional
+        What states of trials mean besides what they say, such as "FAIL=diverged", see
+        `edfkit.archive.outcomes.status_map`.
     name : str, optional
         The population; by default called after the study.
     params, macs, flops, acts, seed, lr, wd : str, optional
@@ -91,27 +111,30 @@ def import_optuna(
     """
     found = _study(storage, study)
     which = _which(found, value)
-    every = found.get_trials(deepcopy=False)
-    trials = [trial for trial in every if trial.state.is_finished()]
-    states = np.array([trial.state.name for trial in trials])
-    left_out = {f"trial {state.lower()}": sum(t.state.name == state for t in every) for state in ("RUNNING", "WAITING")}
+    trials = found.get_trials(deepcopy=False)
     place = f"the study {found.study_name!r}"
-    if not trials:
+    if not any(trial.state.is_finished() for trial in trials):
         raise EdfkitError(f"No trial of {place} is over, so there is nothing to import; finish some first.")
 
     def where(row: int) -> str:
         return f"Trial {trials[row].number} of {place}"
 
-    accuracy = found.directions[which].name == "MAXIMIZE"
+    states = np.array([trial.state.name for trial in trials])
     complete = states == "COMPLETE"
-    raw = [trial.values[which] if done else math.nan for trial, done in zip(trials, complete, strict=True)]
-    error = foreign.errors_of(np.array(raw, float), accuracy, unit, where)
+    raw = np.array([trial.values[which] if done else math.nan for trial, done in zip(trials, complete, strict=True)])
+    values = np.where(np.isinf(raw), math.nan, raw)
+    measured = _metric(found, which, values, metric, goal, unit)
+    notes: list[str] = []
+    steps = _Steps.of(trials, notes)
+    words = codes(states, None if statuses is None else status_map(statuses))
+    ended = outcomes(raw, words, broke=[_broke(trial) for trial in trials], steps=steps.last)
+    converted = _converted(values, measured, unit, where)
     columns: dict[str, Any] = {
         "id": np.array([str(trial.number) for trial in trials]),
-        "error": error,
-        "status": np.where(complete, Status.FINISHED, Status.FAILED).astype(np.int8),
+        "status": ended,
         "seconds": np.array([trial.duration.total_seconds() if trial.duration else math.nan for trial in trials]),
     }
+    columns |= _measured(measured, converted, ended, steps, unit, complete, notes)
     user_attrs = [
         {key: held for key, held in trial.user_attrs.items() if not isinstance(held, list | dict)} for trial in trials
     ]
@@ -131,20 +154,25 @@ def import_optuna(
     columns |= _named("attr_", user_attrs, used_attrs)
     columns |= _named("param_", parameters, used_parameters)
     columns["state"] = Variable(states, ("model",), {"long_name": "state of the trial"})
-    notes: list[str] = []
-    if curves := _curves(trials, which, accuracy, unit, error, complete, notes):
-        columns |= curves
-    if pruned := int((states == "PRUNED").sum()):
-        notes.append(f"{pruned:,} of the trials that failed were pruned.")
+    if (same := _units(trials, found.study_name, seed or "seed")) is not None:
+        columns["unit"] = same
+    if pruned := int(((states == "PRUNED") & (ended == Status.STOPPED)).sum()):
+        notes.append(f"{pruned:,} of the trials were pruned: they are stopped runs.")
+    if failed := int((ended == Status.FAILED).sum()):
+        notes.append(
+            f"{failed:,} of the trials failed, and no reason is recorded; where their objective was NaN, count them as "
+            "diverged by --status-map FAIL=diverged."
+        )
 
-    name = name or found.study_name
+    ((population, attributes),) = foreign.groups([name or found.study_name]).items()
+    if measured.name != ERROR.name:
+        attributes["metric"] = measured.name
     ends = [end for trial in trials if (end := trial.datetime_complete or trial.datetime_start)]
     return foreign.save(
         target,
-        {foreign.population_name(name, place): columns},
+        {population: columns},
         foreign.root_attrs(f"{found.study_name}, a study of Optuna", max(ends, default=datetime(1970, 1, 1)), attrs),
-        {foreign.population_name(name, place): {"name_in_source": foreign.text(name)[:1000]}},
-        left_out=left_out,
+        {population: attributes},
         notes=notes,
     )
 
@@ -233,7 +261,7 @@ def _storage(storage: str, path: Path | None) -> Any:
 
 
 def _which(study: "optuna.Study", value: int | None) -> int:
-    """Say which of a study's values is the error."""
+    """Say which of a study's values is taken."""
     count = len(study.directions)
     if value is None and count == 1:
         return 0
@@ -241,7 +269,7 @@ def _which(study: "optuna.Study", value: int | None) -> int:
         names = study.metric_names or [direction.name.lower() + "d" for direction in study.directions]
         listed = ", ".join(f"{place} ({name})" for place, name in enumerate(names))
         raise EdfkitError(
-            f"The study {study.study_name!r} has the values {listed}; say by --value which of them is the error."
+            f"The study {study.study_name!r} has the values {listed}; say by --value which of them to take."
         )
     return value
 
@@ -266,47 +294,115 @@ def _named(prefix: str, records: Sequence[Mapping[str, Any]], used: set[str]) ->
     return foreign.named(values, prefix=prefix)
 
 
-def _curves(
-    trials: Sequence["optuna.trial.FrozenTrial"],
+def _metric(
+    study: "optuna.Study",
     which: int,
-    accuracy: bool,
+    values: NDArray[np.float64],
+    name: str | None,
+    goal: str | None,
     unit: str | None,
-    error: NDArray[np.float64],
+) -> Metric:
+    """Say what a value of a study is: the error, which accuracies become, or a metric of its own."""
+    label = name or (study.metric_names[which] if study.metric_names else "value")
+    goal = goal or ("max" if study.directions[which].name == "MAXIMIZE" else "min")
+    known = values[~np.isnan(values)]
+    ends = (float(known.min()), float(known.max())) if known.size else None
+    percentage = unit in foreign.UNITS or (unit is None and (ends is None or (ends[0] >= 0 and ends[1] <= 100)))
+    if label == ERROR.name or (name is None and percentage and not is_other(label)):
+        return Metric(ERROR.name, goal=goal)  # type: ignore[arg-type]
+    variable = foreign.variable_name(label, ("state", "intermediate"))
+    return stated(variable, ends, goal=goal, unit=unit, label=label)
+
+
+def _converted(values: NDArray[np.float64], measured: Metric, unit: str | None, where: Any) -> NDArray[np.float64]:
+    """Give values as they are stored: errors in percent; other metrics as they are."""
+    if measured.name == ERROR.name:
+        return foreign.errors_of(values, measured.goal == "max", unit, where)
+    return values
+
+
+def _broke(trial: "optuna.trial.FrozenTrial") -> bool:
+    """Tell whether there is evidence that a trial diverged: NaN or infinite values, or a reason that names NaN."""
+    numbers = [*(trial.values or ()), *trial.intermediate_values.values()]
+    reasons = [held for held in trial.system_attrs.values() if isinstance(held, str)]
+    return not all(map(math.isfinite, numbers)) or (trial.state.name == "FAIL" and any(map(_NAN.search, reasons)))
+
+
+def _units(trials: Sequence["optuna.trial.FrozenTrial"], study: str, seed: str) -> NDArray[np.int64] | None:
+    """Give numbers to what was drawn, in this study, if some came again; None if not, or if it is not known."""
+    drawn = [{key: held for key, held in trial.params.items() if key != seed} for trial in trials]
+    texts = [json.dumps(params, sort_keys=True, default=str) if params else "" for params in drawn]
+    known = [one for one, trial in zip(texts, trials, strict=True) if trial.state.is_finished()]
+    if not all(known) or len(set(known)) == len(known):
+        return None
+    numbers = [one or str(trial.number) for one, trial in zip(texts, trials, strict=True)]
+    return foreign.units_of([[study] * len(trials), numbers])
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The intermediate values of trials by step, the first of which is `first`; no columns where they are not kept."""
+
+    values: NDArray[np.float64]
+    first: int
+    last: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, trials: Sequence["optuna.trial.FrozenTrial"], notes: list[str]) -> "_Steps":
+        last = np.array([max(trial.intermediate_values, default=math.nan) for trial in trials])
+        steps = {step for trial in trials for step in trial.intermediate_values}
+        first = min(0 if 0 in steps else 1, *steps, 1)
+        if steps and (first < 0 or max(steps) - first >= _MOST_STEPS):
+            notes.append(
+                f"The intermediate values are not in the archive: their steps go from {first:,} to {max(steps):,}."
+            )
+            steps = set()
+        values = np.full((len(trials), max(steps) - first + 1 if steps else 0), math.nan)
+        if steps:
+            for row, trial in enumerate(trials):
+                for step, value in trial.intermediate_values.items():
+                    values[row, step - first] = value if math.isfinite(value) else math.nan
+        return cls(values, first, last)
+
+
+def _measured(
+    measured: Metric,
+    values: NDArray[np.float64],
+    ended: NDArray[np.int8],
+    steps: _Steps,
+    unit: str | None,
     complete: NDArray[np.bool_],
     notes: list[str],
 ) -> dict[str, Any]:
-    """Give the intermediate values, as errors if they are that, and the errors after the last epoch, if known."""
-    steps = {step for trial in trials for step in trial.intermediate_values}
-    if not steps:
-        return {}
-    first = min(0 if 0 in steps else 1, *steps)
-    if first < 0 or max(steps) - first >= _MOST_STEPS:
-        notes.append(
-            f"The intermediate values are not in the archive: their steps go from {first:,} to {max(steps):,}."
-        )
-        return {}
-    raw = np.full((len(trials), max(steps) - first + 1), math.nan)
-    for row, trial in enumerate(trials):
-        for step, value in trial.intermediate_values.items():
-            raw[row, step - first] = value
+    """Give the variables of a metric, with its curve if the intermediate values are that, or these as they are."""
+    raw, final = steps.values, None
+    if not raw.shape[1]:
+        return dict(foreign.metric_variables(measured, values))
+    curve: NDArray[np.float64] | None = None
     try:
-        flat = foreign.errors_of(raw.ravel(), accuracy, unit or "percent", str)
+        curve = _converted(raw.ravel(), measured, unit or "percent", str).reshape(raw.shape)
+        check_bounds(measured, (float(np.fmin.reduce(curve, axis=None)), float(np.fmax.reduce(curve, axis=None))))
     except EdfkitError:
-        flat = None  # not all in the range of errors
-    columns: dict[str, Any] = {}
-    if flat is not None:
-        curve = flat.reshape(raw.shape)
-        reported = complete & ~np.isnan(curve).all(axis=1)
-        places = np.where(np.isnan(curve), -1, np.arange(curve.shape[1])).max(axis=1)
-        ends = curve[np.arange(len(trials)), places]
-        best = np.fmin.reduce(curve, axis=1)
-        if reported.any() and np.allclose(best[reported], error[reported], 0, 1e-9):
-            return {"error_final": np.where(reported, ends, math.nan), "test_error": curve}
-        if reported.any() and np.allclose(ends[reported], error[reported], 0, 1e-9):
-            columns["error_final"] = np.where(reported, ends, math.nan)
+        curve = None  # not all in the range of the metric
+    if curve is not None:
+        places = np.where(np.isnan(curve), -1, np.arange(raw.shape[1])).max(axis=1)
+        ends = curve[np.arange(len(raw)), places]
+        least = measured.goal == "min" or measured.name == ERROR.name
+        best = (np.fmin if least else np.fmax).reduce(curve, axis=1)
+        reported = complete & ~np.isnan(values) & (places >= 0)
+        of_best, of_last = (
+            bool(reported.any()) and np.allclose(one[reported], values[reported], 0, 1e-9) for one in (best, ends)
+        )
+        if of_best or of_last or not reported.any():  # else trials report something other than their value
+            values = np.where(ended == Status.STOPPED, np.where(complete, values, ends), values)
+            reported |= (ended == Status.STOPPED) & (places >= 0)
+        final = np.where(reported, ends, math.nan) if of_best or of_last else None
+        if of_best:
+            return dict(foreign.metric_variables(measured, values, final, curve))
     notes.append(
-        "The intermediate values are kept in 'intermediate' and not as curves of errors: the value of a trial is not "
-        "always the best of its own."
+        "The intermediate values are kept in 'intermediate' and not as curves: the value of a trial is not always the "
+        "best of its own."
     )
-    label = {"long_name": f"intermediate values from step {first} on"}
-    return columns | {"intermediate": Variable(raw, ("model", "epoch"), label)}
+    label = {"long_name": f"intermediate values from step {steps.first} on"}
+    kept = {"intermediate": Variable(raw, ("model", "epoch"), label)}
+    return foreign.metric_variables(measured, values, final) | kept

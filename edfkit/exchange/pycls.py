@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive import Variable
+from edfkit.archive.outcomes import NO_WORD, outcomes
 from edfkit.archive.schema import VARIABLES, Status
 from edfkit.exchange import foreign
 from edfkit.exchange.foreign import Attributes, Imported, is_number
@@ -42,9 +43,10 @@ def import_pycls(
     """Make an archive of one population of a sweep.
 
     `error` is the smallest test error; where an epoch was tested twice, as the run was resumed, the smaller counts. A
-    run that was not tested after its last epoch has failed: it keeps its curve, and no study counts it. One whose
-    training loss is not finite, or whose smallest error is 99.9 % or more, diverged. What the configurations differ in
-    becomes variables, `cfg_regnet_w0` and the like; what they have in common is the recipe.
+    run that was not tested after the last epoch that it was to have was stopped, and one that was never tested failed.
+    One whose training loss is not finite, or whose smallest error is 99.9 % or more, diverged. What the configurations
+    differ in becomes variables, `cfg_regnet_w0` and the like; what they have in common is the recipe. Runs of the same
+    configuration, but for the seed, share a number in `unit`.
 
     Parameters
     ----------
@@ -90,7 +92,9 @@ def import_pycls(
     model_type = common.get("MODEL.TYPE")
     folder = file.resolve().parent.name
     name = name or (model_type if isinstance(model_type, str) and model_type else folder)
-    population = foreign.population_name(name, str(file))
+    ((population, attributes),) = foreign.groups([name]).items()
+    if (same := _units(configs)) is not None:
+        columns["unit"] = same
 
     memory = [_part(run, "complexity").get("memory") for run in runs]
     extras: dict[str, Variable] = {}
@@ -107,14 +111,8 @@ def import_pycls(
         notes.append("The recipe is empty: what the configurations have in common is too long for an archive.")
         whole = {}
     images = common.get("TRAIN.DATASET")
-    unfinished = sum(
-        bool(test) and bool(status == Status.FAILED) for test, status in zip(tests, columns["status"], strict=True)
-    )
-    if unfinished:
-        notes.append(
-            f"{unfinished:,} of the runs that failed were tested, but not after their last epoch: they keep their "
-            "curves."
-        )
+    if stopped := int((columns["status"] == Status.STOPPED).sum()):
+        notes.append(f"{stopped:,} of the runs were not tested after their last epoch: they are stopped runs.")
     return foreign.save(
         target,
         {population: columns | extras},
@@ -125,7 +123,7 @@ def import_pycls(
             whole,
             images if isinstance(images, str) and images else "not stated",
         ),
-        {population: {"name_in_source": foreign.text(name)[:1000]}},
+        {population: attributes},
         notes=notes,
     )
 
@@ -224,14 +222,22 @@ def _float(value: object) -> float:
 def _end(
     config: Mapping[str, Any], test: Mapping[str, list[float]], train: Mapping[str, list[float]], place: str
 ) -> int:
-    """Give the last epoch that a run was to have."""
-    stated = [value for logged in (test, train) for value in logged.get("epoch_max", ()) if value >= 1]
-    planned = _float(config.get("OPTIM.MAX_EPOCH"))
+    """Give the last epoch that a run was to have, or had if that is not known."""
     seen = [epoch for logged in (test, train) for epoch in logged.get("epoch", ())]
-    last = max(stated) if stated else planned if planned >= 1 else max(seen, default=1.0)
+    planned = _planned(config, test, train)
+    last = max(seen, default=1.0) if planned is None else planned
     if not max(seen, default=1.0) <= last <= _MOST_EPOCHS:
         raise EdfkitError(f"{place} has logged epoch {max(seen, default=1.0):g} of {last:g}; collect the sweep again.")
     return int(last)
+
+
+def _planned(
+    config: Mapping[str, Any], test: Mapping[str, list[float]], train: Mapping[str, list[float]]
+) -> float | None:
+    """Give the last epoch that a run was to have, as far as its logs or its configuration say."""
+    stated = [value for logged in (test, train) for value in logged.get("epoch_max", ()) if value >= 1]
+    planned = _float(config.get("OPTIM.MAX_EPOCH"))
+    return max(stated) if stated else planned if planned >= 1 else None
 
 
 def _curve(logged: Mapping[str, list[float]], metric: str, epochs: int) -> NDArray[np.float64]:
@@ -262,8 +268,11 @@ def _columns(
     tested = np.array([max(logged.get("epoch", [0])) for logged in tests])
     final = curves["test_error"][every, ends - 1]
     broken = np.array([any(not math.isfinite(loss) for loss in logged.get("loss", ())) for logged in trains])
-    status = np.where(broken | (error >= _BROKEN), Status.DIVERGED, Status.FINISHED)
-    status[np.isnan(error) | ((tested < ends) & (status == Status.FINISHED))] = Status.FAILED
+    words = np.where((tested < ends) & ~np.isnan(error), Status.STOPPED, NO_WORD)
+    planned = np.array([_planned(*logged) is not None for logged in zip(configs, tests, trains, strict=True)])
+    status = outcomes(error, words, broke=broken | (error >= _BROKEN), steps=np.where(planned, math.nan, tested))
+    last = np.where(np.isnan(curves["test_error"]), -1, np.arange(epochs)).max(axis=1)
+    final = np.where(status == Status.STOPPED, curves["test_error"][every, last], final)
     seconds = np.array([_curve(logged, "time_epoch", epochs) for logged in trains])
     timed = [seconds[run, : ends[run]].sum() for run in every]  # NaN unless all epochs are known
 
@@ -271,7 +280,7 @@ def _columns(
         "id": _ids(runs),
         "error": error,
         "error_final": final,
-        "status": status.astype(np.int8),
+        "status": status,
         "seconds": np.array(timed),
         "seed": _configured(configs, "RNG_SEED"),
         "lr": _configured(configs, "OPTIM.BASE_LR"),
@@ -320,6 +329,17 @@ def _split(configs: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, NDA
             if column.dtype.kind != "U" or column.dtype.itemsize // 4 * len(values) <= foreign.MOST_CHARACTERS:
                 varied[key] = column
     return common, varied
+
+
+def _units(configs: list[dict[str, Any]]) -> NDArray[np.int64] | None:
+    """Give numbers to the configurations, if some came again; None if not, or if not all are known."""
+    left_out = {*_OF_THE_MACHINE, "RNG_SEED"}
+    texts = [
+        json.dumps({key: value for key, value in config.items() if key not in left_out}, sort_keys=True)
+        for config in configs
+    ]
+    known = all(configs) and len(set(texts)) < len(texts)
+    return foreign.units_of([texts]) if known else None
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What figures are drawn with: axes, curves, ticks and labels, in one style, and files of the same bytes every time.
 
-Convention: errors are on axes in percent, their differences in percentage points, shares and probabilities from 0 to 1.
+Convention: values are on axes in the metric's own sign and unit, the best ones on the left: errors in percent, their
+differences in percentage points; shares and probabilities from 0 to 1. Arguments are oriented, as in all results.
 Every population has the look that `edfkit.show.look` gives it.
 """
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.files import replacing
+from edfkit.metric import BEYOND, ERROR, Metric
 from edfkit.show import words
 from edfkit.show.look import Look
 from edfkit.show.words import short
@@ -45,6 +47,7 @@ RC: dict[Any, Any] = {
 }
 
 _WIDTH, _HEIGHT, _LINE = 4.8, 3.2, 0.18  # of axes, and of a line of the legend below them, inches
+MARGIN = 0.05  # of the range of values, beside it
 _BARS = 60  # of a law, about
 _STYLES = ("-", "--", "-.", ":")
 _UNSEEN = 5e-4  # probability of a law's tail that is not drawn, at either end
@@ -166,26 +169,49 @@ def marked(look: Look) -> dict[str, Any]:
     return line(look) | {"marker": look.marker}
 
 
-def step(axes: "Axes", errors: Floats, heights: Floats, **look: Any) -> None:
-    """Draw a step function of the error, from 0 to 100 %."""
-    x, y = np.concatenate([[0.0], errors, [100.0]]), np.concatenate([[0.0], heights, [1.0]])
-    axes.step(x, y, where="post", **look)
+def step(axes: "Axes", errors: Floats, heights: Floats, metric: Metric = ERROR, **look: Any) -> None:
+    """Draw an EDF, from the best value that can be to the worst; it ends below 1 where some are worse than any."""
+    known = errors < BEYOND
+    x, y = ends_added(errors[known], metric), np.concatenate([[0.0], heights[known], heights[known][-1:]])
+    if known.all():
+        y[-1] = 1.0
+    axes.step(metric.turned(x), y, where="post", **look)
+
+
+def ends_added(errors: Floats, metric: Metric) -> Floats:
+    """Put the ends of what values can be around them; where there is none, one that no axis shows."""
+    far = 10 * (1.0 + float(np.abs(errors).max(initial=0.0)))
+    least, most = (end if np.isfinite(end) else away for end, away in ((metric.least, -far), (metric.most, far)))
+    return np.concatenate([[least], errors, [most]])
 
 
 def step_edf(axes: "Axes", member: Population, look: Look, label: str | None = None) -> None:
-    """Draw the EDF of a population, labelled with its size and smallest error if with nothing else."""
-    text = f"{member.name} (n = {member.summary.models:,}, min {member.summary.min:.1f} %)" if label is None else label
-    step(axes, *edf(member.errors, member.shares), label=text, **line(look))
+    """Draw the EDF of a population, labelled with its size and best value if with nothing else."""
+    text = f"{member.name} (n = {member.summary.models:,}, {best_of(member)})" if label is None else label
+    step(axes, *edf(member.errors, member.shares), member.metric, label=text, **line(look))
 
 
-def step_difference(axes: "Axes", band: DifferenceBand) -> None:
-    """Draw the difference of two EDFs, from error 0 to 100 %, and its band."""
-    x = np.concatenate([[0.0], band.values, [100.0]])
+def best_of(member: Population) -> str:
+    """Write the best value of a population."""
+    return best_value(member.summary.min, member.metric)
+
+
+def best_value(oriented: float, metric: Metric) -> str:
+    """Write a best value, such as min 1.5 %."""
+    name = words.summary_headings(metric)[2]
+    digits = max(0, metric.digits - 1)
+    return f"{name} {words.value(metric, oriented, decimals=digits)}{words.unit(metric)}"
+
+
+def step_difference(axes: "Axes", band: DifferenceBand, metric: Metric = ERROR) -> None:
+    """Draw the difference of two EDFs, from the best value that can be to the worst, and its band."""
+    known = band.values < BEYOND
+    x = metric.turned(ends_added(band.values[known], metric))
     lower, upper, difference = (
-        np.concatenate([[first], heights, heights[-1:]])
+        np.concatenate([[first], heights[known], heights[known][-1:]])
         for first, heights in ((-band.half_width, band.lower), (band.half_width, band.upper), (0.0, band.difference))
     )
-    label = f"{100 * band.confidence:g} % band, at all errors at once"
+    label = f"{100 * band.confidence:g} % band, at all {'errors' if metric.label == ERROR.label else 'values'} at once"
     axes.fill_between(x, lower, upper, step="post", color="#000000", alpha=0.15, linewidth=0, label=label)
     axes.step(x, difference, where="post", color="#000000", label="difference")
 
@@ -193,37 +219,54 @@ def step_difference(axes: "Axes", band: DifferenceBand) -> None:
 def edf_axes(axes: "Axes", selection: Selection, also: str = "") -> None:
     """Label axes with EDFs, and set their limits."""
     limit_edfs(axes, selection)
-    axes.set_xlabel(error_label(selection.error))
+    axes.set_xlabel(error_label(selection.error, selection.metric))
     axes.set_ylabel(f"cumulative share of models\n({words.held(selection.given)})")
     decorate(axes, title(selection, also))
 
 
 def limit_edfs(axes: "Axes", selection: Selection) -> None:
-    """Show EDFs from the smallest error to where the slowest is at 95 %."""
-    axes.set_xlim(*_ends(selection))
+    """Show EDFs from the best value to where the slowest is at 95 %."""
+    axes.set_xlim(*map(selection.metric.turned, ends([selection])))
     axes.set_ylim(0, 1.02)  # a curve that has reached 1 is still seen whole
 
 
-def _ends(selection: Selection) -> tuple[float, float]:
-    # From the smallest error to where the slowest EDF is at 95 %: beyond lie the few that diverged or hardly learned.
-    left = min(member.summary.min for member in selection.populations)
-    right = max(member.summary.quantiles[0.95] for member in selection.populations)
-    margin = 0.05 * (right - left) or 1.0
-    return max(0.0, left - margin), right + margin
+def ends(selections: Sequence[Selection]) -> tuple[float, float]:
+    """Choose the values to show, oriented: from the best to where the slowest EDF is at 95 %.
+
+    Beyond lie the few that diverged or hardly learned; where that many are worse than any, the last that is not.
+    """
+    metric, members = selections[0].metric, [one for some in selections for one in some.populations]
+    left = min(member.summary.min for member in members)
+    right = max(member.summary.quantiles[0.95] for member in members)
+    if words.is_beyond(right):
+        right = max((float(one.errors[one.errors < BEYOND].max(initial=left)) for one in members), default=left)
+    if words.is_beyond(left):  # all are
+        left, right = 0.0, 1.0
+    margin = MARGIN * (right - left) or alike(left, metric)
+    return max(metric.least, left - margin), right + margin
 
 
-def _law_bars(values: Floats, probabilities: Floats) -> tuple[Floats, Floats, Floats]:
+def alike(value: float, metric: Metric) -> float:
+    """Choose a margin beside values that are all alike: 1 %, or a twentieth of what they are."""
+    return 1.0 if metric.unit == "percent" else 0.05 * abs(value) or 1.0
+
+
+def _law_bars(values: Floats, probabilities: Floats, closest: float) -> tuple[Floats, Floats, Floats]:
     """Choose bars for a law: their edges, and the values to draw with their probabilities.
 
-    Errors are multiples of one test image. Bars that are all as many of those wide hold as many values each, and edges
-    half a step beside 0 keep a tie apart.
+    Errors are multiples of one test image; of values that are not, there are about as many bars. Bars that are all as
+    many of those wide hold as many values each, and edges half a step beside 0 keep a tie apart.
     """
     levels = np.cumsum(probabilities)
     first, last = np.searchsorted(levels, [_UNSEEN, levels[-1] - _UNSEEN])
     seen = slice(int(first), int(last) + 1)
     values, probabilities = values[seen], probabilities[seen]
+    sure = np.abs(values) < words.SENSELESS
+    values, probabilities = values[sure], probabilities[sure]
+    if not values.size:
+        values, probabilities = np.zeros(1), np.zeros(1)
     gaps = np.diff(values)
-    gaps = gaps[gaps > _CLOSEST]
+    gaps = gaps[gaps > closest]
     step = float(gaps.min()) if gaps.size else 0.1
     lo, hi = min(0.0, float(values[0])), max(0.0, float(values[-1]))
     width = step * max(1, round((hi - lo) / _BARS / step))
@@ -237,24 +280,36 @@ def draw_law(axes: "Axes", study: PointStudy, looks: Sequence[Look]) -> None:
 
     With one population, the small search has a lighter shade of its colour.
     """
-    wins = study.wins
-    edges, values, probabilities = _law_bars(study.values, study.probabilities)
+    wins, metric = study.wins, study.selection.metric
+    closest = _CLOSEST if metric.unit == "percent" else 0.1 * 10.0**-metric.digits
+    edges, values, probabilities = _law_bars(study.values, study.probabilities, closest)
     small = looks[0].light if len(looks) > 1 else tint(looks[0].light, 0.4)
     for colour, side, size, won in (
-        (small, values < -_CLOSEST, wins.small, wins.small_wins),
-        (looks[-1].light, values > _CLOSEST, wins.large, wins.large_wins),
+        (small, values < -closest, wins.small, wins.small_wins),
+        (looks[-1].light, values > closest, wins.large, wins.large_wins),
     ):
         heights = np.histogram(values[side], edges, weights=probabilities[side])[0]
         label = f"best of {size:,} is the better one: probability {won:.3f}"
-        axes.stairs(heights, edges, fill=True, color=colour, linewidth=0, label=label)
-    tied = np.abs(values) <= _CLOSEST
+        if metric.goal == "min":
+            axes.stairs(heights, edges, fill=True, color=colour, linewidth=0, label=label)
+        else:
+            axes.stairs(heights[::-1], -edges[::-1], fill=True, color=colour, linewidth=0, label=label)
+    tied = np.abs(values) <= closest
     if tied.any():
         height = float(probabilities[tied].sum())
         axes.vlines(0, 0, height, color="#000000", linewidth=1.6, label=f"tie: probability {wins.tie:.3f}")
     axes.axvline(0, color="#000000", linewidth=0.6)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"best of {wins.small:,} minus best of {wins.large:,} (percentage points)")
-    axes.set_ylabel(f"probability\n(bars {np.diff(edges)[0]:.2g} points wide)")
+    if metric.goal == "max":  # where the small search wins is on the left
+        axes.invert_xaxis()
+    axes.set_xlabel(f"best of {wins.small:,} minus best of {wins.large:,}{_of_gap(metric)}")
+    axes.set_ylabel(f"probability\n(bars {np.diff(edges)[0]:.2g}{words.gap_unit(metric)} wide)")
+
+
+def _of_gap(metric: Metric) -> str:
+    """Write the unit of a difference behind the label of an axis."""
+    unit = "percentage points" if metric.unit == "percent" else words.unit(metric).strip()
+    return f" ({unit})" if unit else ""
 
 
 def tint(colour: str, share: float) -> str:
@@ -268,11 +323,11 @@ def draw_samples(axes: "Axes", study: SampleStudy, look: Look) -> None:
     (member,) = study.selection.populations
     fewer = {size: errors for size, errors in study.errors.items() if size < member.models}
     for i, (size, errors) in enumerate(fewer.items()):
-        label = f"{size:,} models (min {study.samples[size].min:.1f} %)"
+        label = f"{size:,} models ({best_value(study.samples[size].min, member.metric)})"
         shade = tint(look.light, 0.4 + 0.6 * (i + 1) / len(fewer))
-        step(axes, *edf(errors), label=label, color=shade, linestyle=_STYLES[i % len(_STYLES)])
-    label = f"all {member.summary.models:,} models (min {member.summary.min:.1f} %)"
-    step(axes, *edf(member.sample), label=label, color="#000000", linewidth=0.9)
+        step(axes, *edf(errors), member.metric, label=label, color=shade, linestyle=_STYLES[i % len(_STYLES)])
+    label = f"all {member.summary.models:,} models ({best_of(member)})"
+    step(axes, *edf(member.sample), member.metric, label=label, color="#000000", linewidth=0.9)
 
 
 def draw_distances(axes: "Axes", study: SampleStudy, look: Look) -> None:
@@ -307,11 +362,12 @@ def draw_distances(axes: "Axes", study: SampleStudy, look: Look) -> None:
     axes.set_ylabel("expected distance of EDFs, D (0 to 1)")
 
 
-def draw_models(axes: "Axes", complexity: Floats, errors: Floats, look: Look) -> None:
-    """Draw a point a model, of pixels in any file, as there may be many."""
+def draw_models(axes: "Axes", complexity: Floats, errors: Floats, look: Look, metric: Metric = ERROR) -> None:
+    """Draw a point a model, of pixels in any file, as there may be many; none for a value worse than any."""
+    known = np.abs(errors) < BEYOND
     axes.scatter(
-        complexity,
-        errors,
+        complexity[known],
+        metric.turned(errors[known]),
         s=float(np.clip(4000 / len(errors), 2, 12)),
         alpha=float(np.clip(900 / len(errors), 0.3, 0.7)),
         color=look.light,
@@ -330,35 +386,46 @@ def draw_counts(axes: "Axes", counts: NDArray[Any], edges: Floats, look: Look, *
     axes.stairs(counts, edges, linewidth=mpl.rcParams["lines.linewidth"], **line(look), **more)
 
 
-def draw_buckets(axes: "Axes", buckets: BucketMeans, look: Look, place: int, number: int, **more: Any) -> None:
-    """Draw mean and 2 sd of each bucket, beside those of the other populations."""
+def draw_buckets(
+    axes: "Axes", buckets: BucketMeans, look: Look, place: int, number: int, metric: Metric = ERROR, **more: Any
+) -> None:
+    """Draw mean and 2 sd of each bucket, beside those of the other populations; none where there is no mean."""
     width = buckets.edges[1] - buckets.edges[0]
     beside = (place - (number - 1) / 2) * 0.6 * width / number
     middle = (buckets.edges[:-1] + buckets.edges[1:]) / 2 + beside
     points: dict[str, Any] = {"fmt": look.marker, "color": look.light, "linewidth": 1.2}
-    axes.errorbar(middle, buckets.mean, 2 * buckets.sd, **points, **more)
+    mean, sd = buckets.mean, buckets.sd
+    if (beyond := np.abs(mean) >= words.SENSELESS).any():
+        mean, sd = np.where(beyond, np.nan, mean), np.where(beyond, np.nan, sd)
+    axes.errorbar(middle, metric.turned(mean), 2 * sd, **points, **more)
 
 
-def keep_possible(axes: "Axes") -> None:
-    """Cut the axis of errors where no error can be, which 2 sd may reach."""
+def keep_possible(axes: "Axes", metric: Metric = ERROR) -> None:
+    """Cut the axis of values where none can be, which 2 sd may reach."""
     bottom, top = axes.get_ylim()
-    axes.set_ylim(max(bottom, -2.0), min(top, 102.0))
+    aside = 0.02 * (metric.high - metric.low) if metric.low is not None and metric.high is not None else 0.0
+    low = -np.inf if metric.low is None else metric.low - aside
+    high = np.inf if metric.high is None else metric.high + aside
+    axes.set_ylim(max(bottom, low), min(top, high))
 
 
-def set_error_limits(axes: "Axes", curves: Sequence[Floats]) -> None:
-    """Show curves of errors whole, on a logarithmic axis where the smallest would otherwise look alike."""
+def set_error_limits(axes: "Axes", curves: Sequence[Floats], metric: Metric = ERROR) -> None:
+    """Show curves of values whole, on a logarithmic axis where the smallest errors would otherwise look alike."""
     errors = np.concatenate(curves)
+    errors = metric.turned(errors[np.abs(errors) < words.SENSELESS])
+    if not errors.size:
+        return
     lowest, highest = float(errors.min()), float(errors.max())
-    if 0 < 5 * lowest < highest:
+    if 0 < 5 * lowest < highest and metric.goal == "min":
         axes.set_yscale("log")
         axes.set_ylim(lowest / 1.5, highest * 1.2)
         ticks(axes.yaxis, 10)
     else:
-        margin = 0.2 * (highest - lowest) or 1.0
-        axes.set_ylim(max(0.0, lowest - margin), highest + margin)
+        margin = 0.2 * (highest - lowest) or alike(lowest, metric)
+        axes.set_ylim(lowest - margin if metric.low is None else max(metric.low, lowest - margin), highest + margin)
 
 
-def draw_rates(axes: "Axes", space: Noise, rates: RateMap) -> None:
+def draw_rates(axes: "Axes", space: Noise, rates: RateMap, metric: Metric = ERROR) -> None:
     """Draw the mean rank of the errors over learning rate and weight decay."""
     mesh = axes.pcolormesh(rates.lr_edges, rates.wd_edges, rates.mean_rank.T, vmin=0, vmax=1, cmap="viridis")
     if rates.best is not None:
@@ -377,7 +444,8 @@ def draw_rates(axes: "Axes", space: Noise, rates: RateMap) -> None:
     decorate(axes, f"{space.name} (n = {space.models:,})")
     axes.grid(False)
     bar = axes.figure.colorbar(mesh, ax=axes)
-    bar.set_label("mean rank of the error (0 best, 1 worst)")
+    of = "the error" if metric.label == ERROR.label else metric.label
+    bar.set_label(f"mean rank of {of} (0 best, 1 worst)")
 
 
 def ticks(axis: "Axis", base: int, text: Callable[[float], str] | None = None) -> None:
@@ -398,9 +466,11 @@ def ticks(axis: "Axis", base: int, text: Callable[[float], str] | None = None) -
     axis.set_major_formatter(lambda value, _: shown(value))
 
 
-def error_label(kind: str) -> str:
-    """Write which error it is, with its unit."""
-    return "test error (%)" + ("" if kind == "best" else f" {words.error_read(kind)}")
+def error_label(kind: str, metric: Metric = ERROR) -> str:
+    """Write which value it is, with its unit, such as test error (%)."""
+    unit = words.unit(metric).strip()
+    name = f"test {metric.label}" if metric.label == ERROR.label else metric.label
+    return name + (f" ({unit})" if unit else "") + ("" if kind == "best" else f" {words.error_read(kind)}")
 
 
 def models_label(member: Population) -> str:
@@ -415,7 +485,13 @@ def title(selection: Selection, also: str = "") -> str:
         if selection.given == "none"
         else [f"{selection.given}{' ' if selection.bins else ', '}{words.within(selection)}"]
     )
-    policy = [] if selection.diverged == "keep" else [f"diverged runs {words.DIVERGED[selection.diverged]}"]
+    policy = (
+        []
+        if selection.diverged == "keep"
+        else [f"diverged runs {words.diverged(selection.diverged, selection.metric)}"]
+    )
+    if selection.stopped != "drop":
+        policy.append(f"stopped runs {words.stopped(selection.stopped, selection.metric)}")
     return "; ".join([*parts, *policy, *([also] if also else [])])
 
 

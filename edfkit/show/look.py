@@ -1,13 +1,16 @@
 """How each design space looks, the same in every figure, report and page: colour, line, marker.
 
 Convention: a look belongs to a design space, so all populations of it have its colour: `resnet`, `ResNet_in` and
-`resnet_lr-wd` alike. Spaces that are compared with each other differ in lightness, line and marker too, so that the
-colour-blind and readers of grey print can tell them apart. The colours were found by a search for large CIEDE2000
-differences after the simulation of Machado et al. (2009); tests/test_look.py says which differences hold.
+`resnet_lr-wd` alike. Names that differ in a number otherwise, such as `net-18` and `net-34` or `resnet_18` and
+`resnet_34`, are of different networks and have different colours. Spaces that are compared with each other differ in
+lightness, line and marker too, so that the colour-blind and readers of grey print can tell them apart. The colours were
+found by a search for large CIEDE2000 differences after the simulation of Machado et al. (2009); tests/test_look.py says
+which differences hold.
 """
 
 import re
 from collections.abc import Sequence
+from colorsys import hls_to_rgb
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -64,6 +67,7 @@ SPACES: dict[str, Look] = {
 
 _DASHES = (_SOLID, _DASHED, _DOTTED, _DASH_DOT, _LONG, _DASH_DOT_DOT)
 _VARIANT = re.compile(r"(_(in|fix-w-d|lr-wd|rng\d+|reruns(_\w+)?))+$")  # how the published populations are called
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _MARKERS = tuple("os^vDXP><*")
 
 
@@ -77,8 +81,9 @@ def looks(names: Sequence[str]) -> list[Look]:
     """Choose the look of each population of one figure.
 
     A population of a known space has that space's look, whatever else is in the figure. The others take, in their
-    order, the looks that no population of the figure has. Populations of one space (`resnet_rng1`, `resnet_rng2`)
-    share the colour; the second and later ones get another line and marker.
+    order, the looks that no population of the figure has, then colours made for them. Populations of one space
+    (`resnet_rng1`, `resnet_rng2`) share the colour; the second and later ones get another line and marker. If they have
+    different numbers in their names, beyond those of published populations, those of the first number share it.
 
     Parameters
     ----------
@@ -90,16 +95,39 @@ def looks(names: Sequence[str]) -> list[Look]:
     list of Look
         One a name, in their order; no two of up to 10 populations a colour are equal.
     """
-    spaces = list(dict.fromkeys(map(space_of, names)))
-    free = [look for space, look in SPACES.items() if space not in spaces] or list(SPACES.values())
-    unknown = [space for space in spaces if space not in SPACES]
-    chosen = SPACES | {space: free[i % len(free)] for i, space in enumerate(unknown)}
+    groups = _groups(names)
+    free = [look for space, look in SPACES.items() if space not in groups]
+    unknown = [group for group in dict.fromkeys(groups) if group not in SPACES]
+    chosen = SPACES | {group: free[i] if i < len(free) else _made(i - len(free)) for i, group in enumerate(unknown)}
     found: list[Look] = []
-    for name in names:
-        look = chosen[space_of(name)]
+    for group in groups:
+        look = chosen[group]
         same = [other for other in found if other.light == look.light]
         found.append(_another_line(look, same) if same else look)
     return found
+
+
+def _groups(names: Sequence[str]) -> list[str]:
+    """Say which populations have a colour together: by the space, and the numbers that tell its populations apart."""
+    first: dict[str, list[str]] = {}
+    groups = []
+    for name in map(str.lower, names):
+        space = space_of(name)
+        rest = name.removeprefix(space)
+        numbers = _NUMBER.findall(_VARIANT.sub("", rest) if space in SPACES else rest)
+        same = not numbers or first.setdefault(space, numbers) == numbers
+        groups.append(space if same else f"{space} {' '.join(numbers)}")
+    return groups
+
+
+def _made(i: int) -> Look:
+    """Make one more look: colours of hues far from the last ones, each of which is in contrast to its background."""
+    hue = 0.618034 * i % 1  # the golden section, which keeps all of any number of hues apart
+    light, dark = (
+        "#" + "".join(f"{round(255 * part):02X}" for part in hls_to_rgb(hue, lightness, 0.65))
+        for lightness in (0.32, 0.7)
+    )
+    return Look(light, dark, _DASHES[i % len(_DASHES)], _MARKERS[i % len(_MARKERS)])
 
 
 def _another_line(look: Look, same: Sequence[Look]) -> Look:

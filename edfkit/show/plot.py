@@ -1,6 +1,7 @@
 """The figure of every study, drawn without a display.
 
-Convention: errors are on axes in percent, their differences in percentage points, shares and probabilities from 0 to 1.
+Convention: values are on axes in the metric's own sign and unit, the best ones on the left: errors in percent, their
+differences in percentage points; shares and probabilities from 0 to 1.
 A population has its design space's look (see `edfkit.show.look`) in all axes.
 """
 
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edfkit import EdfkitError
+from edfkit.metric import BEYOND, ERROR, Metric
 from edfkit.show import draw, words
 from edfkit.show.draw import FORMATS, check_path, write_figure
+from edfkit.show.labels import shown
 from edfkit.show.look import Look, looks
 from edfkit.show.words import short
+from edfkit.stats.edf import Floats
 from edfkit.stats.epochs import AtEpochs
 from edfkit.stats.noise import SeedNoise
 from edfkit.study.catalogue import STUDIES, too_many_bands
@@ -50,7 +54,7 @@ _BARS = {"better": 0.98, "worse": 0.02}
 
 @draw.styled
 def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
-    """Draw the EDFs of compared populations: share of models against error, lower errors and higher curves are better.
+    """Draw the EDFs of compared populations: share of models at least as good as a value; higher curves are better.
 
     Parameters
     ----------
@@ -62,7 +66,8 @@ def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
-        One line a population, of steps at its errors (percent) to its EDF (share), from error 0 to 100. With the band a
+        One line a population, of steps at its values to its EDF (share), from the best value, such as error 0, to the
+        worst, such as 100 %; it ends below 1 where some runs count as worse than any value. With the band a
         panel for each pair follows: the EDF of A minus that of B in the strata of the pair (share, -1 to 1), its band,
         and bars, above for A and below for B, where a pair that is claimed to differ has the higher EDF. With settings
         the last panel is a forest plot: the probability that A is better in each (share, 0 to 1), with its interval.
@@ -72,6 +77,7 @@ def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
     EdfkitError
         If bands are asked for of more than `catalogue.MOST_WITH_BANDS` populations.
     """
+    comparison = shown(comparison)
     if band and (wrong := too_many_bands([member.name for member in comparison.drawn.populations])):
         raise EdfkitError(words.capital(wrong))
     steps = [partial(_draw_edfs, comparison)]
@@ -103,14 +109,16 @@ def point_figure(study: PointStudy) -> "Figure":
         below 0, where the small one wins, those above, and a line for a tie; 0.05 % of the probability at either end is
         left out. Dashed lines are at plus and minus the gap that means something, if it is finite. Right, the EDFs.
     """
+    study = shown(study)
+    metric = study.selection.metric
     figure, ((law, edfs),) = panels = draw.panels(2)
     wins, gap = study.wins, study.gap
     chosen = _looks(study.selection)
     draw.draw_law(law, study, chosen)
     names = [member.name for member in study.selection.populations]
-    if np.isfinite(gap.either):
+    if gap.either < words.SENSELESS:
         both = f", both from {names[0]}" if len(names) > 1 else ""
-        label = f"± {gap.either:.3g} points by chance: probability {gap.alpha:g}{both}"
+        label = f"± {gap.either:.3g}{words.gap_unit(metric)} by chance: probability {gap.alpha:g}{both}"
         law.axvline(gap.either, color="#000000", linestyle="--", linewidth=1.0, label=label)
         law.axvline(-gap.either, color="#000000", linestyle="--", linewidth=1.0)
     title = (
@@ -139,28 +147,38 @@ def search_figure(study: SearchStudy) -> "Figure":
         quantiles of the searches as thin dotted lines, right the medians. Both show all lines whole; bands and
         quantiles may leave the axes.
     """
+    study = shown(study)
+    metric = study.selection.metric
     figure, ((mean, median),) = panels = draw.panels(2)
     quantiles = sorted({q for curve in study.curves for q in curve.best.quantiles})
     outermost = sorted({quantiles[0], quantiles[-1]}) if quantiles else []
     for curve, member, look in zip(study.curves, study.selection.populations, _looks(study.selection), strict=True):
         x = curve.best.m * (1.0 if curve.cost_of_one is None else curve.cost_of_one)
         for q in outermost:
-            mean.plot(x, curve.best.quantiles[q], color=look.light, linestyle=":", linewidth=0.9)
+            mean.plot(x, _seen(curve.best.quantiles[q], metric), color=look.light, linestyle=":", linewidth=0.9)
         for axes, line, low, high in (
             (mean, curve.best.error, curve.low, curve.high),
             (median, curve.median, curve.median_low, curve.median_high),
         ):
-            axes.fill_between(x, low, high, color=look.light, alpha=0.15, linewidth=0.6)
-            axes.plot(x, line, label=draw.models_label(member), **draw.marked(look))
-    for axes, what in ((mean, "mean"), (median, "median")):
+            if axes is mean and member.beyond:
+                continue
+            if axes is median or metric.bounded:
+                low, high = (_seen(edge, metric, clipped=True) for edge in (low, high))
+                axes.fill_between(x, low, high, color=look.light, alpha=0.15, linewidth=0.6)
+            axes.plot(x, _seen(line, metric), label=draw.models_label(member), **draw.marked(look))
+    banded = [(mean, "mean"), (median, "median")] if metric.bounded else [(median, "median")]
+    for axes, what in banded:  # the mean of values without bounds has none
         label = f"{what}: {100 * study.confidence:g} % band, all m at once"
         axes.fill_between([], [], color="#000000", alpha=0.15, label=label)
     if outermost:
         shares = " and ".join(f"{100 * q:g} %" for q in outermost)
         mean.plot([], [], color="#000000", linestyle=":", linewidth=0.9, label=f"{shares} of the searches")
-    lines = [line for curve in study.curves for line in (curve.best.error, curve.median)]
+    lines = [curve.median for curve in study.curves]
+    lines += [
+        curve.best.error for curve, one in zip(study.curves, study.selection.populations, strict=True) if not one.beyond
+    ]
     for axes, what in ((mean, "expected"), (median, "median")):
-        draw.set_error_limits(axes, lines)
+        draw.set_error_limits(axes, lines, metric)
         axes.set_xscale("log", base=2)
         if study.cost is None:
             axes.set_xlabel("models drawn, m")
@@ -169,9 +187,8 @@ def search_figure(study: SearchStudy) -> "Figure":
             unit = "seconds" if study.cost == "seconds" else f"{study.cost} of its models"
             axes.set_xlabel(f"mean cost of a search ({unit})")
             draw.ticks(axes.xaxis, 10)
-        axes.set_ylabel(
-            f"{what} smallest {draw.error_label(study.selection.error)}\n({words.held(study.selection.given)})"
-        )
+        of = f"{what} {words.best(metric)} {draw.error_label(study.selection.error, metric)}"
+        axes.set_ylabel(f"{of}\n({words.held(study.selection.given)})")
         draw.decorate(axes, draw.title(study.selection))
     draw.add_legends(*panels)
     return figure
@@ -192,6 +209,7 @@ def samples_figure(study: SampleStudy) -> "Figure":
         logarithmic, so that the D of 0 of all models is not seen; with the simulated mean and its standard deviation,
         if there is one.
     """
+    study = shown(study)
     figure, ((edfs, distances),) = panels = draw.panels(2)
     (member,) = study.selection.populations
     (look,) = _looks(study.selection)
@@ -218,33 +236,35 @@ def complexity_figure(study: ComplexityStudy) -> "Figure":
         mean and 2 standard deviations of the errors by bucket, populations side by side. Dotted lines are the ends of
         the range.
     """
+    study = shown(study)
+    metric = study.metric
     figure, ((scatter, counts, means),) = panels = draw.panels(3)
     number = len(study.spaces)
     chosen = looks([space.name for space in study.spaces])
     for i, (space, look) in enumerate(zip(study.spaces, chosen, strict=True)):
-        draw.draw_models(scatter, space.complexity, space.errors, look)
+        draw.draw_models(scatter, space.complexity, space.errors, look, metric)
         correlation = (
             ""
             if np.isnan(space.rank_correlation)
-            else f", rank correlation {round(space.rank_correlation, 2) + 0.0:.2f}"
+            else f", rank correlation {round(metric.turned(space.rank_correlation), 2) + 0.0:.2f}"
         )
         label = f"{space.name} (n = {space.models:,}{correlation})"
         draw.draw_counts(counts, study.histogram.counts[space.name], study.histogram.edges, look)
         counts.plot([], [], label=label, **draw.marked(look))
-        draw.draw_buckets(means, space.buckets, look, i, number)
+        draw.draw_buckets(means, space.buckets, look, i, number, metric)
     for axes, title in (
         (scatter, "every model"),
         (counts, f"models in {len(study.histogram.edges) - 1} buckets"),
-        (means, f"mean and 2 sd of the errors in {len(study.spaces[0].buckets.counts)} buckets"),
+        (means, f"mean and 2 sd of {_the_values(metric)} in {len(study.spaces[0].buckets.counts)} buckets"),
     ):
         for end in study.range:
             axes.axvline(end, color="#000000", linestyle=":", linewidth=0.9)
         axes.set_xlabel(f"{study.by} of a model")
-        axes.set_ylabel("models" if axes is counts else draw.error_label(study.error))
+        axes.set_ylabel("models" if axes is counts else draw.error_label(study.error, metric))
         axes.xaxis.set_major_formatter(draw.shortened)
         draw.decorate(axes, title)
     counts.yaxis.set_major_formatter(draw.shortened)
-    draw.keep_possible(means)
+    draw.keep_possible(means, metric)
     lo, hi = map(short, study.range)
     counts.plot([], [], color="#000000", linestyle=":", linewidth=0.9, label=f"range {lo} to {hi}")
     draw.add_legends(*panels)
@@ -271,6 +291,7 @@ def noise_figure(study: NoiseStudy) -> "Figure":
     EdfkitError
         If there is none of these.
     """
+    study = shown(study)
     chosen = looks([space.name for space in study.spaces])
     spaces = list(zip(study.spaces, chosen, strict=True))
     epochs = [(s.name, look, s.epochs) for s, look in spaces if s.epochs and _known(s.epochs)]
@@ -286,11 +307,11 @@ def noise_figure(study: NoiseStudy) -> "Figure":
     figure, panels = draw.panels(*rows)
     todo = (axes for row in panels for axes in row)
     if epochs:
-        _draw_epochs(next(todo), epochs)
+        _draw_epochs(next(todo), epochs, study.metric)
     if seeds:
-        _draw_seeds(next(todo), seeds)
+        _draw_seeds(next(todo), seeds, study.metric)
     for space, rate in rates:
-        draw.draw_rates(next(todo), space, rate)
+        draw.draw_rates(next(todo), space, rate, study.metric)
     draw.add_legends(figure, panels)
     return figure
 
@@ -342,29 +363,30 @@ def _draw_difference(comparison: Comparison, pair: Pair, axes: "Axes") -> None:
     axes.set_ylim(low - margin, high + margin)  # of all pairs, so that their panels can be compared
     axes.axhline(0, color="#000000", linewidth=0.6)
     if pair.estimates is not None:
-        draw.step_difference(axes, pair.estimates.difference)
+        draw.step_difference(axes, pair.estimates.difference, pair.metric)
     for (kind, height), name, look in zip(_BARS.items(), (pair.a, pair.b), looks([pair.a, pair.b]), strict=True):
-        above = np.array([(lo, hi) for lo, hi, which in pair.ranges() if which == kind])
+        ranges = [(lo, min(hi, BEYOND)) for lo, hi, which in pair.ranges() if which == kind]
+        above = pair.metric.turned(np.array(ranges)) if ranges else np.zeros(0)
         if above.size:
             bars: dict[str, Any] = {"color": look.light, "linewidth": 4, "transform": axes.get_xaxis_transform()}
             axes.hlines([height] * len(above), *above.T, **bars, label=f"{name} is shown to have the higher EDF")
-    axes.set_xlabel(draw.error_label(comparison.selection.error))
+    axes.set_xlabel(draw.error_label(comparison.selection.error, pair.metric))
     axes.set_ylabel(f"EDF of {pair.a}\nminus EDF of {pair.b}")
     draw.decorate(axes, f"{pair.a}, {pair.b}: {words.brief(pair)}")
 
 
 def _draw_forest(comparison: Comparison, axes: "Axes") -> None:
     (pair,) = comparison.pairs
-    shown = [one for one in comparison.settings if one.prob_a_better is not None]
-    for height, one in enumerate(shown):
+    known = [one for one in comparison.settings if one.prob_a_better is not None]
+    for height, one in enumerate(known):
         assert one.prob_a_better is not None
         assert one.prob_a_better_interval is not None
         colour = "#000000" if one.chosen else "#666666"
         axes.hlines(height, *one.prob_a_better_interval, color=colour, linewidth=2.2 if one.chosen else 1.2)
         axes.plot(one.prob_a_better, height, color=colour, marker="D" if one.chosen else "o", markersize=4)
     axes.axvline(0.5, color="#000000", linewidth=0.6)
-    axes.set_yticks(range(len(shown)), [words.marked(one) for one in shown], fontsize="x-small")
-    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_yticks(range(len(known)), [words.marked(one, pair.metric) for one in known], fontsize="x-small")
+    axes.set_ylim(len(known) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     interval = words.confidently(pair.confidence)
     axes.set_xlabel(f"probability that {pair.a} is better than {pair.b}\n({interval} of each)")
@@ -375,7 +397,20 @@ def _known(epochs: AtEpochs) -> bool:
     return bool(np.isfinite(epochs.spearman).any())
 
 
-def _draw_epochs(axes: "Axes", spaces: Sequence[tuple[str, Look, AtEpochs]]) -> None:
+def _the_values(metric: Metric) -> str:
+    """Name the values in a sentence, such as the errors."""
+    return "the errors" if metric.label == ERROR.label else metric.label
+
+
+def _seen(values: Floats, metric: Metric, *, clipped: bool = False) -> Floats:
+    """Turn oriented values back; those worse than any are not drawn, or if `clipped` at the end of the numbers."""
+    own = np.asarray(metric.turned(values))
+    if clipped:
+        return own.clip(-words.SENSELESS, words.SENSELESS)
+    return np.where(np.abs(own) < words.SENSELESS, own, np.nan)
+
+
+def _draw_epochs(axes: "Axes", spaces: Sequence[tuple[str, Look, AtEpochs]], metric: Metric) -> None:
     for name, look, at in spaces:
         label = f"{name} (n = {at.errors.shape[1]:,})"
         axes.plot(at.epochs, at.spearman, label=label, **draw.marked(look))
@@ -386,19 +421,22 @@ def _draw_epochs(axes: "Axes", spaces: Sequence[tuple[str, Look, AtEpochs]]) -> 
     draw.ticks(axes.xaxis, 10)
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
     axes.set_xlabel("epochs trained")
-    axes.set_ylabel("rank correlation with the errors\nafter the last epoch (-1 to 1)")
+    axes.set_ylabel(f"rank correlation with {_the_values(metric)}\nafter the last epoch (-1 to 1)")
     draw.decorate(axes, "order of the models after some epochs")
 
 
-def _draw_seeds(axes: "Axes", spaces: Sequence[tuple[str, Look, SeedNoise]]) -> None:
+def _draw_seeds(axes: "Axes", spaces: Sequence[tuple[str, Look, SeedNoise]], metric: Metric) -> None:
     for name, look, seeds in spaces:
         shares = [0.0, *seeds.quantiles, 1.0]
         errors = [seeds.min, *seeds.quantiles.values(), seeds.max]
-        label = f"{name} ({seeds.seeds:,} seeds, sd {seeds.sd:.2g} points)"
-        axes.plot(errors, shares, label=label, **draw.marked(look))
-    axes.set_xlabel(draw.error_label("best"))
-    axes.set_ylabel("share of seeds with at most that error")
-    draw.decorate(axes, "one network, many seeds: smallest error, quantiles, largest")
+        label = f"{name} ({seeds.seeds:,} seeds, sd {seeds.sd:.2g}{words.gap_unit(metric)})"
+        axes.plot(metric.turned(np.array(errors)), shares, label=label, **draw.marked(look))
+    if metric.goal == "max":
+        axes.invert_xaxis()
+    axes.set_xlabel(draw.error_label("best", metric))
+    axes.set_ylabel(f"share of seeds with {words.at_most(metric)} that {metric.label}")
+    ends = "smallest error, quantiles, largest" if metric.label == ERROR.label else "best value, quantiles, worst"
+    draw.decorate(axes, f"one network, many seeds: {ends}")
 
 
 def _looks(selection: Selection) -> list[Look]:

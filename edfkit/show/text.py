@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edfkit.metric import ERROR, Metric
 from edfkit.show import words
+from edfkit.show.labels import shown
 from edfkit.show.words import number
 
 if TYPE_CHECKING:  # the modules of the other studies are not loaded to print one
@@ -114,36 +116,63 @@ def _chopped(word: str, width: int) -> list[str]:
 
 def populations(members: Sequence[Population], policy: str) -> Iterator[str]:
     """Summarise populations; `policy` is what is done with runs that diverged."""
-    rows = [[member.name, *words.summary(member.summary)] for member in members]
-    yield table(["space", *words.SUMMARY], rows)
-    area_to = f"{members[0].summary.area_to:g}"
-    yield f"n_eff: effective models; errors in percent; area: under the EDF, from 0 to {area_to} %."
-    yield from taking_part(members, policy)
+    metric = members[0].metric
+    rows = [[member.name, *words.summary(member.summary, metric)] for member in members]
+    yield table(["space", *words.summary_headings(metric)], rows)
+    yield f"n_eff: effective models; {_values(metric)}; {_area(members)}."
+    yield from _no_means(members)
+    yield from selected(members, policy)
 
 
-def taking_part(members: Sequence[Population | Complexities | Noise], policy: str) -> Iterator[str]:
-    """Say which models took no part, and what was done with runs that diverged."""
-    return (words.taking_part(one.name, one.left_out, one.diverged, policy) for one in members)
+def _values(metric: Metric) -> str:
+    """Say what the numbers of a table are, such as errors in percent."""
+    return words.many(metric) + words.in_unit(metric, " in ")
+
+
+def _area(members: Sequence[Population]) -> str:
+    """Say what the area of populations is, or why one has none."""
+    return words.area_under(next((one for one in members if math.isnan(one.summary.area)), members[0]))
+
+
+def _no_means(members: Sequence[Population]) -> Iterator[str]:
+    """Say why populations have no mean."""
+    return filter(None, map(words.without_mean, members))
+
+
+def selected(members: Sequence[Population], policy: str) -> Iterator[str]:
+    """Say which models of populations took no part, and what was done with runs that diverged."""
+    return (words.taking_part(one.name, one.left_out, one.diverged, policy, one.metric, one.filled) for one in members)
+
+
+def taking_part(members: Sequence[Complexities | Noise], policy: str, metric: Metric = ERROR) -> Iterator[str]:
+    """Say the same of populations of which only numbers are left."""
+    return (words.taking_part(one.name, one.left_out, one.diverged, policy, metric, one.filled) for one in members)
 
 
 def description(study: Description) -> Iterator[str]:
     """Summarise populations, with their complexities and intervals."""
+    study = shown(study)
     yield from populations(study.populations, study.reading.diverged)
     for name, known in study.ranges.items():
         spans = [f"{count} {words.exact_span(ends)}" for count, ends in known.items() if ends]
         yield f"{name}: {'; '.join(spans)}"
-    yield from intervals(study.intervals)
+    what = "each network has the same weight, and intervals count networks"
+    yield from _repeated(study.populations, what, stated=True)
+    yield from intervals(study.intervals, study.populations[0].metric)
 
 
-def intervals(found: Mapping[str, Mapping[str, Interval]]) -> Iterator[str]:
+def intervals(found: Mapping[str, Mapping[str, Interval]], metric: Metric = ERROR) -> Iterator[str]:
     """Give the bootstrap intervals of populations."""
     for name, some in found.items():
         if some:
             one = next(iter(some.values()))
             parts = []
             for what, i in some.items():
-                estimate, low, high = (number(end, 4 if what == "area" else 2) for end in (i.estimate, i.low, i.high))
-                parts.append(f"{what} {estimate} ({low} to {high})")
+                if what == "area":
+                    parts.append(f"{what} {words.with_interval(i.estimate, (i.low, i.high), 4)}")
+                else:
+                    ends = words.turned_ends(metric, i.low, i.high)
+                    parts.append(f"{what} {words.with_interval(metric.turned(i.estimate), ends, metric.digits)}")
             yield f"{name}, confidence {one.confidence:g}, {one.trials:,} trials, seed {one.seed}: {', '.join(parts)}"
 
 
@@ -152,6 +181,7 @@ _IN_FULL = 3  # pairs up to which each is told in full; of more there is a table
 
 def comparison(result: Comparison) -> Iterator[str]:
     """Say what comparing populations gave: the populations, then the finding of each pair and how large it is."""
+    result = shown(result)
     chosen = result.selection
     if chosen.bins is not None:
         yield words.control(chosen)
@@ -159,8 +189,11 @@ def comparison(result: Comparison) -> Iterator[str]:
     else:
         yield from _compared(chosen)
     if chosen.chosen_on_test:
-        yield "Errors are the smallest over the epochs on the test set, which is optimistic; see --error final."
-    yield from _repeated(chosen)
+        which = "Errors are the smallest over the epochs on the test set"
+        if chosen.metric.label != ERROR.label:
+            which = f"Values of {chosen.metric.label} are the best over the epochs"
+        yield f"{which}, which is optimistic; see --error final."
+    yield from _repeated(chosen.populations)
     pairs = result.pairs
     for pair in pairs if len(pairs) <= _IN_FULL else []:
         yield ""
@@ -186,7 +219,7 @@ def _compared(chosen: Selection) -> Iterator[str]:
     given = [] if chosen.given == "none" else [one.strip() for one in chosen.given.split(",")]
     rows = []
     for member in chosen.populations:
-        numbers = words.summary(member.summary)
+        numbers = words.summary(member.summary, chosen.metric)
         row = [member.name, numbers[0], *numbers[2:]]
         if member.complexity is not None:
             order = np.argsort(member.complexity, axis=0)
@@ -195,21 +228,22 @@ def _compared(chosen: Selection) -> Iterator[str]:
                 height = np.cumsum(counts[at])
                 row.append(words.short(float(column[at][np.searchsorted(height, height[-1] / 2)])))
         rows.append(row)
-    headings = [one for one in words.SUMMARY if one != "n_eff"]
+    headings = [one for one in words.summary_headings(chosen.metric) if one != "n_eff"]
     yield table(["space", *headings, *given], rows)
-    area_to = f"{chosen.populations[0].summary.area_to:g}"
     also = f"; {', '.join(given)}: median" if given else ""
-    yield f"Populations as they are; errors in percent; area: under the EDF, from 0 to {area_to} %{also}."
-    yield from (line for line in taking_part(chosen.populations, chosen.diverged) if "left out none." not in line)
+    yield f"Populations as they are; {_values(chosen.metric)}; {_area(chosen.populations)}{also}."
+    yield from _no_means(chosen.populations)
+    yield from (line for line in selected(chosen.populations, chosen.diverged) if "left out none." not in line)
 
 
-def _repeated(chosen: Selection) -> Iterator[str]:
-    """Say where rows repeat a network."""
-    for member in chosen.populations:
-        if member.repeats and member.units is not None:
+def _repeated(
+    members: Sequence[Population], what: str = "tests and intervals count networks", *, stated: bool = False
+) -> Iterator[str]:
+    """Say where rows repeat a network, and what follows; if `stated`, only where the source says so."""
+    for member in members:
+        if member.repeats and member.units is not None and (member.units.stated or not stated):
             units = member.units.different.size
-            runs = f"{member.name}: {member.summary.models:,} runs of {words.plural(units, 'network')}"
-            yield f"{runs}; tests and intervals count networks."
+            yield f"{member.name}: {member.models:,} runs of {words.plural(units, 'network')}; {what}."
 
 
 def details(pair: Pair) -> Iterator[str]:
@@ -246,6 +280,8 @@ def matrix(result: Comparison) -> Iterator[str]:
     few = [f"{pair.a} and {pair.b}" for pair in result.pairs if pair.claim is None and not pair.sharing.refused]
     if few:
         yield f"Untested, as there are too few models of equal complexity: {'; '.join(few)}."
+    if hung := [f"{pair.a} and {pair.b}" for pair in result.pairs if words.changed(pair)]:
+        yield f"Not claimed, as runs without a value could change the finding: {'; '.join(hung)}."
     yield from dict.fromkeys(pair.sharing.refused for pair in result.pairs if pair.sharing.refused)
 
 
@@ -262,15 +298,17 @@ def _cell(found: Mapping[tuple[str, str], Pair], names: Sequence[str], row: int,
 def sensitivity(result: Comparison) -> Iterator[str]:
     """Show what would be estimated of two populations in other settings."""
     (pair,) = result.pairs
+    metric = pair.metric
     yield from wrap(words.sensitivity(result), 80)
-    rows = [[words.marked(one), *_often(one), _apart(one)] for one in result.settings]
+    rows = [[words.marked(one, metric), *_often(one), _apart(one, metric)] for one in result.settings]
+    unit = f" in{words.gap_unit(metric)}" if words.gap_unit(metric) else ""
     yield from wrap(
-        f"How often {pair.a} is better than {pair.b}, and its mean error minus that of {pair.b} in points, each with "
-        f"its {words.confidently(pair.confidence)}:",
+        f"How often {pair.a} is better than {pair.b}, and its mean {metric.label} minus that of {pair.b}{unit}, each "
+        f"with its {words.confidently(pair.confidence)}:",
         80,
     )
     yield table(["setting", "better", "interval", "mean difference"], rows)
-    absent = dict.fromkeys(f"{one.label}: {one.why}" for one in result.settings if one.why)
+    absent = dict.fromkeys(f"{words.setting(one, metric)}: {one.why}" for one in result.settings if one.why)
     for line in absent:
         yield from wrap(line, 80)
     yield "Estimates, each with an interval of its own; the finding is that of the chosen setting. ?: partly balanced."
@@ -284,16 +322,18 @@ def _often(one: Setting) -> list[str]:
     return [f"{at} %", f"{low} to {high}"]
 
 
-def _apart(one: Setting) -> str:
-    """Write a difference of mean errors with its interval, in points."""
+def _apart(one: Setting, metric: Metric) -> str:
+    """Write a difference of means with its interval."""
     if one.mean_difference is None or one.mean_difference_interval is None:
         return "-"
-    low, high = one.mean_difference_interval
-    return f"{one.mean_difference:+.2f} ({low:+.2f} to {high:+.2f})"
+    ends = words.turned_ends(metric, *one.mean_difference_interval)
+    return words.with_interval(metric.turned(one.mean_difference), ends, metric.digits, "+")
 
 
 def point(study: PointStudy) -> Iterator[str]:
     """Say whose best model wins."""
+    study = shown(study)
+    metric = study.selection.metric
     wins, gap = study.wins, study.gap
     names = [member.name for member in study.selection.populations]
     yield f"The best of {wins.small:,} {names[0]} models against the best of {wins.large:,} {names[-1]} models:"
@@ -302,13 +342,17 @@ def point(study: PointStudy) -> Iterator[str]:
         shares = [f"{share:.4f}" for share in (drawn.small_wins, drawn.large_wins, drawn.tie)]
         rows.append([f"{drawn.trials:,} trials, seed {drawn.seed}", *shares, f"{drawn.se:.4f}"])
     yield table(["", "small wins", "large wins", "tie", "+- (large)"], rows)
-    mean = float(study.values @ study.probabilities)
-    side = "lower" if mean < 0 else "higher"
-    yield f"On average, the best error of the small search is {words.points(abs(mean))} points {side}."
+    mean = metric.turned(float(study.values @ study.probabilities))
+    if any(one.beyond for one in study.selection.populations):
+        yield from _no_means(study.selection.populations)
+    else:
+        far = f"{words.points(abs(mean), metric)}{words.gap_unit(metric)} {'lower' if mean < 0 else 'higher'}"
+        yield f"On average, the best {metric.label} of the small search is {far}."
     sizes = f"{gap.small:,} and {gap.large:,}"
-    if math.isfinite(gap.either):
+    if abs(gap.either) < words.SENSELESS:
+        far = f"{number(gap.either, metric.digits)}{words.gap_unit(metric)}"
         yield (
-            f"{names[0]} alone: two searches of {sizes} models differ by {gap.either:.2f} points or more with "
+            f"{names[0]} alone: two searches of {sizes} models differ by {far} or more with "
             f"probability {gap.alpha:g} at most. A smaller gap can be real too."
         )
     else:
@@ -316,13 +360,17 @@ def point(study: PointStudy) -> Iterator[str]:
             f"{names[0]} alone: no gap between searches of {sizes} models is so rare that its probability is "
             f"{gap.alpha:g} at most."
         )
-    yield from taking_part(study.selection.populations, study.selection.diverged)
+    what = "the searches draw networks, with replacement, and one run of each at random"
+    yield from _repeated(study.selection.populations, what, stated=True)
+    yield from selected(study.selection.populations, study.selection.diverged)
 
 
 def search(study: SearchStudy) -> Iterator[str]:
     """Say whose best of m models is expected to be lower, and show best-of-m curves."""
+    study = shown(study)
+    metric = study.selection.metric
     yield words.search_control(study)
-    yield from _repeated(study.selection)
+    yield from _repeated(study.selection.populations)
     if study.pairs:
         yield ""
         yield from _searches(study)
@@ -333,37 +381,40 @@ def search(study: SearchStudy) -> Iterator[str]:
         yield f"{curve.name}: {best.models:,} models, n_eff {best.n_eff:,.1f}, drawn {how} replacement"
         yield table(*_curve(curve, study), left=0)
     confidence = words.confidently(study.confidence).removesuffix(" CI")
+    what = f"{words.capital(words.best(metric))} {metric.label} of m models{words.in_unit(metric)}"
+    side = "below" if metric.goal == "min" else "above"
     yield (
-        "Smallest error of m models, percent. mean: expectation, its interval for this m (-: too few models); "
-        f"band: {confidence}, of the medians of all m at once; 5 %, 95 %: so many searches end at or below it."
+        f"{what}. mean: expectation, its interval for this m (-: too few models); "
+        f"band: {confidence}, of the medians of all m at once; 5 %, 95 %: so many searches end at or {side} it."
     )
+    yield from _no_means(study.selection.populations)
     top = ", ".join(f"{100 * share:g} %: {draws:,}" for share, draws in study.top.items())
     yield f"Draws for a model of the best share, with probability 0.95: {top}."
     yield from (
-        line
-        for line in taking_part(study.selection.populations, study.selection.diverged)
-        if "left out none." not in line
+        line for line in selected(study.selection.populations, study.selection.diverged) if "left out none." not in line
     )
 
 
 def _searches(study: SearchStudy) -> Iterator[str]:
     """Say what is claimed of the best of m models of every pair."""
+    metric = study.selection.metric
     if len(study.pairs) <= _IN_FULL:
         yield from (words.search_finding(pair, study) for pair in study.pairs)
     else:
         rows = [
-            [pair.better[run[0]], words.other(pair, pair.better[run[0]]), *words.search_claim(pair, run)]
+            [pair.better[run[0]], words.other(pair, pair.better[run[0]]), *words.search_claim(pair, run, metric)]
             for pair in study.pairs
             for run in pair.claims
         ]
         if rows:
             interval = words.confidently(study.confidence)
-            yield table(["lower", "than", "m", "by, points", "at m", interval], rows, left=2)
+            by = f"by,{words.gap_unit(metric)}" if words.gap_unit(metric) else "by"
+            yield table([words.good(metric), "than", "m", by, "at m", interval], rows, left=2)
         tested = [pair for pair in study.pairs if pair.no_claim is None]
         none = sum(not pair.claims for pair in tested)
         yield (
-            f"{len(tested) - none} of {len(study.pairs)} pairs: the best of one is expected to be lower; {none}: no "
-            "difference is shown."
+            f"{len(tested) - none} of {len(study.pairs)} pairs: the best of one is expected to be "
+            f"{words.good(metric)}; {none}: no difference is shown."
         )
         most = sorted({pair.most for pair in tested if pair.most is not None})
         if most and any((pair.m > most[0]).any() for pair in tested):
@@ -374,23 +425,32 @@ def _searches(study: SearchStudy) -> Iterator[str]:
 
 
 def _curve(curve: Curve, study: SearchStudy) -> tuple[list[str], list[list[str]]]:
-    best = curve.best
+    best, metric = curve.best, study.selection.metric
+    no_mean = next(one.beyond for one in study.selection.populations if one.name == curve.name)
     outer = {q: values for q, values in best.quantiles.items() if q != 0.5}
     rows = []
     for i, m in enumerate(best.m.tolist()):
         spent = [] if curve.cost_of_one is None else [f"{m * curve.cost_of_one:,.4g}"]
-        low, high = curve.interval[i]
-        interval = "-" if np.isnan(low) else f"{low:.2f} to {high:.2f}"
-        band = f"{curve.median_low[i]:.2f} to {curve.median_high[i]:.2f}"
-        row = [f"{m:,}", *spent, f"{best.error[i]:.2f}", interval, f"{curve.median[i]:.2f}", band]
-        rows.append([*row, *(f"{values[i]:.2f}" for values in outer.values())])
+        interval = "-" if no_mean or np.isnan(curve.interval[i][0]) else _ends(metric, *curve.interval[i])
+        band = _ends(metric, curve.median_low[i], curve.median_high[i])
+        mean = "-" if no_mean else words.value(metric, best.error[i])
+        row = [f"{m:,}", *spent, mean, interval, words.value(metric, curve.median[i]), band]
+        rows.append([*row, *(words.value(metric, values[i]) for values in outer.values())])
     spent = [study.cost] if study.cost else []
     interval = words.confidently(study.confidence)
     return ["m", *spent, "mean", interval, "median", "band", *(f"{100 * q:g} %" for q in outer)], rows
 
 
+def _ends(metric: Metric, low: float, high: float) -> str:
+    """Write an interval of values; a dash is an end that is not known."""
+    ends = [words.value(metric, low), words.value(metric, high)]
+    return " to ".join(ends if metric.goal == "min" else ends[::-1])
+
+
 def samples(study: SampleStudy) -> Iterator[str]:
     """Say how many models are enough."""
+    study = shown(study)
+    metric = study.selection.metric
     drawn = study.simulated
     rows = []
     for i, models in enumerate(study.models.tolist()):
@@ -399,11 +459,16 @@ def samples(study: SampleStudy) -> Iterator[str]:
     yield table(["models", "D to truth", "D to all", *(["simulated", "sd"] if drawn else [])], rows, left=0)
     yield "D to truth: expected distance of the EDF from that of the space; D to all: from that of all models here,"
     yield "which include the sample, so that it is smaller the larger a part of them that is."
-    summaries = [[f"{size:,}", *(f"{x:.2f}" for x in (s.min, s.median, s.mean))] for size, s in study.samples.items()]
+    summaries = [
+        [f"{size:,}", *(words.value(metric, x) for x in (s.min, s.median, s.mean))] for size, s in study.samples.items()
+    ]
     if summaries:
-        yield table(["models", "min", "median", "mean"], summaries, left=0)
-        yield f"Samples drawn with seed {study.seed}; errors in percent."
-    yield from taking_part(study.selection.populations, study.selection.diverged)
+        best = words.summary_headings(metric)[2]
+        yield table(["models", best, "median", "mean"], summaries, left=0)
+        yield f"Samples drawn with seed {study.seed}; {_values(metric)}."
+        yield from _no_means(study.selection.populations)
+    yield from _repeated(study.selection.populations, "the models above are networks", stated=True)
+    yield from selected(study.selection.populations, study.selection.diverged)
 
 
 def plan(study: Precision | ComparisonPlan) -> Iterator[str]:
@@ -416,6 +481,7 @@ def plan(study: Precision | ComparisonPlan) -> Iterator[str]:
             f"{study.confidence:g}."
         )
         return
+    study = shown(study)
     found = study.needed
     truth = "the pilot is" if found.prob_a_better is None else "the pilots are"
     yield from wrap(
@@ -427,26 +493,35 @@ def plan(study: Precision | ComparisonPlan) -> Iterator[str]:
     for one in study.small:
         yield f"{one.name} has only {words.plural(one.summary.models, 'model')}: the plan is as good as the pilots are."
     yield f"{words.control(study.selection)} {found.trials:,} simulated comparisons, seed {study.seed}."
-    yield from taking_part(study.selection.populations, study.selection.diverged)
+    yield from _repeated(study.selection.populations, "the models of the plan are networks", stated=True)
+    yield from selected(study.selection.populations, study.selection.diverged)
 
 
 def complexity(study: ComplexityStudy) -> Iterator[str]:
     """Show complexities, and how the error goes with them."""
-    rows = []
+    study = shown(study)
+    metric, rows = study.metric, []
     for space in study.spaces:
         counts = (space.complexity.min(), _median(space.complexity, space.counts), space.complexity.max())
         sizes = [f"{space.models:,}", *(f"{count:,.0f}" for count in counts)]
-        rows.append([space.name, *sizes, words.with_interval(space.rank_correlation, space.rank_interval, sign="+")])
+        rows.append([space.name, *sizes, words.rank_correlation(space, metric)])
     yield table(["space", "models", "smallest", "median", "largest", "rank correlation"], rows)
     lo, hi = study.range
-    yield f"{study.by}, and its rank correlation with the error (95 % CI). Buckets from {lo:,.0f} to {hi:,.0f}:"
+    what = f"its rank correlation with {'the ' * (metric.label == ERROR.label)}{metric.label} (95 % CI)"
+    yield f"{study.by}, and {what}. Buckets from {lo:,.0f} to {hi:,.0f}:"
     edges = study.spaces[0].buckets.edges[:-1]
     for start in range(0, len(study.spaces), 2):  # side by side, as far as 80 columns go
         some = study.spaces[start : start + 2]
-        buckets = [[words.short(edge), *(_bucket(space.buckets, i) for space in some)] for i, edge in enumerate(edges)]
+        buckets = [
+            [words.short(edge), *(_bucket(space.buckets, i, metric) for space in some)] for i, edge in enumerate(edges)
+        ]
         yield table(["from", *(space.name[:26] for space in some)], buckets, left=0)
-    yield "Mean error +- 2 standard deviations of the models in the bucket, percent (models)."
-    yield from taking_part(study.spaces, study.diverged)
+    yield (f"Mean {metric.label} +- 2 standard deviations of the models in the bucket{words.in_unit(metric)} (models).")
+    for space in study.spaces:
+        if space.units < space.models:
+            runs = f"{space.name}: {space.models:,} runs of {words.plural(space.units, 'network')}"
+            yield f"{runs}; a network counts once, by the mean of its runs."
+    yield from taking_part(study.spaces, study.diverged, study.metric)
     advice = study.advice
     if advice.works:
         yield f"{study.bins} bins over this range leave none empty."
@@ -465,41 +540,49 @@ def _median(values: Floats, counts: NDArray[np.int64] | None) -> float:
     return float(values[order][middle].mean())
 
 
-def _bucket(buckets: BucketMeans, i: int) -> str:
+def _bucket(buckets: BucketMeans, i: int, metric: Metric) -> str:
     if not buckets.counts[i]:
         return "-"
-    spread = f" +- {2 * buckets.sd[i]:.2f}" if buckets.counts[i] > 1 else ""
-    return f"{buckets.mean[i]:.2f}{spread} ({buckets.counts[i]:,})"
+    mean = buckets.mean[i] if abs(buckets.mean[i]) < words.SENSELESS else math.nan
+    spread = f" +- {number(2 * buckets.sd[i], metric.digits)}" if buckets.counts[i] > 1 and mean == mean else ""
+    return f"{words.value(metric, mean)}{spread} ({buckets.counts[i]:,})"
 
 
 def noise(study: NoiseStudy) -> Iterator[str]:
     """Say what seeds, epochs and rates do to the errors."""
+    study = shown(study)
     for space in study.spaces:
         yield ""
         yield f"{space.name}: {space.models:,} models"
-        yield from _noise(space)
+        yield from _noise(space, study.metric)
     if (share := study.share) is not None:
         low, high = share.interval
         yield (
             f"{number(100 * share.share, 1)} % ({number(100 * low, 1)} to {number(100 * high, 1)}) of the variance of "
-            f"an EDF is training noise; {number(100 * share.share_of_average, 1)} % if errors are averaged over "
+            f"an EDF is training noise; {number(100 * share.share_of_average, 1)} % if {words.many(study.metric)} "
+            f"{'are' if study.metric.label == ERROR.label else 'is'} averaged over "
             f"{share.seeds} seeds."
         )
-    yield from taking_part(study.spaces, study.diverged)
+    yield from taking_part(study.spaces, study.diverged, study.metric)
 
 
-def _noise(space: Noise) -> Iterator[str]:
-    if (seeds := space.seeds) is not None:
-        low, high = seeds.sd_interval
+def _noise(space: Noise, metric: Metric) -> Iterator[str]:
+    digits, unit = metric.digits + 1, words.gap_unit(metric)
+    if (seeds := space.seeds) is not None and abs(seeds.mean) >= words.SENSELESS:
+        yield f"over seeds: mean not defined, as some runs count as {words.BEYOND_ANY} value"
+    elif seeds is not None:
+        low, high = (number(end, digits) for end in seeds.sd_interval)
+        of = "" if metric.label == ERROR.label else f"{metric.label} "
         yield (
-            f"over seeds: mean {seeds.mean:.2f} %, standard deviation {seeds.sd:.3f} ({number(low, 3)} to "
-            f"{number(high, 3)}) points, {seeds.min:.2f} to {seeds.max:.2f} %"
+            f"over seeds: mean {of}{words.valued(metric, seeds.mean)}, standard deviation {number(seeds.sd, digits)} "
+            f"({low} to {high}){unit}, {words.between(metric, seeds.min, seeds.max)}"
         )
     for what, gap in (("the last epoch", space.last), ("the epoch that the other models choose", space.others)):
         if gap is not None:
             yield (
-                f"best error against {what}: {words.with_interval(gap.mean, gap.mean_interval, 3)} points lower in the "
-                f"mean, {gap.median:.3f} in the median; {gap.unchanged:,} models unchanged; rank correlation "
+                f"best {metric.label} against {what}: {words.with_interval(gap.mean, gap.mean_interval, digits)}{unit} "
+                f"{words.good(metric)} in the mean, {number(gap.median, digits)} in the median; {gap.unchanged:,} "
+                "models unchanged; rank correlation "
                 f"{words.with_interval(gap.rank_correlation, gap.rank_interval, 3)}"
             )
     if (epochs := space.epochs) is not None:
@@ -523,4 +606,4 @@ def report(study: Report) -> Iterator[str]:
     """Say what a report claims."""
     from edfkit.show.report.content import verdict
 
-    yield verdict(study.main)[0]
+    yield verdict(shown(study.main))[0]

@@ -1,7 +1,8 @@
 """The words of every output: p values, counts, ranges, what is held equal, states, each written in one place.
 
-Convention: errors are percent, their differences percentage points. Functions give text without a full stop, unless
-they say that it is a sentence.
+Convention: results hold oriented values, of which the smaller is the better one; text has those of the metric, with its
+own sign, name and unit. Errors are percent, their differences percentage points. Functions give text without a full
+stop, unless they say that it is a sentence.
 """
 
 import math
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edfkit.study.settings import FILLS
+from edfkit.metric import BEYOND, ERROR, Metric
 
 if TYPE_CHECKING:
     from edfkit.stats.adjusted import Balance
     from edfkit.stats.bands import Best
     from edfkit.stats.two_sample import Summary
     from edfkit.study.compare import Comparison, Estimates, Pair, Setting
+    from edfkit.study.complexity import Complexities
     from edfkit.study.plan import ComparisonPlan
     from edfkit.study.search import SearchPair, SearchStudy
     from edfkit.study.selection import Population, Selection
@@ -24,14 +26,105 @@ if TYPE_CHECKING:
 SMALLEST_P = 1e-4
 """Smaller p values are not written out: the laws behind them are not as precise, and nothing depends on it."""
 
-DIVERGED = {"keep": "keep their error", "drop": "are left out", "censor": "count as 100 %"}
-"""What is done with runs that diverged."""
-
-ERRORS = {"best": "smallest over the epochs", "final": "after the last epoch"}
-"""Which error is read; others are after an epoch."""
-
 SUMMARY = ("models", "n_eff", "min", "5 %", "median", "mean", "95 %", "area")
-"""The columns of `summary`."""
+"""The columns of `summary`, of errors; see `summary_headings`."""
+
+SENSELESS = 1e30
+"""Means of this size and more are over runs that count as worse than any value."""
+
+BEYOND_ANY = "worse than any"
+"""What stands for the value of a run that counts as the worst where there is no worst value."""
+
+
+# --- Values of a metric
+
+
+def is_beyond(oriented: float) -> bool:
+    """Tell whether a value stands for one that is worse, or better, than any."""
+    return abs(oriented) >= BEYOND
+
+
+def value(metric: Metric, oriented: float, *, sign: str = "", decimals: int | None = None) -> str:
+    """Write a value without its unit, or a dash if it is not known or worse than any."""
+    if not math.isfinite(oriented) or is_beyond(oriented):
+        return "-"
+    return f"{metric.turned(oriented):{sign}.{metric.digits if decimals is None else decimals}f}"
+
+
+def valued(metric: Metric, oriented: float) -> str:
+    """Write a value with its unit, such as 2.63 %."""
+    return BEYOND_ANY if is_beyond(oriented) else f"{value(metric, oriented)}{unit(metric)}"
+
+
+def unit(metric: Metric) -> str:
+    """Write what follows a value: its unit, if it has one."""
+    return {"percent": " %", "share": "", "1": ""}.get(metric.unit, f" {metric.unit}")
+
+
+def gap_unit(metric: Metric) -> str:
+    """Write what follows a difference of values: points, the unit, or nothing."""
+    return " points" if metric.unit == "percent" else unit(metric)
+
+
+def apart(metric: Metric, difference: float) -> str:
+    """Write a number of points, such as 3 points, to as many digits as it was given with."""
+    one = metric.unit == "percent" and difference == 1
+    return f"{difference:g} point" if one else f"{difference:g}{gap_unit(metric)}"
+
+
+def title(metric: Metric) -> str:
+    """Begin a title with the name of a metric, as it is written."""
+    return capital(metric.label) if metric.label == ERROR.label else metric.label
+
+
+def many(metric: Metric) -> str:
+    """Name several values, such as errors."""
+    return "errors" if metric.label == ERROR.label else metric.label
+
+
+def in_unit(metric: Metric, join: str = ", ") -> str:
+    """Write the unit in words, after a join, if it has one."""
+    return "" if metric.unit in ("share", "1") else f"{join}{metric.unit}"
+
+
+def good(metric: Metric) -> str:
+    """Say which values are the better ones: lower or higher."""
+    return "lower" if metric.goal == "min" else "higher"
+
+
+def at_most(metric: Metric) -> str:
+    """Begin what a value is at least as good as."""
+    return "at most" if metric.goal == "min" else "at least"
+
+
+def best(metric: Metric) -> str:
+    """Name the best value: the smallest error, the best of another metric."""
+    return "smallest" if metric.label == ERROR.label else "best"
+
+
+def turned_ends(metric: Metric, low: float, high: float) -> tuple[float, float]:
+    """Turn the ends of an interval of oriented values back."""
+    return (low, high) if metric.goal == "min" else (metric.turned(high), metric.turned(low))
+
+
+def as_worst(metric: Metric, *, turned: bool = False) -> str:
+    """Write what a run counts as that counts as the worst, or if `turned` the best."""
+    end = metric.best if turned else metric.worst
+    if is_beyond(end):
+        return BEYOND_ANY.replace("worse", "better") if turned else BEYOND_ANY
+    return f"{metric.turned(end):g}{unit(metric)}"
+
+
+def diverged(policy: str, metric: Metric = ERROR) -> str:
+    """Say what is done with runs that diverged, such as keep their error."""
+    if policy in ("worst", "censor"):
+        return f"count as {as_worst(metric)}"
+    return {"keep": f"keep their {metric.label}", "drop": "are left out"}[policy]
+
+
+def stopped(policy: str, metric: Metric = ERROR) -> str:
+    """Say what is done with runs that were stopped."""
+    return {"drop": "are left out", "last": "keep their last value", "worst": f"count as {as_worst(metric)}"}[policy]
 
 
 # --- Numbers
@@ -124,9 +217,10 @@ def control(selection: "Selection") -> str:
 # --- States
 
 
-def error_read(kind: str) -> str:
-    """Say which error is read, such as after epoch 5."""
-    return ERRORS.get(kind, f"after epoch {kind}")
+def error_read(kind: str, metric: Metric = ERROR) -> str:
+    """Say which value is read, such as after epoch 5."""
+    known = {"best": f"{best(metric)} over the epochs", "final": "after the last epoch"}
+    return known.get(kind, f"after epoch {kind}")
 
 
 def reasons(left_out: Mapping[str, int]) -> str:
@@ -134,10 +228,39 @@ def reasons(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in left_out.items()) or "none"
 
 
-def taking_part(name: str, left_out: Mapping[str, int], diverged: int, policy: str) -> str:
-    """Say which models of a population took no part, and what was done with runs that diverged: a sentence."""
-    what = "kept" if policy == "keep" else "counted as 100 %"
-    kept = f"; {diverged:,} diverged, {what}" if diverged else ""
+def taking_part(
+    name: str, left_out: Mapping[str, int], diverged: int, policy: str, metric: Metric = ERROR, filled: int = 0
+) -> str:
+    """Say which models of a population took no part, and what was done with runs that diverged: a sentence.
+
+    Parameters
+    ----------
+    name : str
+    left_out : mapping of str to int
+        How many models take no part, by reason.
+    diverged : int
+        Those that take part and diverged.
+    policy : str
+        What is done with them.
+    metric : Metric
+    filled : int
+        Those that have no value and count as the worst.
+
+    Returns
+    -------
+    str
+    """
+    kept = ""
+    if diverged and policy != "keep":
+        kept = f"; {diverged:,} diverged, counted as {as_worst(metric)}"
+    elif diverged and filled:
+        kept = f"; {diverged:,} diverged, of which {filled:,} have no {metric.label} and count as the worst"
+        if filled > diverged:  # some of them ended otherwise
+            kept = f"; {diverged:,} diverged; {filled:,} runs have no {metric.label} and count as the worst"
+    elif diverged:
+        kept = f"; {diverged:,} diverged, kept"
+    elif filled:
+        kept = f"; {filled:,} runs have no {metric.label} and count as the worst"
     return f"{name}: left out {reasons(left_out)}{kept}."
 
 
@@ -149,15 +272,49 @@ def better(name: str | None) -> str:
 # --- Summaries
 
 
-def summary(of: "Summary") -> list[str]:
-    """Write the numbers of a summary, in the columns of `SUMMARY`; errors are percent."""
-    errors = (of.min, of.quantiles[0.05], of.median, of.mean, of.quantiles[0.95])
-    return [f"{of.models:,}", f"{of.n_eff:,.1f}", *(f"{error:.2f}" for error in errors), f"{of.area:.4f}"]
+def summary_headings(metric: Metric) -> list[str]:
+    """Give the headings of `summary`."""
+    return list(SUMMARY) if metric.label == ERROR.label else [one.replace("min", "best") for one in SUMMARY]
+
+
+def summary(of: "Summary", metric: Metric = ERROR) -> list[str]:
+    """Write the numbers of a summary, in the columns of `SUMMARY`."""
+    values = (of.min, of.quantiles[0.05], of.median, of.mean, of.quantiles[0.95])
+    written = (value(metric, one) for one in values)
+    return [f"{of.models:,}", f"{of.n_eff:,.1f}", *written, number(of.area, 4)]
 
 
 def medians(members: "Sequence[Population]") -> str:
     """Write the median error of each population."""
-    return ", ".join(f"{member.name} {member.summary.median:.2f} %" for member in members)
+    return ", ".join(f"{member.name} {valued(member.metric, member.summary.median)}" for member in members)
+
+
+def rank_correlation(space: "Complexities", metric: Metric) -> str:
+    """Write the rank correlation of a complexity with the metric, with its interval."""
+    ends = turned_ends(metric, *space.rank_interval)
+    return with_interval(metric.turned(space.rank_correlation), ends, sign="+")
+
+
+def area_under(member: "Population") -> str:
+    """Say what the area of a population is, or why there is none."""
+    metric, end = member.metric, member.summary.area_to
+    if math.isfinite(end):
+        return f"area: under the EDF, from {metric.turned(metric.least):g} to {metric.turned(end):g}{unit(metric)}"
+    if not metric.bounded:
+        return f"area: none, as {metric.label} has no bounds"
+    return f"area: none, as some runs count as {BEYOND_ANY}"
+
+
+def without_mean(member: "Population") -> str:
+    """Say why a population has no mean, a sentence; nothing if it has one."""
+    beyond = np.asarray(member.errors) >= BEYOND
+    if not beyond.any():
+        return ""
+    runs = plural(int(beyond.sum() if member.counts is None else member.counts[beyond].sum()), "run")
+    why = "has" if runs == "1 run" else "have"
+    no = f"{why} no value and " if member.filled else ""
+    counts = "counts" if runs == "1 run" else "count"
+    return f"{member.name}: mean not defined, as {runs} {no}{counts} as {BEYOND_ANY} value."
 
 
 # --- Comparisons
@@ -198,10 +355,12 @@ def percent(*shares: float) -> list[str]:
     return written
 
 
-def points(value: float) -> str:
-    """Write a difference of errors, with two digits that count."""
-    size = abs(value)
-    return f"{value:.{1 if size >= 10 else 2}f}"
+def points(value: float, metric: Metric = ERROR) -> str:
+    """Write a difference of values without its unit, one of percent with two digits that count."""
+    if not math.isfinite(value) or is_beyond(value):
+        return "-"
+    decimals = 1 if metric.unit == "percent" and abs(value) >= 10 else metric.digits
+    return f"{value:.{decimals}f}"
 
 
 def confidently(confidence: float) -> str:
@@ -209,7 +368,7 @@ def confidently(confidence: float) -> str:
     return f"{100 * confidence:g} % CI"
 
 
-def setting(one: "Setting") -> str:
+def setting(one: "Setting", metric: Metric = ERROR) -> str:
     """Name a setting of a sensitivity study, such as half the strata."""
     match one.group:
         case "strata":
@@ -221,17 +380,20 @@ def setting(one: "Setting") -> str:
         case "range":
             return f"{one.given} {span(one.range)}" if one.range else one.given
         case "error":
-            return f"error {error_read(one.error)}"
+            return f"{metric.label} {error_read(one.error, metric)}"
         case "diverged":
-            return f"diverged runs {DIVERGED[one.diverged]}"
+            return f"diverged runs {diverged(one.diverged, metric)}"
+        case "stopped":
+            return f"stopped runs {stopped(one.stopped, metric)}"
         case "failed":
-            return f"failed runs count as {FILLS[one.failed]:g} %"
+            which = "failed runs" if metric.label == ERROR.label else "runs without a value"
+            return f"{which} count as {as_worst(metric, turned=one.failed == 'best')}"
     return "as chosen"
 
 
-def marked(one: "Setting") -> str:
+def marked(one: "Setting", metric: Metric = ERROR) -> str:
     """Name a setting, with a question mark where complexity is only partly balanced."""
-    return f"{one.label} ?" if one.balanced is False else one.label
+    return f"{setting(one, metric)} ?" if one.balanced is False else setting(one, metric)
 
 
 def sensitivity(comparison: "Comparison") -> str:
@@ -250,7 +412,7 @@ def sensitivity(comparison: "Comparison") -> str:
     (pair,) = comparison.pairs
     others = [one for one in comparison.settings if not one.chosen and one.prob_a_better_interval]
     known = [(one, *one.prob_a_better_interval) for one in others if one.balanced and one.prob_a_better_interval]
-    partly = [one.label for one in others if not one.balanced]
+    partly = [setting(one, pair.metric) for one in others if not one.balanced]
     note = f" Size is only partly balanced, so that nothing follows: {'; '.join(partly)}." if partly else ""
     if not known:
         return f"In no other setting are there enough models of equal size to compare.{note}"
@@ -263,7 +425,7 @@ def sensitivity(comparison: "Comparison") -> str:
         if not above and not below:
             return f"{claim}, and {every} the interval includes 50 %.{note}"
         parts = [
-            f"above 50 % for {name} ({'; '.join(one.label for one in some)})"
+            f"above 50 % for {name} ({'; '.join(setting(one, pair.metric) for one in some)})"
             for name, some in ((pair.a, above), (pair.b, below))
             if some
         ]
@@ -276,7 +438,7 @@ def sensitivity(comparison: "Comparison") -> str:
     if len(agree) == len(known):
         return f"The finding does not depend on these settings: {every} the interval favours {pair.better}.{note}"
     parts = [
-        f"{what}: {'; '.join(one.label for one in some)}."
+        f"{what}: {'; '.join(setting(one, pair.metric) for one in some)}."
         for what, some in (("It includes 50 %", undecided), ("It favours the other space", turned))
         if some
     ]
@@ -325,18 +487,72 @@ def verdict(pair: "Pair") -> str:
         return pair.no_claim
     first, second = (pair.b, pair.a) if pair.better == pair.b else (pair.a, pair.b)
     if pair.better == "none":
-        claim = f"no difference between {first} and {second} is shown{_adjusted(pair)}; {excluded(pair)}"
+        p = "" if changed(pair) else _adjusted(pair)
+        claim = f"no difference between {first} and {second} is shown{p}; {excluded(pair)}"
     elif pair.better == "shape":
         claim = (
-            f"the error distributions of {first} and {second} differ in shape{_adjusted(pair)}, but neither is shown "
-            "to be better"
+            f"the {pair.metric.label} distributions of {first} and {second} differ in shape{_adjusted(pair)}, but "
+            "neither is shown to be better"
         )
     else:
-        claim = f"{first} has lower error than {second}{_adjusted(pair)}"
-    if pair.is_equivalent and pair.p_equivalent is not None:
-        near = f"their mean errors are shown to differ by less than {pair.equivalent:g} points"
+        claim = f"{first} has {good(pair.metric)} {pair.metric.label} than {second}{_adjusted(pair)}"
+    if pair.is_equivalent and pair.p_equivalent is not None and pair.equivalent is not None:
+        near = f"{pair.equivalent:g}{gap_unit(pair.metric)}"
+        near = f"their {middle(pair)} {many(pair.metric)} are shown to differ by less than {near}"
         claim += f"; {near} ({p_is(pair.p_equivalent)})"
-    return f"{_opens(pair)}, {claim}."
+    return f"{_opens(pair)}, {claim}." + (f" {fragile(pair)}" if changed(pair) else "")
+
+
+def middle(pair: "Pair") -> str:
+    """Name what is tested for equivalence: the mean, or the median where a mean may not be defined."""
+    its = pair.estimates
+    return "mean" if its is None or _has_mean(its) else "median"
+
+
+def _has_mean(its: "Estimates") -> bool:
+    """Tell whether the difference of the means is known: not where some run counts as worse than any value."""
+    return its.mean is not None and math.isfinite(its.mean.estimate) and not is_beyond(its.mean.estimate)
+
+
+def missing(pair: "Pair") -> str:
+    """Count the runs without a value of a pair, such as 12 runs of a and 3 of b; nothing if there is none."""
+    (first, a), (second, b) = zip(pair.missing, (pair.a, pair.b), strict=True)
+    if not first or not second:
+        return " ".join([plural(first or second, "run"), "of", a if first else b]) if first or second else ""
+    return f"{plural(first, 'run')} of {a} and {second:,} of {b}"
+
+
+def changed(pair: "Pair") -> bool:
+    """Tell whether runs without a value could change what is found of a pair."""
+    found = pair.fragile
+    return found is not None and not found.plain == found.worst == found.best
+
+
+def fragile(pair: "Pair") -> str:
+    """Say how a finding depends on runs without a value, and what of it is claimed: a sentence."""
+    found = pair.fragile
+    if found is None:
+        return ""
+
+    def would(finding: str) -> str:
+        known = {"none": "no difference would be shown", "shape": "the distributions would differ in shape"}
+        return known.get(finding, f"{finding} would be better")
+
+    parts = []
+    if found.plain != "none":
+        was = "the distributions differ in shape" if found.plain == "shape" else f"{found.plain} is better"
+        parts.append(f"without them {was}{_adjusted(pair)}")
+    if found.worst == found.best != found.plain:
+        parts.append(f"counted as the worst or the best, {would(found.worst)}")
+    else:
+        parts += [
+            f"counted as the {what}, {would(one)}"
+            for what, one in (("worst", found.worst), ("best", found.best))
+            if one != found.plain
+        ]
+    verb = "is" if sum(pair.missing) == 1 else "are"
+    without = f"{missing(pair)} without a value of {pair.metric.label}"
+    return f"Left out {verb} {without}: {'; '.join(parts)}; so no finding is claimed."
 
 
 def chance(pair: "Pair", name: str) -> str:
@@ -369,12 +585,19 @@ def brief(pair: "Pair") -> str:
 
 def excluded(pair: "Pair") -> str:
     """Say what differences of the mean errors a comparison excludes."""
-    if pair.estimates is None or pair.estimates.mean is None:
-        return "the mean errors are not compared"
-    mean = pair.estimates.mean
-    ends = f"between {_signed(mean.low)} and {_signed(mean.high)}"
-    alone = "" if mean.low <= 0 <= mean.high else ", of this pair by itself"
-    return f"the mean error of {pair.a} is {ends} ({confidently(pair.confidence)}{alone})"
+    metric, its = pair.metric, pair.estimates
+    if its is None or not pair.sure:
+        return f"the mean {many(metric)} are not compared"
+    if its.mean is not None and _has_mean(its):
+        what, low, high = "mean", its.mean.low, its.mean.high
+    else:
+        what, (_, low, high) = "median", its.middle.difference()
+    if is_beyond(low) or is_beyond(high):
+        return f"the difference of the {what} {many(metric)} is not known"
+    low, high = turned_ends(metric, low, high)
+    ends = f"between {_own(metric, low)} and {_own(metric, high)}"
+    alone = "" if low <= 0 <= high else ", of this pair by itself"
+    return f"the {what} {metric.label} of {pair.a} is {ends} ({confidently(pair.confidence)}{alone})"
 
 
 def _side(difference: float) -> str:
@@ -394,8 +617,9 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
         What is said, and the number with its interval. Nothing where nothing was computed.
     """
     its = pair.estimates
-    if its is None or its.mean is None or not pair.sure:
+    if its is None or not pair.sure:
         return []
+    metric = pair.metric
     a, b, prob, low, high = pair.a, pair.b, its.better.prob, its.better.low, its.better.high
     mean, median, sign = its.mean, its.middle.difference(), 1.0
     best = its.tail.a, its.tail.b
@@ -403,20 +627,27 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
         a, b, prob, low, high, sign, best = b, a, 1 - prob, 1 - high, 1 - low, -1.0, (its.tail.b, its.tail.a)
     at, least, most = percent(prob, low, high)
     often = f"{at} % of the time ({confidently(pair.confidence)} {least} to {most})"
-    unknown = its.middle.a.low <= 0 or its.middle.b.high >= 100, its.middle.b.low <= 0 or its.middle.a.high >= 100
+    at_ends = [(one.low <= metric.least, one.high >= metric.worst) for one in (its.middle.a, its.middle.b)]
+    unknown = at_ends[0][0] or at_ends[1][1], at_ends[1][0] or at_ends[0][1]
+    means = f"not defined, as some runs count as {BEYOND_ANY}"
+    if mean is not None and _has_mean(its):
+        means = _difference(metric, a, sign, mean.estimate, mean.low, mean.high)
     found = [
         ("better of two random models", f"{a}, {often}"),
-        ("mean error", _difference(a, sign, mean.estimate, mean.low, mean.high)),
-        ("median error", _difference(a, sign, *median, unknown)),
-        *((f"{100 * its.tail.q:g} % quantile, {name}", quantile(one)) for name, one in zip((a, b), best, strict=True)),
+        (f"mean {metric.label}", means),
+        (f"median {metric.label}", _difference(metric, a, sign, *median, unknown)),
+        *(
+            (f"{100 * its.tail.q:g} % quantile, {name}", quantile(one, metric))
+            for name, one in zip((a, b), best, strict=True)
+        ),
         *_where(pair, a),
     ]
     if (nearly := its.violation) is not None and math.isfinite(nearly.ratio):
         ends = (nearly.low, nearly.high) if a == pair.a else (1 - nearly.high, 1 - nearly.low)
         ratio = nearly.ratio if a == pair.a else 1 - nearly.ratio
         found.append(("violation of dominance", f"{a} {with_interval(ratio, ends)}"))
-    if pair.mix is not None:
-        found.append(("mean without adjustment", f"{a} {_signed(sign * pair.mix.mean.total)}"))
+    if pair.mix is not None and abs(pair.mix.mean.total) < SENSELESS:
+        found.append(("mean without adjustment", f"{a} {_signed(metric, sign * pair.mix.mean.total)}"))
     if (equal := its.balance) is not None and not pair.sharing.paired:
         found.append((called(pair.given.split(",")[equal.column]), balanced(pair, equal)))
     outside = [f"{count:,} {name}" for count, name in zip(pair.excluded, (pair.a, pair.b), strict=True) if count]
@@ -426,7 +657,12 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
         found.append(("networks in both", f"{pair.sharing.units:,}, too few to matter"))
     if pair.equivalent is not None and pair.p_equivalent is not None:
         answer = f"{'shown' if pair.is_equivalent else 'not shown'} ({p_is(pair.p_equivalent)})"
-        found.append((f"means within {pair.equivalent:g} points", answer))
+        found.append((f"{middle(pair)}s within {pair.equivalent:g}{gap_unit(metric)}", answer))
+    if without := missing(pair):
+        same = (
+            "" if changed(pair) or not pair.fragile else ": counted as the worst or the best, the finding is the same"
+        )
+        found.append(("runs without a value", f"{without}{same}"))
     found.append(("tests", _tests(pair, its)))
     return found
 
@@ -472,36 +708,53 @@ def against(pair: "Pair", row: str) -> tuple[str, str]:
     return f"{100 * (prob if row == pair.a else 1 - prob):.0f}", mark + "?" * partly
 
 
-def quantile(one: "Best") -> str:
+def quantile(one: "Best", metric: Metric = ERROR) -> str:
     """Write a quantile with its interval, of which an end may not be known."""
-    low, high = one.low > 0, one.high < 100
+    low, high = one.low > metric.best, one.high < metric.worst
+    ends = [value(metric, one.low), value(metric, one.high)]
+    if metric.goal == "max":
+        low, high, ends = high, low, ends[::-1]
+    known = f"at least {ends[0]}" if low else f"at most {ends[1]}" if high else "any"
     if low and high:
-        return f"{one.quantile:.2f} % ({one.low:.2f} to {one.high:.2f})"
-    known = f"at least {one.low:.2f}" if low else f"at most {one.high:.2f}" if high else "any"
-    return f"{one.quantile:.2f} % ({known})"
+        known = " to ".join(ends)
+    return f"{valued(metric, one.quantile)} ({known})"
 
 
-def _signed(difference: float) -> str:
-    return f"{points(abs(difference))} points {_side(difference)}"
+def _own(metric: Metric, difference: float) -> str:
+    """Write a difference of values, not oriented ones, such as 0.12 points lower."""
+    return f"{points(abs(difference), metric)}{gap_unit(metric)} {_side(difference)}"
+
+
+def _signed(metric: Metric, difference: float) -> str:
+    """Write a difference of oriented values as one of the metric's own."""
+    return _own(metric, metric.turned(difference))
 
 
 def _difference(
-    name: str, sign: float, estimate: float, low: float, high: float, unknown: tuple[bool, bool] = (False, False)
+    metric: Metric,
+    name: str,
+    sign: float,
+    estimate: float,
+    low: float,
+    high: float,
+    unknown: tuple[bool, bool] = (False, False),
 ) -> str:
     """Write a difference as the first population's, with its interval, of which an end may not be known."""
-    if sign < 0:
+    if (sign < 0) != (metric.goal == "max"):
         estimate, low, high, unknown = -estimate, -high, -low, unknown[::-1]
+    if is_beyond(estimate):
+        return f"not known, as too many runs count as {BEYOND_ANY}"
     if all(unknown):
         ends = "any"
     elif unknown[0]:
-        ends = f"up to {_signed(high)}"
+        ends = f"up to {_own(metric, high)}"
     elif unknown[1]:
-        ends = f"from {_signed(low)}"
+        ends = f"from {_own(metric, low)}"
     elif low <= 0 <= high:
-        ends = f"{points(abs(low))} lower to {points(abs(high))} higher"
+        ends = f"{points(abs(low), metric)} lower to {points(abs(high), metric)} higher"
     else:
-        ends = " to ".join(points(one) for one in sorted((abs(low), abs(high))))
-    return f"{name} {_signed(estimate)} ({ends})"
+        ends = " to ".join(points(one, metric) for one in sorted((abs(low), abs(high))))
+    return f"{name} {_own(metric, estimate)} ({ends})"
 
 
 _RANGES = 3  # of errors, named in a sentence; large populations may differ in dozens
@@ -513,13 +766,22 @@ def _where(pair: "Pair", first: str) -> "list[tuple[str, str]]":
     found = []
     kinds = [("better", pair.a), ("worse", pair.b)]
     for kind, name in kinds if first == pair.a else kinds[::-1]:
-        spans = [(lo, hi) for lo, hi, which in decided if which == kind and hi - lo >= 0.005]
+        narrow = 0.5 * 10.0**-pair.metric.digits  # would be written with two equal ends
+        spans = [(lo, hi) for lo, hi, which in decided if which == kind and hi - lo >= narrow]
         widest = sorted(sorted(spans, key=lambda one: one[0] - one[1])[:_RANGES])
         if spans:
             more = f" and {plural(len(spans) - len(widest), 'narrower range')}" if len(spans) > len(widest) else ""
-            named = ", ".join(f"{lo:.2f} to {hi:.2f} %" for lo, hi in widest)
+            named = ", ".join(between(pair.metric, *one) for one in widest)
             found.append(("better at every threshold", f"{name} from {named}{more}"))
     return found
+
+
+def between(metric: Metric, lo: float, hi: float) -> str:
+    """Write a range of values, the better end first where it has no other, such as 2.85 to 25.15 %."""
+    if is_beyond(hi):
+        return f"{valued(metric, lo)} on"
+    first, last = (lo, hi) if metric.goal == "min" else (hi, lo)
+    return f"{value(metric, first)} to {valued(metric, last)}"
 
 
 def balanced(pair: "Pair", equal: "Balance") -> str:
@@ -559,18 +821,17 @@ def pointwise(pair: "Pair") -> str:
 
 def goal(plan: "ComparisonPlan") -> str:
     """Say what a planned comparison is to show, such as compare shows resnet to be better."""
-    name = plan.selection.populations[0].name
+    name, metric = plan.selection.populations[0].name, plan.selection.metric
     if plan.width is not None:
-        return (
-            f"the {confidently(1 - plan.needed.alpha)} of the mean difference is at most {_of_points(plan.width)} wide"
-        )
+        wide = apart(metric, plan.width)
+        return f"the {confidently(1 - plan.needed.alpha)} of the mean difference is at most {wide} wide"
     if plan.equivalent is not None:
-        return f"compare shows that the mean errors differ by less than {_of_points(plan.equivalent)}"
+        return f"compare shows that the mean {many(metric)} differ by less than {apart(metric, plan.equivalent)}"
     if plan.shift is not None:
-        far = _of_points(abs(plan.shift))
+        far = f"{apart(metric, abs(plan.shift))} {_side(metric.turned(plan.shift))}"
         if plan.shift > 0:
-            return f"compare shows {name} to be better than a space with errors {far} higher"
-        return f"compare shows a space with errors {far} lower to be better than {name}"
+            return f"compare shows {name} to be better than a space with {many(metric)} {far}"
+        return f"compare shows a space with {many(metric)} {far} to be better than {name}"
     return f"compare shows {_ordered(plan)[0]} to be better"
 
 
@@ -581,10 +842,15 @@ def pilots(plan: "ComparisonPlan") -> str:
         return f"Both spaces are taken to be like {plan.selection.populations[0].name}."
     first, second = _ordered(plan)
     if found.models_interval is None:
-        least, largest = found.mean_difference_interval or (math.nan, math.nan)
-        away = f"{found.mean_difference:+.2f} points ({ci} {least:+.2f} to {largest:+.2f})"
+        metric = plan.selection.metric
+        least, largest = turned_ends(metric, *(found.mean_difference_interval or (math.nan, math.nan)))
+        difference = math.nan if found.mean_difference is None else metric.turned(found.mean_difference)
+        at, low, high = (number(one, metric.digits, "+") for one in (difference, least, largest))
         a, b = (one.name for one in plan.selection.populations)
-        return f"In the pilots the mean error of {a} minus that of {b} is {away}."
+        return (
+            f"In the pilots the mean {metric.label} of {a} minus that of {b} is {at}{gap_unit(metric)} "
+            f"({ci} {low} to {high})."
+        )
     shares = found.prob_a_better, *found.prob_a_better_interval
     at, *ends = percent(*shares) if found.prob_a_better > 0.5 else percent(*(1 - one for one in shares))
     low, high = ends if found.prob_a_better > 0.5 else ends[::-1]
@@ -599,10 +865,6 @@ def _ordered(plan: "ComparisonPlan") -> tuple[str, str]:
     """Name the pilots, the better one first."""
     a, b = (one.name for one in plan.selection.populations)
     return (a, b) if (plan.needed.prob_a_better or 0.0) > 0.5 else (b, a)
-
-
-def _of_points(count: float) -> str:
-    return f"{count:g} point" if count == 1 else f"{count:g} points"
 
 
 # --- Searches
@@ -635,36 +897,37 @@ def some(numbers: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def search_claim(pair: "SearchPair", run: Sequence[int]) -> list[str]:
+def search_claim(pair: "SearchPair", run: Sequence[int], metric: Metric = ERROR) -> list[str]:
     """Write for which m a search is better, by how many points at the middle one, which that is, and its interval."""
     at = run[len(run) // 2]
     ends = sorted((abs(pair.low[at]), abs(pair.high[at])))
     m = [int(pair.m[place]) for place in run]
-    return [some(m), points(abs(pair.difference[at])), f"{pair.m[at]:,}", " to ".join(map(points, ends))]
+    written = " to ".join(points(end, metric) for end in ends)
+    return [some(m), points(abs(pair.difference[at]), metric), f"{pair.m[at]:,}", written]
 
 
 def search_finding(pair: "SearchPair", study: "SearchStudy") -> str:
     """Say of a pair whose best of m models is expected to be lower: sentences."""
     if pair.no_claim is not None or pair.most is None:
         return pair.no_claim or ""
-    usable = pair.m[~np.isnan(pair.difference)]
+    usable, metric = pair.m[~np.isnan(pair.difference)], study.selection.metric
     parts = []
     for run in pair.claims:
         name = pair.better[run[0]]
-        budgets, difference, m, ends = search_claim(pair, run)
+        budgets, difference, m, ends = search_claim(pair, run, metric)
         models = "model" if budgets == "1" else "models"
         parts.append(
-            f"With {budgets} {models}, the best of {name} is expected to be lower than the best of "
-            f"{other(pair, name)}: {difference} points at m = {m} ({confidently(study.confidence)} {ends})."
+            f"With {budgets} {models}, the best of {name} is expected to be {good(metric)} than the best of "
+            f"{other(pair, name)}: {difference}{gap_unit(metric)} at m = {m} ({confidently(study.confidence)} {ends})."
         )
     if not usable.size:
         parts.append(f"Nothing is claimed of {pair.a} and {pair.b} with so many models.")
     elif not parts:
         at = int(np.nanargmax(np.where(np.isnan(pair.difference), -1, pair.m)))
+        least, most = (_own(metric, end) for end in turned_ends(metric, pair.low[at], pair.high[at]))
         parts.append(
-            f"No difference in the expected best error of {pair.a} and {pair.b} is shown up to m = {pair.m[at]:,}: "
-            f"there, that of {pair.a} is between {_signed(pair.low[at])} and {_signed(pair.high[at])} "
-            f"({confidently(study.confidence)})."
+            f"No difference in the expected best {metric.label} of {pair.a} and {pair.b} is shown up to m = "
+            f"{pair.m[at]:,}: there, that of {pair.a} is between {least} and {most} ({confidently(study.confidence)})."
         )
     elif undecided := [int(m) for m, name in zip(pair.m, pair.better, strict=True) if name == "none" and m in usable]:
         parts.append(f"No difference is shown for m = {some(undecided)}.")

@@ -237,7 +237,7 @@ def edf_band(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights : array_like, shape (n,), optional
         Of one model, at least 0, on any scale; all equal if not given.
     confidence : float
@@ -314,19 +314,24 @@ class DifferenceBand(Result):
     n_eff_b: float
     confidence: float
 
-    def ranges(self) -> list[tuple[float, float, str]]:
+    def ranges(self, ends: tuple[float, float] = (0.0, 100.0)) -> list[tuple[float, float, str]]:
         """Say where A is better, worse, or neither for certain.
+
+        Parameters
+        ----------
+        ends : (float, float)
+            The smallest and the largest error that can be; infinite where there is no bound.
 
         Returns
         -------
         list of (float, float, str)
-            From, to (not included, but for 100 at the end) and "better" (lower > 0), "worse" (upper < 0) or
-            "undecided", in order of error; from 0 to 100, and neighbours differ. All of it holds at once with the
+            From, to (not included, but for the last one) and "better" (lower > 0), "worse" (upper < 0) or "undecided",
+            in order of error, from one of the ends to the other; neighbours differ. All of it holds at once with the
             confidence.
         """
         kinds = np.select([self.lower > 0, self.upper < 0], ["better", "worse"], "undecided").tolist()
         ranges: list[tuple[float, float, str]] = []
-        edges = [0.0, *self.values.tolist(), 100.0]
+        edges = [ends[0], *self.values.tolist(), ends[1]]
         for (start, end), kind in zip(pairwise(edges), ["undecided", *kinds], strict=True):
             if ranges and ranges[-1][2] == kind:
                 ranges[-1] = (ranges[-1][0], end, kind)
@@ -373,7 +378,7 @@ def difference_band(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         Of one model, at least 0, on any scale; all equal if not given.
     confidence : float
@@ -436,7 +441,7 @@ def crossings(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         At least 0, on any scale; all equal if not given.
 
@@ -467,7 +472,8 @@ class Best(Result):
     quantile : float
         The smallest error whose EDF reaches q, percent: what the best share stays within.
     low, high : float
-        Confidence interval of the true quantile, percent; 0 or 100 where too few models are on that side.
+        Confidence interval of the true quantile, percent; 0 or 100, or what the error can be at the least or at the
+        most, where too few models are on that side.
     mean : float
         Mean error of the best share, percent.
     n_eff : float
@@ -524,6 +530,7 @@ def _best(
     outside: float,
     units: ArrayLike | None = None,
     strata: ArrayLike | None = None,
+    ends: tuple[float, float] = (0.0, 100.0),
 ) -> Best:
     """Describe the best share q of one sample; the interval leaves out `outside` on either side."""
     values, heights = edf(sample, each * number)
@@ -561,8 +568,8 @@ def _best(
     taken = np.diff(np.minimum(heights, q), prepend=0.0)
     return Best(
         quantile=float(values[at]),
-        low=float(values[below - 1]) if below else 0.0,
-        high=float(values[above - 1]) if above <= values.size else 100.0,
+        low=float(values[below - 1]) if below else ends[0],
+        high=float(values[above - 1]) if above <= values.size else ends[1],
         mean=float(np.average(values, weights=taken)),
         n_eff=size,
     )
@@ -592,6 +599,7 @@ def tail(
     units_b: ArrayLike | None = None,
     strata_a: ArrayLike | None = None,
     strata_b: ArrayLike | None = None,
+    ends: tuple[float, float] = (0.0, 100.0),
 ) -> Tail:
     """Compare the best share q of two populations: its largest and its mean error.
 
@@ -603,7 +611,7 @@ def tail(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100.
+        Percent.
     q : float
         Share of the models, above 0 and up to 1; of the model at the end only the part that is needed enters the mean.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
@@ -616,6 +624,8 @@ def tail(
         The unit of each model, where several repeat one; not together with counts or weights of 0.
     strata_a, strata_b : array_like of int, shapes (n_a,) and (n_b,), optional
         The stratum of each model, see `edfkit.stats.strata`: what differs between strata does not widen the intervals.
+    ends : (float, float)
+        The smallest and the largest error that can be; infinite where there is no bound.
 
     Returns
     -------
@@ -635,4 +645,5 @@ def tail(
     of = zip(
         samples, (units_a, units_b), (_own_strata(errors_a, strata_a), _own_strata(errors_b, strata_b)), strict=True
     )
-    return Tail(float(q), confidence, *(_best(*sample, q, outside, units, strata) for sample, units, strata in of))
+    both = (_best(*sample, q, outside, units, strata, ends) for sample, units, strata in of)
+    return Tail(float(q), confidence, *both)

@@ -293,7 +293,7 @@ def balanced_sample(errors: ArrayLike, complexity: ArrayLike, lo: float, hi: flo
     Parameters
     ----------
     errors : array_like, shape (n,)
-        Percent, 0 to 100.
+        Percent.
     complexity : array_like, shape (n,)
         Raw counts.
     lo, hi, bins

@@ -1,9 +1,9 @@
 """Bootstrap intervals for summaries of one or two samples of models.
 
 Convention: the population is the distribution that the models were drawn from; a trial draws as many models anew, with
-replacement, and summarises them. Errors are in percent, 0 to 100; weights are shares on any scale, and a model drawn
+replacement, and summarises them. Errors are in percent; weights are shares on any scale, and a model drawn
 keeps its weight. Models of equal error and weight are interchangeable, so a trial is one multinomial count of such
-kinds of model, and many trials are one matrix.
+kinds of model, and many trials are one matrix. Where rows repeat a unit, a trial draws units, each with all its rows.
 """
 
 import math
@@ -67,16 +67,28 @@ class Interval(Result):
 
 @dataclass(frozen=True, eq=False)
 class _Kinds:
-    """The distinct (error, weight) pairs of a sample, by increasing error, and how many models are of each."""
+    """The distinct (error, weight) pairs of a sample, by increasing error, and how many models are of each.
+
+    Or its rows, by increasing error, with the number of the unit that each belongs to.
+    """
 
     errors: Floats
     weights: Floats
     counts: NDArray[np.int64]
+    unit: NDArray[np.intp] | None = None
 
     @property
     def models(self) -> int:
-        """How many there are."""
-        return int(self.counts.sum())
+        """How many there are to draw from: models, or units."""
+        return int(self.counts.sum()) if self.unit is None else int(self.unit.max()) + 1
+
+    @property
+    def each(self) -> tuple[Floats, NDArray[np.int64]]:
+        """The weights of what is drawn, and how many have each."""
+        if self.unit is None:
+            return self.weights, self.counts
+        weights = np.asarray(np.bincount(self.unit, self.weights), dtype=np.float64)
+        return weights, np.ones(weights.size, np.int64)
 
     def merged(self) -> "_Kinds":
         """Take neighbours together where there are very many kinds, by their mean: the fewer the nearer the best.
@@ -84,7 +96,7 @@ class _Kinds:
         The lowest 200 remain as they are; then a kind holds at most a 200th of the models up to it, and at most a share
         of 1 / 20,000 of all: whatever summarises the sample varies far less within one than from trial to trial.
         """
-        if self.models <= LARGE or self.errors.size <= MOST_KINDS or np.ptp(self.weights) > 0:
+        if self.models <= LARGE or self.errors.size <= MOST_KINDS or np.ptp(self.weights) > 0 or self.unit is not None:
             return self
         up_to, unit = np.cumsum(self.counts), self.models / MOST_KINDS
         low, middle = np.minimum(up_to, ALONE), np.clip(up_to, ALONE, ALONE * unit)
@@ -95,6 +107,9 @@ class _Kinds:
 
     def drawn(self, trials: int, rng: "np.random.Generator") -> Floats:
         """Return the weight of every kind in every trial."""
+        if self.unit is not None:
+            units = rng.multinomial(self.models, np.full(self.models, 1 / self.models), trials)
+            return np.asarray(units[:, self.unit] * self.weights, dtype=np.float64)
         counts: NDArray[np.int64] = rng.multinomial(self.models, self.counts / self.models, trials)
         return np.asarray(counts * self.weights, dtype=np.float64)
 
@@ -103,9 +118,18 @@ class _Kinds:
         return np.asarray(self.counts * self.weights)[None]
 
 
-def _kinds(errors: Errors, weights: ArrayLike | None) -> _Kinds:
+def _kinds(errors: Errors, weights: ArrayLike | None, units: ArrayLike | None = None) -> _Kinds:
     """Count the models of a sample by kind, or refuse them."""
     sample, scaled, number = counted_sample(errors, weights)
+    if units is not None:
+        of_row = np.asarray(units)
+        if of_row.shape != sample.shape or number.max() > 1:
+            raise EdfkitError(
+                f"units: {of_row.size} were given for {sample.size} rows of weight above 0, expected one for each, and "
+                "rows that are not counted; select both in the same way."
+            )
+        order = np.argsort(sample, kind="stable")
+        return _Kinds(sample[order], scaled[order], number[order], np.unique(of_row, return_inverse=True)[1][order])
     values, place = places(sample)
     if scaled.min() == scaled.max():
         return _Kinds(values, np.ones(values.size), np.bincount(place, number).astype(np.int64))
@@ -213,6 +237,8 @@ def bootstrap(
     *,
     errors_b: Errors | None = None,
     weights_b: ArrayLike | None = None,
+    units: ArrayLike | None = None,
+    units_b: ArrayLike | None = None,
     q: float = 0.5,
     upto: float = 50.0,
     m: int | None = None,
@@ -266,11 +292,13 @@ def bootstrap(
         `edfkit.stats.edf`, `edfkit.stats.minima` and `edfkit.stats.two_sample`; or a function of errors and weights
         that returns a number: it gets the models of equal error and weight as one model that has the weight of all.
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100; of sample A.
+        Percent; of sample A.
     weights : array_like, shape (n,), optional
         At least 0, on any scale; all equal if not given.
     errors_b, weights_b : array_like, shape (k,), optional
         Sample B, for "prob_better" only; `errors_b` may be a Sample.
+    units, units_b : array_like of int, shapes (n,) and (k,), optional
+        The unit of each row, where rows repeat some: units are drawn and counted, each with all its rows.
     q : float
         Of "quantile", above 0 and below 1.
     upto : float
@@ -303,7 +331,7 @@ def bootstrap(
             f"errors_b: sample B was {'not ' if errors_b is None else ''}given for {statistic}, but prob_better, and "
             "only it, compares two samples: give both or choose another statistic."
         )
-    samples = [_kinds(errors, weights)] + ([] if errors_b is None else [_kinds(errors_b, weights_b)])
+    samples = [_kinds(errors, weights, units)] + ([] if errors_b is None else [_kinds(errors_b, weights_b, units_b)])
     if min(sample.models for sample in samples) < 2:
         raise EdfkitError("errors: one model was given, which cannot say how models vary: give at least 2, better 20.")
     summary = _summary(statistic, samples, q if statistic == "quantile" else 0.5, upto, m, tail)
@@ -330,7 +358,8 @@ def bootstrap(
 
 def _effective_models(sample: _Kinds) -> float:
     """Compute the effective number of models, see `edfkit.stats.edf.effective_size`."""
-    return float((sample.counts @ sample.weights) ** 2 / (sample.counts @ sample.weights**2))
+    weights, counts = sample.each
+    return float((counts @ weights) ** 2 / (counts @ weights**2))
 
 
 def _summary(
@@ -355,7 +384,7 @@ def _summary(
     if statistic in ("median", "quantile"):
         if not 0 < q < 1:
             raise EdfkitError(f"q: {q:g} was given, but a share between 0 and 1 is needed: divide percent by 100.")
-        heaviest = samples[0].weights.max() / samples[0].whole().sum()
+        heaviest = samples[0].each[0].max() / samples[0].whole().sum()
         least = -math.log(tail) * heaviest
         if min(q, 1 - q) < least:
             raise EdfkitError(

@@ -2,7 +2,7 @@
 
 Convention: buckets are the bins of `edfkit.stats.bins`, of equal width over the closed range [lo, hi]; a model on an
 inner edge belongs to the bucket above it, one at hi to the last; models outside the range take no part and are counted.
-Complexity is a raw count, errors are percent, 0 to 100. With counts, an entry stands for so many models.
+Complexity is a raw count, errors are percent. With counts, an entry stands for so many models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def bucket_means(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100; without weights.
+        Percent; without weights.
     complexity : array_like, shape (n,)
         Raw counts.
     lo, hi : float
@@ -260,7 +260,7 @@ def correlation(errors: Errors, complexity: ArrayLike, *, counts: ArrayLike | No
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100, without weights; those equal to `edfkit.stats.epochs.DECIMALS` decimals are tied.
+        Percent, without weights; those equal to `edfkit.stats.epochs.DECIMALS` decimals are tied.
     complexity : array_like, shape (n,)
         Raw counts.
     counts : array_like of int, shape (n,), optional

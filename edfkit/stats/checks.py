@@ -16,7 +16,7 @@ def percent(values: ArrayLike, name: str, axes: tuple[str, ...] = ("models",)) -
     Parameters
     ----------
     values : array_like, one axis for each of `axes`
-        Percent, 0 to 100.
+        Percent, or in another unit.
     name : str
         What the numbers are, for the message.
     axes : tuple of str
@@ -29,7 +29,7 @@ def percent(values: ArrayLike, name: str, axes: tuple[str, ...] = ("models",)) -
     Raises
     ------
     EdfkitError
-        If the shape is another, an axis is empty, or a value is not a number in 0..100.
+        If the shape is another, an axis is empty, or a value is not a finite number.
     """
     expected = f"the shape ({', '.join(axes)})"
     try:
@@ -48,11 +48,8 @@ def percent(values: ArrayLike, name: str, axes: tuple[str, ...] = ("models",)) -
             f"{name}: {unknown} of {len(table)} {axes[0]} have unknown values (NaN), as failed ones do, but all must "
             "be known: leave those out."
         )
-    if table.min() < 0 or table.max() > 100:
-        raise EdfkitError(
-            f"{name}: values from {table.min():g} to {table.max():g} were given, but percent from 0 to 100 are needed: "
-            "convert them."
-        )
+    if not np.isfinite(table).all():
+        raise EdfkitError(f"{name}: an infinite value was given, but finite ones are needed: leave that row out.")
     return table
 
 
@@ -62,7 +59,7 @@ def unweighted(errors: Errors, counts: ArrayLike | None = None) -> tuple[Floats,
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     counts : array_like of int, shape (n,), optional
         At least 1; one if not given.
 

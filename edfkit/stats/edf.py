@@ -1,6 +1,6 @@
 """Empirical distribution functions (EDFs) of errors.
 
-Convention: F(e) is the total weight of the models with error <= e (right-continuous). Errors are in percent, 0 to 100.
+Convention: F(e) is the total weight of the models with error <= e (right-continuous). Errors are in percent.
 Weights are shares: whatever their scale, they are normalised to sum to 1; without weights every model counts the same.
 Equal errors are merged into one step. A model of weight 0 does not exist for any function here.
 
@@ -39,7 +39,7 @@ def checked_sample(errors: Errors, weights: ArrayLike | None = None) -> tuple[Fl
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100; a sample's arrays are not checked again.
+        Percent; a sample's arrays are not checked again.
     weights : array_like, shape (n,), optional
         At least 0, on any scale; all equal if not given.
 
@@ -52,7 +52,7 @@ def checked_sample(errors: Errors, weights: ArrayLike | None = None) -> tuple[Fl
     Raises
     ------
     EdfkitError
-        If there are no errors, one is not a number in 0..100, a weight is negative or not finite, all weights are 0, or
+        If there are no errors, one is not a finite number, a weight is negative or not finite, all weights are 0, or
         the lengths disagree; or if weights are given beside a sample.
     """
     if isinstance(errors, Sample):
@@ -76,7 +76,7 @@ def counted_sample(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100; a sample's arrays are not checked again.
+        Percent; a sample's arrays are not checked again.
     weights : array_like, shape (n,), optional
         Of one model, at least 0, on any scale; all equal if not given.
     counts : array_like of int, shape (n,), optional
@@ -108,7 +108,7 @@ def edf(errors: Errors, weights: ArrayLike | None = None) -> tuple[Floats, Float
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights : array_like, shape (n,), optional
         At least 0, on any scale; all equal if not given.
 
@@ -173,7 +173,7 @@ def edfs_together(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         At least 0, on any scale; all equal if not given.
 
@@ -203,7 +203,7 @@ def quantiles(errors: Errors, q: ArrayLike, weights: ArrayLike | None = None) ->
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     q : array_like, any shape
         Shares in (0, 1].
     weights : array_like, shape (n,), optional
@@ -235,7 +235,7 @@ def mean(errors: Errors, weights: ArrayLike | None = None) -> float:
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights : array_like, shape (n,), optional
         At least 0, on any scale; all equal if not given.
 
@@ -261,7 +261,7 @@ def area(errors: Errors, upto: float, weights: ArrayLike | None = None) -> float
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     upto : float
         Right end of the integral, percent, above 0.
     weights : array_like, shape (n,), optional
@@ -280,6 +280,10 @@ def area(errors: Errors, upto: float, weights: ArrayLike | None = None) -> float
     if not 0 < upto < np.inf:
         raise EdfkitError(f"area: upto = {upto:g} was given, but an error above 0 percent is needed, for example 50.")
     sample, shares = checked_sample(errors, weights)
+    if sample.min() < 0:
+        raise EdfkitError(
+            f"area: {sample.min():g} was given, but errors of at least 0 are needed: subtract the smallest that can be."
+        )
     return 1.0 - float(np.average(np.minimum(1.0, sample / upto), weights=shares))
 
 

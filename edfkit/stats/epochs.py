@@ -1,6 +1,6 @@
 """The choice of the epoch: how optimistic the best one is, and how early the order of the models is known.
 
-Convention: errors are percent, 0 to 100, one row per model; every value is known, so leave failed models out before.
+Convention: errors are percent, one row per model; every value is known, so leave failed models out before.
 Ranks and rank correlations treat errors as tied that agree to `DECIMALS` decimals: the published files hold 4.65 and
 4.650002 for one count of misclassified images. Ranks are 0 to 1.
 """
@@ -29,7 +29,7 @@ def error_ranks(errors: ArrayLike) -> Floats:
     Parameters
     ----------
     errors : array_like, shape (models,)
-        Percent, 0 to 100; those equal to `DECIMALS` decimals are tied.
+        Percent; those equal to `DECIMALS` decimals are tied.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def error_ranks(errors: ArrayLike) -> Floats:
     Raises
     ------
     EdfkitError
-        If an error is not a number in 0..100.
+        If an error is not a finite number.
     """
     return _ranks(np.round(percent(errors, "errors"), DECIMALS))
 
@@ -211,7 +211,7 @@ def best_against_last(error_best: ArrayLike, error_final: ArrayLike) -> Optimism
     Parameters
     ----------
     error_best, error_final : array_like, shape (models,)
-        Percent, 0 to 100: the smallest over the epochs, and after the last one.
+        Percent: the smallest over the epochs, and after the last one.
 
     Returns
     -------
@@ -221,7 +221,7 @@ def best_against_last(error_best: ArrayLike, error_final: ArrayLike) -> Optimism
     Raises
     ------
     EdfkitError
-        If the lengths differ, an error is not a number in 0..100, or a final error is below the best one.
+        If the lengths differ, an error is not a finite number, or a final error is below the best one.
     """
     best, final = percent(error_best, "error_best"), percent(error_final, "error_final")
     same_models(error_best=best, error_final=final)
@@ -249,7 +249,7 @@ def selection_optimism(test_error: ArrayLike) -> Optimism:
     Parameters
     ----------
     test_error : array_like, shape (models, epochs)
-        Percent, 0 to 100; at least 2 models.
+        Percent; at least 2 models.
 
     Returns
     -------
@@ -259,7 +259,7 @@ def selection_optimism(test_error: ArrayLike) -> Optimism:
     Raises
     ------
     EdfkitError
-        If there is one model only, or an error is not a number in 0..100.
+        If there is one model only, or an error is not a finite number.
     """
     curves = percent(test_error, "test_error", ("models", "epochs"))
     if len(curves) < 2:
@@ -301,7 +301,7 @@ def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None) -> AtEpoch
     Parameters
     ----------
     test_error : array_like, shape (models, epochs)
-        Percent, 0 to 100.
+        Percent.
     epochs : array_like of int, shape (k,), optional
         Counted from 1; all of them if not given.
 
@@ -312,7 +312,7 @@ def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None) -> AtEpoch
     Raises
     ------
     EdfkitError
-        If an error is not a number in 0..100 (failed models have NaN), or there is no such epoch.
+        If an error is not a finite number (failed models have NaN), or there is no such epoch.
     """
     curves = percent(test_error, "test_error", ("models", "epochs")).T
     last = len(curves)

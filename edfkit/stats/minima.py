@@ -103,24 +103,26 @@ class BestOf(Result):
     replacement: bool
     method: str
 
-    def interval(self, confidence: float = 0.95) -> Floats:
+    def interval(self, confidence: float = 0.95, ends: tuple[float, float] = (0.0, 100.0)) -> Floats:
         """Give a confidence interval of each expected smallest error, each for one m alone.
 
         Parameters
         ----------
         confidence : float
             Above 0, below 1.
+        ends : (float, float)
+            The smallest and the largest error that can be; infinite where there is no bound.
 
         Returns
         -------
         ndarray, shape (k, 2)
-            Percent, 0 to 100; NaN where m is above `most_draws`, as the standard error is too small there.
+            Percent, within the ends; NaN where m is above `most_draws`, as the standard error is too small there.
         """
         alpha = 1 - share(confidence, "confidence")
         known = (self.m <= most_draws(self.n_eff)) & np.isfinite(self.se)
         half = np.full(self.m.size, np.nan)
         half[known] = [student_quantile(alpha, df) * se for df, se in zip(self.df[known], self.se[known], strict=True)]
-        return np.asarray(np.clip(np.column_stack([self.error - half, self.error + half]), 0.0, 100.0))
+        return np.asarray(np.clip(np.column_stack([self.error - half, self.error + half]), *ends))
 
 
 @dataclass(frozen=True)
@@ -367,7 +369,7 @@ def minimum(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     m : int
         Number of draws, at least 1.
     weights : array_like, shape (n,), optional
@@ -414,7 +416,7 @@ def best_of(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     m : int or array_like of int, shape (k,)
         Numbers of draws, at least 1.
     weights : array_like, shape (n,), optional
@@ -478,7 +480,7 @@ def pseudo_values(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     m : int or array_like of int, shape (k,)
         Numbers of draws, at least 1.
     weights : array_like, shape (n,), optional
@@ -519,7 +521,7 @@ def best_of_bins(errors: Errors, bin_index: ArrayLike, r: int, *, counts: ArrayL
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100; without weights.
+        Percent; without weights.
     bin_index : array_like of int, shape (n,)
         The bin of every model, as `edfkit.stats.bins.bin_index` finds it; models of negative index are left out.
     r : int
@@ -594,12 +596,12 @@ def best_of_band(
     upper_before : float
         The upper band before the first value, 0 to 1; the lower one is 0 there.
     least, most : float
-        The range of errors that can occur, percent; it must contain the values.
+        The range of errors that can occur, percent; it must contain the values. Infinite where there is no bound.
 
     Returns
     -------
     low, high : ndarray, shape (j,)
-        Ends of the expected smallest error, percent.
+        Ends of the expected smallest error, percent; infinite where there is none.
 
     Raises
     ------
@@ -608,8 +610,14 @@ def best_of_band(
     """
     steps, below, above = _checked_band(values, lower, upper, upper_before, least, most)
     draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
-    widths = np.diff(steps, prepend=least, append=most)
-    high, low = (np.array([least + widths @ (1.0 - edge) ** size for size in draws]) for edge in (below, above))
+    known = steps[0] if math.isinf(least) else least, steps[-1] if math.isinf(most) else most
+    widths = np.diff(steps, prepend=known[0], append=known[1])
+    high, low = (np.array([known[0] + widths @ (1.0 - edge) ** size for size in draws]) for edge in (below, above))
+    # Without a bound, the little that the band allows beyond the values may be anywhere.
+    if math.isinf(least) and above[0] > 0:
+        low[:] = -math.inf
+    if math.isinf(most) and below[-1] < 1:
+        high[:] = math.inf
     return low, high
 
 
@@ -869,7 +877,7 @@ def minimum_gap(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     small, large : int
         Numbers of models drawn, at least 1.
     alpha : float
@@ -950,6 +958,7 @@ def resample_minima(
     errors_large: Errors | None = None,
     counts: ArrayLike | None = None,
     counts_large: ArrayLike | None = None,
+    replacement: bool = False,
 ) -> tuple[Floats, Floats]:
     """Draw two searches of models many times and keep their minima: the paper's study (NDS, figure 2 left).
 
@@ -959,7 +968,7 @@ def resample_minima(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100; without weights.
+        Percent; with weights only if models are drawn with replacement.
     small, large : int
         Numbers of models drawn, at least 1 and at most the size of the population.
     trials : int
@@ -970,6 +979,8 @@ def resample_minima(
         The population that the large search draws from; the same one if not given.
     counts, counts_large : array_like of int, shapes (n,) and (k,), optional
         How many models each error stands for, at least 1; one if not given.
+    replacement : bool
+        Whether a model can be drawn again; then with probabilities proportional to the weights.
 
     Returns
     -------
@@ -987,6 +998,11 @@ def resample_minima(
         ("small", small, errors, counts),
         ("large", large, *((errors, counts) if errors_large is None else (errors_large, counts_large))),
     ):
+        if replacement:
+            sample, weights, models = counted_sample(given, counts=number)
+            share = weights * models / (weights @ models)
+            minima.append(np.array([sample[rng.choice(sample.size, _whole(size, name), p=share)].min() for _ in times]))
+            continue
         sample, models = unweighted(given, number)
         ends = np.cumsum(models)
         if _whole(size, name) > ends[-1]:

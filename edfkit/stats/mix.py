@@ -41,11 +41,12 @@ class Parts(Result):
     unshared: float
 
     def shares(self) -> dict[str, float] | None:
-        """Return each part divided by the total, signed: below 0 where it counteracts; None if that is 0 or round-off.
+        """Return each part divided by the total, signed: below 0 where it counteracts.
 
-        Where parts counteract each other, shares exceed 1, and are the less telling the smaller the total is.
+        None if the total is 0, round-off or not known. Where parts counteract each other, shares exceed 1, and are the
+        less telling the smaller the total is.
         """
-        if abs(self.total) < 1e-12:
+        if not abs(self.total) >= 1e-12:
             return None
         return {part: getattr(self, part) / self.total for part in ("composition", "within", "unshared")}
 
@@ -111,7 +112,7 @@ def decompose(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100.
+        Percent.
     bins_a, bins_b : array_like of int, shapes (n_a,) and (n_b,), or None
         The models' bins, from 0, or -1 outside the range, as `edfkit.stats.bins.bin_index` returns them; None with a
         sample, which has them as its strata.

@@ -1,6 +1,6 @@
 """Training noise: what seeds alone do to errors, and to the EDF of a population.
 
-Convention: errors are percent, 0 to 100, one row per model where there are several each; every value is known, so leave
+Convention: errors are percent, one row per model where there are several each; every value is known, so leave
 failed models out before. A diverged model stays: it is what its configuration leads to. Shares are 0 to 1. Intervals
 are two-sided, at level `conf`.
 """
@@ -107,7 +107,7 @@ def seed_noise(errors: ArrayLike, conf: float = 0.95) -> SeedNoise:
     Parameters
     ----------
     errors : array_like, shape (seeds,)
-        Percent, 0 to 100, of the same model; at least 2.
+        Percent, of the same model; at least 2.
     conf : float
         Level of the intervals, above 0 and below 1.
 
@@ -118,7 +118,7 @@ def seed_noise(errors: ArrayLike, conf: float = 0.95) -> SeedNoise:
     Raises
     ------
     EdfkitError
-        If there is one seed only, an error is not a number in 0..100, or `conf` is not between 0 and 1.
+        If there is one seed only, an error is not a finite number, or `conf` is not between 0 and 1.
     """
     sample, conf = percent(errors, "errors", ("seeds",)), _level(conf)
     n = sample.size
@@ -156,7 +156,7 @@ def average_over_seeds(errors: ArrayLike) -> Floats:
     Parameters
     ----------
     errors : array_like, shape (models, seeds)
-        Percent, 0 to 100.
+        Percent.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def average_over_seeds(errors: ArrayLike) -> Floats:
     Raises
     ------
     EdfkitError
-        If an error is not a number in 0..100; a model that lacks a seed must be left out.
+        If an error is not a finite number; a model that lacks a seed must be left out.
     """
     table = percent(errors, "errors", ("models", "seeds")).T
     means = np.cumsum(table, axis=0) / np.arange(1, len(table) + 1)[:, None]
@@ -217,7 +217,7 @@ def noise_share(errors: ArrayLike, conf: float = 0.95) -> NoiseShare:
     Parameters
     ----------
     errors : array_like, shape (models, seeds)
-        Percent, 0 to 100; at least 2 models and 2 seeds.
+        Percent; at least 2 models and 2 seeds.
     conf : float
         Level of the interval, above 0 and below 1.
 
@@ -228,7 +228,7 @@ def noise_share(errors: ArrayLike, conf: float = 0.95) -> NoiseShare:
     Raises
     ------
     EdfkitError
-        If there are less than 2 models or seeds, all errors are equal, an error is not a number in 0..100, or `conf` is
+        If there are less than 2 models or seeds, all errors are equal, an error is not a finite number, or `conf` is
         not between 0 and 1.
     """
     table, conf = percent(errors, "errors", ("models", "seeds")), _level(conf)
@@ -274,7 +274,7 @@ def noise_share_from_sd(errors: ArrayLike, noise_sd: float, conf: float = 0.95) 
     Parameters
     ----------
     errors : array_like, shape (models,)
-        Percent, 0 to 100; at least 2 models.
+        Percent; at least 2 models.
     noise_sd : float
         Standard deviation between seeds, points, at least 0. For models of unequal noise: the root of the mean square.
     conf : float
@@ -288,7 +288,7 @@ def noise_share_from_sd(errors: ArrayLike, noise_sd: float, conf: float = 0.95) 
     Raises
     ------
     EdfkitError
-        If there is one model only, all errors are equal, one is not a number in 0..100, or `noise_sd` or `conf` is out
+        If there is one model only, all errors are equal, one is not a finite number, or `noise_sd` or `conf` is out
         of range.
     """
     sample, conf = percent(errors, "errors"), _level(conf)

@@ -82,7 +82,7 @@ def checked_bins(
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100. A sample brings bins, its strata, and counts; its weights are not used.
+        Percent. A sample brings bins, its strata, and counts; its weights are not used.
     bins : array_like of int, shape (n,), optional
         From 0, or -1 for a model outside the range, as `edfkit.stats.bins.bin_index` returns them; not with a sample.
     name : str
@@ -153,7 +153,7 @@ def permutation_test(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100.
+        Percent.
     bins_a, bins_b : array_like of int, shapes (n_a,) and (n_b,), optional
         The models' bins, from 0, or -1 outside the range, as `edfkit.stats.bins.bin_index` returns them. A number that
         neither population has is no bin. Samples bring them, as their strata.

@@ -53,16 +53,19 @@ class Pilot:
     Attributes
     ----------
     errors : ndarray, shape (n,)
-        Percent, 0 to 100.
+        Percent.
     complexity : ndarray of shape (n,) or (n, d), or None
         What is held equal; None: nothing.
     units : ndarray of int of shape (n,), or None
         The unit of each row, where rows repeat units.
+    ends : (float, float)
+        The smallest and the largest error that can be; infinite where there is no bound.
     """
 
     errors: Floats
     complexity: Floats | None = None
     units: NDArray[Any] | None = None
+    ends: tuple[float, float] = (0.0, 100.0)
 
     @cached_property
     def shares(self) -> Floats:
@@ -161,8 +164,8 @@ def models_for_comparison(
     b : Pilot, optional
         If not given, B is of the same space as A, but for the shift.
     shift : float
-        Without `b`: percentage points that B's errors are above A's; the sums are clipped to 0..100. Not 0, unless
-        there is a width or an equivalence.
+        Without `b`: percentage points that B's errors are above A's; the sums are clipped to what errors can be. Not
+        0, unless there is a width or an equivalence.
     width : float, optional
         Percentage points from end to end of the interval of the mean difference, above 0.
     equivalent : float, optional
@@ -317,7 +320,7 @@ def _of_one(pilot: Pilot, models: int, shift: float, strata: int | None, rng: np
     if not models:
         return None
     at_a, at_b = rng.choice(pilot.shares.size, (2, models), replace=False, p=pilot.shares)
-    errors = np.round(pilot.errors[at_b] + shift, DIGITS).clip(0, 100)
+    errors = np.round(pilot.errors[at_b] + shift, DIGITS).clip(*pilot.ends)
     return in_strata(pilot.errors[at_a], errors, pilot.complexity_of(at_a), pilot.complexity_of(at_b), strata=strata)
 
 

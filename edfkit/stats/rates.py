@@ -61,7 +61,7 @@ def rate_map(
     lr, wd : array_like, shape (models,)
         Learning rate and weight decay, above 0.
     errors : array_like, shape (models,)
-        Percent, 0 to 100.
+        Percent.
     lr_bins, wd_bins : int or array_like
         Number of cells, of equal width in the logarithm from the smallest to the largest rate; or their edges,
         increasing.
@@ -75,7 +75,7 @@ def rate_map(
     Raises
     ------
     EdfkitError
-        If the lengths differ, a rate is not above 0, an error is not a number in 0..100, all rates are equal and no
+        If the lengths differ, a rate is not above 0, an error is not a finite number, all rates are equal and no
         edges are given, or the edges are not at least two increasing numbers.
     """
     lrs, wds, ranks = _rates(lr, wd, errors)
@@ -129,7 +129,7 @@ def default_rank(
     lr, wd : array_like, shape (models,)
         Learning rate and weight decay, above 0.
     errors : array_like, shape (models,)
-        Percent, 0 to 100.
+        Percent.
     default : (float, float)
         Learning rate and weight decay, above 0. NDS has (0.1, 5e-4) on CIFAR-10, (0.05, 5e-5) on ImageNet.
     factor : float
@@ -142,7 +142,7 @@ def default_rank(
     Raises
     ------
     EdfkitError
-        If no model is near, the lengths differ, a rate is not above 0, an error is not a number in 0..100, or `factor`
+        If no model is near, the lengths differ, a rate is not above 0, an error is not a finite number, or `factor`
         is not above 1.
     """
     lrs, wds, ranks = _rates(lr, wd, errors)

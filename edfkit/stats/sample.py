@@ -1,8 +1,9 @@
 """Samples of models: errors with their weights, counts and strata, checked once for all functions that take them.
 
 Convention: an entry stands for one model, or for as many as its count says, of one error, one weight and one stratum.
-Functions give of a sample what they would give if every entry were there so many times. Errors are in percent, 0 to
-100. A model of weight 0 does not exist for the functions that weigh.
+Functions give of a sample what they would give if every entry were there so many times. Errors are any finite numbers
+of which the smaller one is the better, as a rule percent; what functions give of them is in their unit. A model of
+weight 0 does not exist for the functions that weigh.
 """
 
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def checked_errors(errors: ArrayLike) -> Floats:
     Parameters
     ----------
     errors : array_like, shape (n,)
-        Percent, 0 to 100.
+        Percent, or in another unit; the smaller one is the better.
 
     Returns
     -------
@@ -77,15 +78,9 @@ def checked_errors(errors: ArrayLike) -> Floats:
     Raises
     ------
     EdfkitError
-        If there are none, or one is not a number in 0..100.
+        If there are none, or one is not a finite number.
     """
-    percent = finite_vector(errors, "errors")
-    if percent.min() < 0 or percent.max() > 100:
-        raise EdfkitError(
-            f"errors: values from {percent.min():g} to {percent.max():g} were given, but percent from 0 to 100 are "
-            "needed: convert them."
-        )
-    return percent
+    return finite_vector(errors, "errors")
 
 
 def checked_weights(weights: ArrayLike, size: int | None = None) -> Floats:
@@ -202,7 +197,7 @@ class Sample:
     Parameters
     ----------
     errors : array_like, shape (n,)
-        Percent, 0 to 100.
+        Percent.
     weights : array_like, shape (n,), optional
         Of one model, at least 0, on any scale; all equal if not given.
     counts : array_like of int, shape (n,), optional
@@ -345,6 +340,33 @@ def places(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     occurs = np.bincount(place) > 0
     numbers = np.flatnonzero(occurs)
     return (numbers if values.dtype.kind in "iu" else _GRID[numbers]), (np.cumsum(occurs) - 1)[place]
+
+
+def tied(*samples: Floats, grid: float | None = None) -> list[Floats]:
+    """Bring numbers that are one step into one number, the smallest of them, so that they tie.
+
+    They are one step if they are the same multiple of the grid, to the nearest, where there is one; else if they are
+    the same number in single precision, as logs have it.
+
+    Parameters
+    ----------
+    *samples : ndarray, shapes (n,), (m,), ...
+        Finite.
+    grid : float, optional
+        Above 0.
+
+    Returns
+    -------
+    list of ndarray
+        The samples themselves where no two different numbers are one step.
+    """
+    distinct = different(np.concatenate(samples))
+    step = distinct.astype(np.float32) if grid is None else np.rint(distinct / grid)
+    fresh = np.append(True, step[1:] != step[:-1])
+    if fresh.all():
+        return list(samples)
+    first = distinct[fresh][np.cumsum(fresh) - 1]
+    return [first[np.searchsorted(distinct, one)] for one in samples]
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.intp] | None:

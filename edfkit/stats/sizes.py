@@ -135,13 +135,14 @@ def simulate_distance(
     rng: "np.random.Generator",  # quoted, as numpy.random takes a while to load
     reference: int | None = None,
     counts: ArrayLike | None = None,
+    units: ArrayLike | None = None,
 ) -> Distances:
     """Simulate D of k models of a population against all of it, or against another subset, with the ties there are.
 
     Parameters
     ----------
     errors : array_like, shape (N,), or Sample
-        Percent, 0 to 100; without weights.
+        Percent; without weights.
     k : sequence of int
         Models drawn without replacement, 1 to N.
     trials : int
@@ -152,6 +153,9 @@ def simulate_distance(
         Compare with an independent subset of this many models, drawn anew in each trial; by default with all N.
     counts : array_like of int, shape of `errors`, optional
         How many models each error stands for, at least 1; one if not given. N is their sum.
+    units : array_like of int, shape of `errors`, optional
+        The unit of each row, where rows repeat some and are not counted: then units are drawn, each with all its rows,
+        which share its weight. N is their number.
 
     Returns
     -------
@@ -160,20 +164,29 @@ def simulate_distance(
     Raises
     ------
     EdfkitError
-        If a number of models or `trials` is out of its range, and see `edfkit.stats.checks.unweighted`.
+        If a number of models or `trials` is out of its range, there is not one unit a row, and see
+        `edfkit.stats.checks.unweighted`.
     """
     sample, number = unweighted(errors, counts)
-    population = int(number.sum())
+    of_row = None if units is None else _units_of_rows(units, number)
+    population = int(number.sum()) if of_row is None else int(of_row.max()) + 1
     sizes = whole(k, "k", 1, population).ravel()
     repeats = int(whole(trials, "trials", 2))
     others = population if reference is None else int(whole(reference, "reference", 1, population))
-    if population == sample.size:  # one of each, which takes a third of the time
+    if of_row is not None:
+        order = np.argsort(sample, kind="stable")
+        last, of_row = np.flatnonzero(np.diff(sample[order], append=np.inf)), of_row[order]
+        shares = 1 / np.bincount(of_row)[of_row]
+    elif population == sample.size:  # one of each, which takes a third of the time
         of_value = np.unique(sample, return_counts=True)[1]
     else:
         of_value = np.bincount(np.unique(sample, return_inverse=True)[1], number).astype(np.int64)
 
     def heights(models: int, rows: int) -> Floats:
         """Draw subsets and return their EDFs at the distinct errors."""
+        if of_row is not None:
+            chosen = rng.permuted(np.broadcast_to(np.arange(population) < models, (rows, population)), axis=1)
+            return np.asarray(np.cumsum(chosen[:, of_row] * shares, axis=1)[:, last] / models)
         drawn = rng.multivariate_hypergeometric(
             of_value, models, size=rows, method="count" if population <= ONE_BY_ONE else "marginals"
         )
@@ -182,7 +195,8 @@ def simulate_distance(
     def distances(models: int, rows: int) -> Floats:
         return np.asarray(np.abs(heights(models, rows) - heights(others, rows if reference else 1)).max(axis=1))
 
-    simulated = [_in_chunks(partial(distances, models), repeats, of_value.size) for models in sizes.tolist()]
+    width = of_value.size if of_row is None else of_row.size
+    simulated = [_in_chunks(partial(distances, models), repeats, width) for models in sizes.tolist()]
     return Distances(
         models=sizes.tolist(),
         mean=[float(d.mean()) for d in simulated],
@@ -199,19 +213,23 @@ def draw_models(
     *,
     rng: "np.random.Generator",  # quoted, as numpy.random takes a while to load
     counts: ArrayLike | None = None,
+    units: ArrayLike | None = None,
 ) -> Floats:
     """Draw models of a population at random, without replacement.
 
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100; without weights.
+        Percent; without weights.
     k : int
         Models to draw, 1 to N.
     rng : numpy.random.Generator
         Source of the choice.
     counts : array_like of int, shape (n,), optional
         How many models each error stands for, at least 1; one if not given. N is their sum.
+    units : array_like of int, shape of `errors`, optional
+        The unit of each row, where rows repeat some and are not counted: then units are drawn, of each one of its rows
+        at random. N is their number.
 
     Returns
     -------
@@ -221,15 +239,30 @@ def draw_models(
     Raises
     ------
     EdfkitError
-        If `k` is out of its range, and see `edfkit.stats.checks.unweighted`.
+        If `k` is out of its range, there is not one unit a row, and see `edfkit.stats.checks.unweighted`.
     """
     sample, number = unweighted(errors, counts)
+    if units is not None:
+        rows = rng.permutation(sample.size)  # of which the first of a unit is any of its rows
+        sample = sample[rows[np.unique(_units_of_rows(units, number)[rows], return_index=True)[1]]]
+        number = np.ones(sample.size, np.int64)
     ends = np.cumsum(number)
     models = int(whole(k, "k", 1, ends[-1]))
     if ends[-1] == sample.size:
         return np.asarray(sample[rng.permutation(sample.size)[:models]])
     places = rng.choice(ends[-1], models, replace=False)
     return np.asarray(sample[np.searchsorted(ends, places, side="right")])
+
+
+def _units_of_rows(units: ArrayLike, number: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the unit of each row as a number from 0, or refuse them."""
+    of_row = np.asarray(units)
+    if of_row.shape != number.shape or number.max() > 1:
+        raise EdfkitError(
+            f"units: {of_row.size} were given for {number.size} errors, expected one for each, and errors that are not "
+            "counted; select both in the same way."
+        )
+    return np.asarray(np.unique(of_row, return_inverse=True)[1])
 
 
 def _in_chunks(simulate: Callable[[int], Floats], trials: int, width: int) -> Floats:

@@ -388,7 +388,7 @@ def in_strata(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100. Samples bring counts, and bins as their strata; their weights are not used.
+        Percent. Samples bring counts, and bins as their strata; their weights are not used.
     complexity_a, complexity_b : array_like, shapes (n_a,) and (n_b,), or (n_a, d) and (n_b, d), optional
         Any finite numbers; without them all models are in one stratum.
     strata : int, optional

@@ -68,9 +68,9 @@ class Summary:
     min, mean, median : float
         Percent; the median is the 0.5 quantile.
     area : float
-        Mean height of the EDF from error 0 to `area_to`, 0 to 1.
+        Mean height of the EDF from error 0, or the smallest that can be, to `area_to`, 0 to 1; NaN if there is none.
     area_to : float
-        Percent.
+        Percent; NaN if there is no area.
     quantiles : dict of float to float
         Share to the smallest error whose EDF reaches it, percent.
     """
@@ -179,7 +179,7 @@ def ks(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         Of one model, at least 0, on any scale; all equal if not given.
     counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
@@ -253,7 +253,7 @@ def prob_better(
     Parameters
     ----------
     errors_a, errors_b : array_like, shapes (n_a,) and (n_b,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights_a, weights_b : array_like, shapes (n_a,) and (n_b,), optional
         At least 0, on any scale; all equal if not given.
 
@@ -280,19 +280,22 @@ def summarize(
     area_to: float = 50.0,
     *,
     counts: ArrayLike | None = None,
+    area_from: float = 0.0,
 ) -> Summary:
     """Summarise the errors of one population.
 
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, 0 to 100.
+        Percent.
     weights : array_like, shape (n,), optional
         Of one model, at least 0, on any scale; all equal if not given.
     area_to : float
-        Right end of the area under the EDF, percent, above 0.
+        Right end of the area under the EDF, percent, above `area_from`; NaN: there is none.
     counts : array_like of int, shape (n,), optional
         How many models each error stands for, see `edfkit.stats.edf`; one if not given.
+    area_from : float
+        Its left end: the smallest error that can be.
 
     Returns
     -------
@@ -301,7 +304,7 @@ def summarize(
     Raises
     ------
     EdfkitError
-        If `area_to` is not positive, and see `edfkit.stats.edf.counted_sample`.
+        If `area_to` is not above `area_from`, and see `edfkit.stats.edf.counted_sample`.
     """
     sample, each, number = counted_sample(errors, weights, counts)
     shares = each * number
@@ -313,7 +316,7 @@ def summarize(
         min=float(sample.min()),
         mean=mean(sample, shares),
         median=by_share[0.5],
-        area=area(sample, area_to, shares),
+        area=float("nan") if math.isnan(area_to) else area(sample - area_from, area_to - area_from, shares),
         area_to=area_to,
         quantiles=by_share,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from edfkit.study.settings import COMPLEXITIES, GIVEN, POLICIES
+from edfkit.study.settings import COMPLEXITIES, GIVEN, POLICIES, STOPPED
 
 VERDICT = "edfkit.show.words:verdict"
 """The function that writes the verdict of a pair."""
@@ -33,6 +33,8 @@ class Option:
         Default of the function.
     flag : str
         The option, if it is not the keyword with two dashes.
+    other : str
+        Another spelling of it, if there is one.
     unit : str
         Unit, if the sentence does not say it.
     least : float or None
@@ -54,6 +56,7 @@ class Option:
     type: type | tuple[str, ...] | Literal["whole numbers"]
     default: Any = None
     flag: str = ""
+    other: str = ""
     unit: str = ""
     least: float | None = None
     above: bool = False
@@ -146,9 +149,8 @@ class Study:
 
 # --- Options that several studies have
 
-_AREA_TO = Option(
-    "area_to", "Largest error of the area under the EDF", float, 50.0, unit="percent", least=0, above=True
-)
+_AREA_TO = Option("area_to", "Where the area under the EDF ends, in the unit of the metric.", float,
+                  usual="halfway between the bounds: 50 % of an error")  # fmt: skip
 _BAND = Option("band", "Add a panel to the plot for each pair: the difference of the EDFs with its band.", bool, False)
 _STRATA = Option("strata", "Number of complexity strata per pair.", int, least=1, metavar="N",
                  usual="the square root of the number of models")  # fmt: skip
@@ -162,9 +164,14 @@ RANGE = Option("range", "Complexity range, raw counts, ends included.", float, v
 SEED = Option("seed", "Random seed.", int, 0, least=0)
 
 READING = (
-    Option("error", "Smallest error over the epochs, that after the last, or that after an epoch.", str, "best",
+    Option("metric", "Metric to compare, by its name.", str, usual="that of the archive"),
+    Option("select", "Choose the best epoch of each run by another metric.", str, metavar="METRIC", usual="the metric"),
+    Option("error", "Best value over the epochs, that after the last, or that after an epoch.", str, "best",
            metavar="best|final|EPOCH"),
-    Option("diverged", "Runs that diverged keep their error, are left out, or count as 100 %.", POLICIES, "keep"),
+    Option("diverged", "Runs that diverged keep their value (the worst where they have none), are left out, or count "
+           "as the worst: 100 % of an error.", POLICIES, "keep"),
+    Option("stopped", "Runs that were stopped are left out, keep their last value, or count as the worst.", STOPPED,
+           "drop"),
 )  # fmt: skip
 """The fields of a `settings.Reading`."""
 
@@ -409,7 +416,7 @@ STUDIES = (
         least=1,
         most=None,
         options=(
-            Option("by", "Which complexity.", COMPLEXITIES, "params"),
+            Option("by", "Which complexity.", COMPLEXITIES, "params", flag="--of", other="--by"),
             Option("bins", "Bins to give advice on.", int, 10, least=1),
             Option("buckets", "Buckets of the means.", int, 20, least=1),
             RANGE,

@@ -1,7 +1,7 @@
 """The compare study: error distributions of populations, every pair of them, and how sure the differences are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.lazy import found
+from edfkit.metric import ERROR, Metric
 from edfkit.progress import steps
-from edfkit.result import Result
+from edfkit.result import Result, signed
 from edfkit.stats.adjusted import (
     LEAST_CLAIM,
     LEAST_OVERLAP,
@@ -25,13 +26,11 @@ from edfkit.stats.adjusted import (
 )
 from edfkit.stats.bands import Band, Crossings, DifferenceBand, Tail, crossings, difference_band, edf_band, tail
 from edfkit.stats.bins import bin_index
-from edfkit.stats.bootstrap import Interval, bootstrap
 from edfkit.stats.claims import OF_BETTER, OF_SHAPE, Claim, claims, permutations_needed
 from edfkit.stats.curves import LARGE, Shape, shape_test, strata_band
 from edfkit.stats.dominance import Violation, violation
 from edfkit.stats.edf import effective_size
-from edfkit.stats.minima import MODELS_PER_DRAW
-from edfkit.stats.mix import Mix, decompose, holm
+from edfkit.stats.mix import Mix, Parts, decompose, holm
 from edfkit.stats.permutation import Permutation, permutation_test
 from edfkit.stats.strata import Strata, common_weights, cut, in_strata
 from edfkit.stats.two_sample import ks, prob_better
@@ -42,13 +41,15 @@ from edfkit.study.selection import (
     Selection,
     Source,
     check_names,
+    chosen_on_test,
     expect,
     gather,
     select,
+    tied_together,
     told_apart,
     units_of,
 )
-from edfkit.study.settings import Control, Reading, ReadingKeywords, SelectionKeywords, settle, split
+from edfkit.study.settings import FILLS, Control, Reading, ReadingKeywords, SelectionKeywords, settle, split
 from edfkit.study.units import Sharing, sharing
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Inference(TypedDict, total=False):
 class Options(Inference, total=False):
     """Keywords of `compare_populations` besides `reading` and `control`."""
 
-    area_to: float
+    area_to: float | None
 
 
 class Keywords(SelectionKeywords, Options, total=False):
@@ -86,7 +87,8 @@ class Estimates:
     better : Better
         Whether a random model of A beats one of B.
     mean : Difference or None
-        Of the mean errors; None where too few models are comparable for an interval.
+        Of the mean errors; None where too few models are comparable for an interval, or some run counts as worse than
+        any value.
     balance : Balance or None
         How equal their complexities are; None if none is held equal.
     crossings : Crossings
@@ -113,6 +115,26 @@ class Estimates:
     middle: Tail
     violation: Violation | None
     p_ks: float | None
+
+
+@dataclass(frozen=True)
+class Fragile(Result):
+    """What is found of a pair, depending on runs that have no value.
+
+    Attributes
+    ----------
+    plain, worst, best : str
+        Name of the better one, "shape" or "none", with those runs left out, counted as the worst, and as the best.
+    """
+
+    plain: str
+    worst: str
+    best: str
+
+    @property
+    def survives(self) -> str:
+        """What holds in all three cases, else "none"."""
+        return self.plain if self.plain == self.worst == self.best else "none"
 
 
 @dataclass(frozen=True)
@@ -155,6 +177,12 @@ class Pair:
         The permutation test of D within bins, or of nothing held equal, if it was asked for; run by run.
     mix : Mix or None
         How much of the difference without adjustment is complexity mix; None if no complexity is held equal.
+    metric : Metric
+        What is compared; numbers are oriented.
+    missing : (int, int)
+        Runs of A and of B that are left out as they have no value.
+    fragile : Fragile or None
+        What is found if these count as the worst, or the best; None if there are none.
     """
 
     a: str
@@ -175,10 +203,18 @@ class Pair:
     p_equivalent: float | None
     permutation: Permutation | None
     mix: Mix | None
+    metric: Metric = ERROR
+    missing: tuple[int, int] = (0, 0)
+    fragile: Fragile | None = None
 
     @property
     def better(self) -> str:
         """Name of the better one, "shape" if the distributions differ otherwise, or "none" if nothing is claimed."""
+        return self.found if self.fragile is None else self.fragile.survives
+
+    @property
+    def found(self) -> str:
+        """What would be claimed if no run without a value could change it, see `better`."""
         if self.claim is None or self.estimates is None or self.claim.kind != "better":
             return "none" if self.claim is None else self.claim.kind
         return self.a if self.estimates.better.prob > 0.5 else self.b
@@ -227,8 +263,8 @@ class Pair:
             See `edfkit.stats.bands.DifferenceBand.ranges`.
         """
         if self.estimates is None or self.better == "none":
-            return [(0.0, 100.0, "undecided")]
-        return self.estimates.difference.ranges()
+            return [(self.metric.least, self.metric.most, "undecided")]
+        return self.estimates.difference.ranges((self.metric.least, self.metric.most))
 
     @property
     def verdict(self) -> str:
@@ -251,7 +287,7 @@ class Pair:
         return f"{rank}, shape by {self.shape.permutations:,} permutations"
 
     def to_dict(self) -> "documents.Pair":
-        """Give the comparison of the pair as plain data; of curves the ranges alone."""
+        """Give the comparison of the pair as plain data, oriented; of curves the ranges alone."""
         its, mix = self.estimates, self.mix
         sure = its if self.sure else None
         mean = None if sure is None else sure.mean
@@ -309,6 +345,8 @@ class Pair:
                 "prob_better": mix.prob_better.to_dict(),
                 "distance": mix.distance.to_dict(),
             },
+            "missing": {"a": self.missing[0], "b": self.missing[1]},
+            "fragile": None if self.fragile is None else self.fragile.to_dict(),
             "verdict": self.verdict,
         }
 
@@ -320,8 +358,8 @@ class Setting(Result):
     Attributes
     ----------
     group : str
-        What differs: "strata", "complexity", "range", "bins", "error", "diverged" or "failed"; "chosen" for the
-        comparison itself.
+        What differs: "strata", "complexity", "range", "bins", "error", "diverged", "stopped" or "failed"; "chosen" for
+        the comparison itself.
     given : str
         What is held equal, or "none".
     strata : int or None
@@ -329,7 +367,7 @@ class Setting(Result):
     bins : int or None
     range : (float, float) or None
         The range of the bins, or the part of the complexities that is looked at; None: all. Raw counts, ends included.
-    error, diverged, failed : str
+    error, diverged, failed, stopped : str
         See `edfkit.study.settings.Reading`.
     prob_a_better : float or None
         Probability that a random model of A beats one of B of about its complexity; ties count half.
@@ -358,6 +396,7 @@ class Setting(Result):
     mean_difference_interval: tuple[float, float] | None = None
     balanced: bool | None = None
     why: str | None = None
+    stopped: str = "drop"
 
     @property
     def chosen(self) -> bool:
@@ -411,10 +450,12 @@ class Comparison:
             }
             for one in chosen.populations
         ]
-        return {
+        document: documents.Comparison = {
+            "metric": chosen.metric.to_dict(),
             "given": chosen.given,
             "error": chosen.error,
             "diverged": chosen.diverged,
+            "stopped": chosen.stopped,
             "bins": chosen.bins,
             "range": None if chosen.range is None else list(chosen.range),
             "chosen_on_test": chosen.chosen_on_test,
@@ -423,6 +464,7 @@ class Comparison:
             "seed": self.seed,
             "sensitivity": [setting.to_dict() for setting in self.settings],
         }
+        return signed("Comparison", document, chosen.metric)  # type: ignore[no-any-return]
 
 
 def compare_study(
@@ -489,7 +531,7 @@ def compare_populations(
     confidence: float = 0.95,
     best_share: float = 0.05,
     equivalent: float | None = None,
-    area_to: float = 50.0,
+    area_to: float | None = None,
     **settings: Unpack[SelectionKeywords],
 ) -> Comparison:
     """Compare the error distributions of populations, every pair of them, at equal complexity.
@@ -514,8 +556,8 @@ def compare_populations(
         Fraction of each population that counts as its best models, above 0 and up to 1.
     equivalent : float, optional
         Percentage points: whether the mean errors differ by less is tested too.
-    area_to : float
-        Right end of the area under the EDF, percent.
+    area_to : float, optional
+        End of the area under the EDF, see `selection.select`.
     **settings
         `reading` and `control`, or their fields, see `edfkit.study.settings`; by default params is held equal.
 
@@ -529,14 +571,36 @@ def compare_populations(
         See `selection.select`, and if a number is out of its range.
     """
     reading, control = settle("compare_populations", settings, Control())
-    return compare_selected(
-        take_part(source, names, reading, control, area_to),
-        permutations=permutations,
-        seed=seed,
-        confidence=confidence,
-        best_share=best_share,
-        equivalent=equivalent,
-    )
+    counted = once(source)
+    inference: Inference = {
+        "permutations": permutations,
+        "seed": seed,
+        "confidence": confidence,
+        "best_share": best_share,
+        "equivalent": equivalent,
+    }
+    result = compare_selected(take_part(counted, names, reading, control, area_to), **inference)
+    if reading.failed != "drop" or not any(one.missing for one in result.selection.populations):
+        return result
+    worst, best = (_if_counted(counted, names, replace(reading, failed=fill), control, inference) for fill in FILLS)
+    return replace(result, pairs=[_surviving(*three) for three in zip(result.pairs, worst, best, strict=True)])
+
+
+def _if_counted(
+    source: Source, names: Sequence[str], reading: Reading, control: Control, inference: Inference
+) -> list[Pair]:
+    """Compare populations once more, with runs that have no value counted as the worst, or the best."""
+    return compare_selected(take_part(source, names, reading, control), **inference, intervals=False).pairs
+
+
+def _surviving(pair: Pair, worst: Pair, best: Pair) -> Pair:
+    """Claim of a pair what holds whatever the runs without a value would have come to."""
+    if not sum(pair.missing):
+        return pair
+    equivalent = pair.p_equivalent
+    if equivalent is not None:
+        equivalent = max(equivalent, *(1.0 if one.p_equivalent is None else one.p_equivalent for one in (worst, best)))
+    return replace(pair, fragile=Fragile(pair.found, worst.found, best.found), p_equivalent=equivalent)
 
 
 def take_part(
@@ -544,7 +608,7 @@ def take_part(
     names: Sequence[str],
     reading: Reading,
     control: Control,
-    area_to: float = 50.0,
+    area_to: float | None = None,
     also: Sequence[str] = (),
 ) -> Selection:
     """Select the models of populations that are compared: as they are for strata, weighted with bins.
@@ -567,13 +631,13 @@ def take_part(
     """
     if not control.binned:
         return gather(source, names, reading=reading, control=control, area_to=area_to, also=also)
-    names, counted, chosen = check_names(names), once(source), reading.error == "best"
+    names, counted = check_names(names), once(source)
     by_row = told_apart(counted, names)
     if not by_row:
-        expect(counted, names, reading, control.columns, also=also, chosen=chosen)
+        expect(counted, names, reading, control.columns, also=also, chosen=True)
     selection = select(counted, names, reading=reading, control=control, area_to=area_to, by_row=by_row, also=also)
     members = [replace(one, units=units_of(counted, one)) for one in selection.populations]
-    chosen = chosen and any(counted.chosen(name, by_row=by_row) for name in names)
+    chosen = chosen_on_test(counted, names, reading, by_row=by_row)
     return replace(selection, populations=members, chosen_on_test=chosen)
 
 
@@ -585,6 +649,7 @@ def compare_selected(
     confidence: float = 0.95,
     best_share: float = 0.05,
     equivalent: float | None = None,
+    intervals: bool = True,
 ) -> Comparison:
     """Compare populations that are selected already, model by model or counted.
 
@@ -593,6 +658,8 @@ def compare_selected(
     selection : Selection
     permutations, seed, confidence, best_share, equivalent
         As in `compare_populations`.
+    intervals : bool
+        Whether the bands of the EDFs are wanted.
 
     Returns
     -------
@@ -621,7 +688,9 @@ def compare_selected(
         _pair(members[a.name], members[b.name], same, how)
         for (a, b), same in steps(list(zip(both, shared, strict=True)), "comparing pairs")
     ]
-    drawn, bands = _drawn(replace(selection, populations=list(members.values())), confidence)
+    drawn, bands = selection, list[Band]()
+    if intervals:
+        drawn, bands = _drawn(replace(selection, populations=list(members.values())), confidence)
     return Comparison(selection, _claimed(pairs), drawn, bands, seed, [])
 
 
@@ -666,11 +735,19 @@ class _How:
     most: int
     permutations: int
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The best and the worst that an oriented value can be."""
+        return self.selection.metric.least, self.selection.metric.most
+
 
 def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     """Compare two populations, but for what all pairs together decide."""
     selection = how.selection
     binned = selection.bins is not None
+    untied = a, b
+    a, b = tied_together(a, b)
+    ties = a is not untied[0]
     a, b, strata = side_by_side(a, b, same, selection)
     if binned:
         outside = [sum(n for why, n in one.left_out.items() if "the range" in why) for one in (a, b)]
@@ -684,10 +761,12 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
         a.name, b.name, selection.given, 1, how.confidence, None, None, None,
         None if strata is None or binned or selection.given == "none" else strata.number,
         selection.bins, overlap, (outside[0], outside[1]), same, adjusts, how.equivalent, None, None, None,
+        selection.metric, (a.missing, b.missing),
     )  # fmt: skip
     if strata is None or (not binned and (same.refused or overlap < LEAST_OVERLAP)):
         return start
-    estimates = (_in_bins if binned else _in_strata)(a, b, strata, how)
+    means = side_by_side(*untied, same, selection)[2] if ties else strata  # of the values as they are
+    estimates = (_in_bins if binned else _in_strata)(a, b, strata, means or strata, how)
     permuted = None
     if how.permutations and (binned or selection.given == "none"):
         rng = np.random.default_rng(how.seed)
@@ -698,6 +777,8 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     if selection.given != "none" and (binned or not same.paired):
         bins = _bins(a, b) if binned else np.split(strata.placed, [a.errors.size])
         mix = decompose(a.errors, bins[0], b.errors, bins[1], counts_a=a.counts, counts_b=b.counts)
+        if a.beyond or b.beyond:
+            mix = replace(mix, mean=Parts(*[np.nan] * len(fields(Parts))))
     start = replace(start, estimates=estimates, permutation=permuted, mix=mix)
     if same.refused or overlap < LEAST_CLAIM:
         return start
@@ -854,7 +935,7 @@ def _rows(one: Population) -> Population:
     return replace(one, errors=one.errors[rows], complexity=complexity, counts=None, units=None)
 
 
-def _in_strata(a: Population, b: Population, strata: Strata, how: _How) -> Estimates:
+def _in_strata(a: Population, b: Population, strata: Strata, means: Strata, how: _How) -> Estimates:
     """Estimate what two populations differ by, within strata."""
     of_a, of_b = strata.first, ~strata.first
     errors, whole = (strata.errors[of_a], strata.errors[of_b]), strata.unit is None
@@ -868,45 +949,48 @@ def _in_strata(a: Population, b: Population, strata: Strata, how: _How) -> Estim
         tail(
             *errors, q, *each, confidence=how.confidence,
             counts_a=counts[0], counts_b=counts[1], units_a=units[0], units_b=units[1],
-            strata_a=strata.stratum[of_a], strata_b=strata.stratum[of_b],
+            strata_a=strata.stratum[of_a], strata_b=strata.stratum[of_b], ends=how.ends,
         )
         for q in (how.best_share, 0.5)
     ]  # fmt: skip
     plain = how.selection.given == "none" and not strata.paired
     exact = ks(a.errors, b.errors, counts_a=a.counts, counts_b=b.counts).p_value if plain else None
+    beyond = a.beyond or b.beyond
     return Estimates(
         float(np.abs(band.difference).max()),
         first,
-        mean_difference(strata, how.confidence),
+        None if beyond else mean_difference(means, how.confidence),
         balance(strata, first.standard_error),
         crossings(*errors, *weights),
         band,
         tails[0],
         tails[1],
-        violation(strata, how.confidence),
+        None if beyond else violation(strata, how.confidence),
         exact,
     )
 
 
-def _in_bins(a: Population, b: Population, strata: Strata, how: _How) -> Estimates:
+def _in_bins(a: Population, b: Population, strata: Strata, means: Strata, how: _How) -> Estimates:
     """Estimate what two populations differ by, with the weights of bins as in the paper."""
     errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
     counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
-    enough = strata.overlap >= LEAST_OVERLAP
+    enough, beyond = strata.overlap >= LEAST_OVERLAP, a.beyond or b.beyond
     first = Better(prob_better(*errors, *shares), 0.0, 1.0, 1.0, 0.0, 0.0)
     if enough:
         first = better_of(a, b, strata, how.confidence, binned=True)
-    tails = [tail(*errors, q, *weights, confidence=how.confidence, **counts) for q in (how.best_share, 0.5)]
+    tails = [
+        tail(*errors, q, *weights, confidence=how.confidence, ends=how.ends, **counts) for q in (how.best_share, 0.5)
+    ]
     return Estimates(
         ks(*errors, *weights, **counts).statistic,
         first,
-        mean_difference(strata, how.confidence, slope=False) if enough else None,
+        mean_difference(means, how.confidence, slope=False) if enough and not beyond else None,
         balance(strata, first.standard_error),
         crossings(*errors, *shares),
         difference_band(*errors, *weights, confidence=how.confidence, **counts),
         tails[0],
         tails[1],
-        violation(strata, how.confidence) if enough else None,
+        violation(strata, how.confidence) if enough and not beyond else None,
         None,
     )
 
@@ -993,8 +1077,8 @@ def describe_populations(
     ----------
     source, names
         As in `compare_populations`.
-    area_to : float
-        Right end of the area under the EDF, percent.
+    area_to : float, optional
+        End of the area under the EDF, see `selection.select`.
     **settings
         `reading`, or its fields, see `edfkit.study.settings`.
 
@@ -1009,40 +1093,3 @@ def describe_populations(
     """
     reading, _ = settle("describe_populations", settings)
     return select(source, names, reading=reading, area_to=area_to).populations
-
-
-def summary_intervals(
-    member: Population, *, trials: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> dict[str, Interval]:
-    """Give bootstrap intervals of what summarises a population; see `edfkit.stats.bootstrap` for what they cover.
-
-    Parameters
-    ----------
-    member : Population
-        The models.
-    trials : int
-        At least 100.
-    confidence : float
-        Above 0 and below 1.
-    seed : int
-        Of the resampling.
-
-    Returns
-    -------
-    dict of str to Interval
-        Of "mean", "median" (percent) and "area" (share); from 20 models on also of the expected smallest error of a
-        search with a 20th of the models, "best of m" (percent), as no resample goes below the smallest of all.
-
-    Raises
-    ------
-    EdfkitError
-        See `edfkit.stats.bootstrap.bootstrap`.
-    """
-    settings: dict[str, Any] = {"trials": trials, "confidence": confidence, "rng": seed}
-    found = {
-        statistic: bootstrap(statistic, member.sample, upto=member.area_to, **settings)
-        for statistic in ("mean", "median", "area")
-    }
-    if m := int(member.summary.n_eff / MODELS_PER_DRAW):
-        found[f"best of {m}"] = bootstrap("min", member.sample, m=m, **settings)
-    return found

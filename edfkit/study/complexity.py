@@ -1,19 +1,21 @@
 """The complexity study: what complexities populations have, how the error goes with it, and which bins would work."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edfkit.result import Result, plain
+from edfkit.metric import Metric
+from edfkit.result import Result, plain, signed
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
 from edfkit.stats.edf import Floats
 from edfkit.stats.epochs import rank_interval
-from edfkit.study.selection import Source, gather
+from edfkit.study.selection import Population, Source, gather
 from edfkit.study.settings import ReadingKeywords, settle
+from edfkit.study.weighing import repeated
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
 class Complexities(Result):
     """Error against complexity in one population.
 
+    Where rows repeat a unit, numbers are those of units with the means of their rows.
+
     Attributes
     ----------
     name : str
     models, diverged : int
         Those that take part, and those among them that diverged.
+    units : int
+        Units that are looked at: fewer than models where rows repeat some.
     left_out : dict of str to int
         How many models take no part, by reason.
     complexity, errors : ndarray, shape (n,)
@@ -40,11 +46,16 @@ class Complexities(Result):
         Its confidence interval at 95 %, see `edfkit.stats.epochs.rank_interval`.
     buckets : BucketMeans
         Mean and standard deviation of the error by bucket.
+    label : str
+        The name as people see it.
+    filled : int
+        Models among them that have no value, and count as the worst.
     """
 
     name: str
     models: int
     diverged: int
+    units: int
     left_out: dict[str, int]
     complexity: Floats
     errors: Floats
@@ -52,6 +63,8 @@ class Complexities(Result):
     rank_correlation: float
     rank_interval: tuple[float, float]
     buckets: BucketMeans
+    label: str = ""
+    filled: int = 0
 
     def to_dict(self) -> "documents.ComplexitySpace":
         """Give the numbers as plain data, without the models one by one."""
@@ -76,7 +89,8 @@ class ComplexityStudy:
     ----------
     by : str
         Which complexity.
-    error, diverged : str
+    metric : Metric
+    error, diverged, stopped : str
         As in `selection.Selection`.
     range : (float, float)
         The one given, or that all populations cover, raw counts.
@@ -90,8 +104,10 @@ class ComplexityStudy:
     """
 
     by: str
+    metric: Metric
     error: str
     diverged: str
+    stopped: str
     range: tuple[float, float]
     spaces: list[Complexities]
     histogram: Histogram
@@ -100,16 +116,19 @@ class ComplexityStudy:
 
     def to_dict(self) -> "documents.ComplexityStudy":
         """Give the study as plain data, see the guide."""
-        return {
+        document: documents.ComplexityStudy = {
             "by": self.by,
+            "metric": self.metric.to_dict(),
             "error": self.error,
             "diverged": self.diverged,
+            "stopped": self.stopped,
             "range": list(self.range),
             "bins": self.bins,
             "advice": self.advice.to_dict(),
             "spaces": [space.to_dict() for space in self.spaces],
             "histogram": self.histogram.to_dict(),
         }
+        return signed("ComplexityStudy", document, self.metric)  # type: ignore[no-any-return]
 
 
 def complexity_study(
@@ -151,15 +170,17 @@ def complexity_study(
         See `selection.select`.
     """
     reading, _ = settle("complexity_study", settings)
-    members = gather(source, names, reading=reading, given=by).populations
+    everyone = gather(source, names, reading=reading, given=by).populations
+    members = [_units(one) for one in everyone]
     complexities = {one.name: one.complexity[:, 0] for one in members if one.complexity is not None}
     lo, hi = range or common_range(*complexities.values(), names=list(complexities))
     related = {one.name: correlation(one.sample, complexities[one.name]) for one in members}
     spaces = [
         Complexities(
             one.name,
-            one.models,
+            rows.models,
             one.diverged,
+            one.models,
             one.left_out,
             complexities[one.name],
             one.errors,
@@ -167,18 +188,31 @@ def complexity_study(
             related[one.name],
             rank_interval(related[one.name], one.models),
             bucket_means(one.sample, complexities[one.name], lo, hi, buckets),
+            one.label,
+            one.filled,
         )
-        for one in members
+        for rows, one in zip(everyone, members, strict=True)
     ]
     largest = float(np.max([values.max() for values in complexities.values()]))
     number = {one.name: one.counts for one in members if one.counts is not None}
     return ComplexityStudy(
         by,
+        members[0].metric,
         reading.error,
         reading.diverged,
+        reading.stopped,
         (lo, hi),
         spaces,
         histogram(complexities, 0.0, largest, buckets, counts=number),
         advise(complexities, lo, hi, bins),
         bins,
     )
+
+
+def _units(member: Population) -> Population:
+    """Put one row for each unit that is stated and repeated, the mean of its rows."""
+    units = repeated(member)
+    if units is None or member.complexity is None:
+        return member
+    complexity = np.column_stack([units.means(column) for column in member.complexity.T])
+    return replace(member, errors=units.means(member.errors), complexity=complexity, units=None)

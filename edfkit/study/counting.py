@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import chain
 from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,8 +23,10 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.remote import Address
+from edfkit.metric import ERROR, Metric
 from edfkit.progress import steps
 from edfkit.stats.sample import ordered
+from edfkit.study.parts import Parts, folded
 from edfkit.study.units import MOST, Units, find_units
 
 if TYPE_CHECKING:
@@ -166,16 +169,16 @@ class Wanted:
     Attributes
     ----------
     columns : tuple of str
-        What models are counted by: variables, or the number of an epoch for the test error after it.
+        What models are counted by: variables, or one value of each curve, see `at_epoch` and `at_best`.
     ends : tuple of str
         Variables of which the smallest and the largest number are wanted.
-    chosen : bool
-        Whether to tell if the smallest error over the epochs is below the last one.
+    chosen : (str, str) or None
+        Variables with the best value over the epochs and with the last one, of which to tell whether they differ.
     """
 
     columns: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
-    chosen: bool = False
+    chosen: tuple[str, str] | None = None
 
     def __or__(self, other: "Wanted") -> "Wanted":
         columns, ends = (
@@ -186,8 +189,38 @@ class Wanted:
     @property
     def variables(self) -> list[str]:
         """What has to be read."""
-        of_epochs = ("test_error" if name.isdecimal() else name for name in self.columns)
-        return list(dict.fromkeys((*of_epochs, *self.ends, *(("error", "error_final") if self.chosen else ()))))
+        return list(dict.fromkeys((*chain(*map(_read_for, self.columns)), *self.ends, *(self.chosen or ()))))
+
+
+def at_epoch(curve: str, epoch: int) -> str:
+    """Name the column of the values of a curve after an epoch, counted from 1."""
+    return f"{curve}@{epoch}"
+
+
+def at_best(curve: str, by: str, goal: str) -> str:
+    """Name the column of the values of a curve at the epoch of the best value of another one, whose goal is given."""
+    return f"{curve}@{goal} {by}"
+
+
+def _read_for(column: str) -> list[str]:
+    """List the variables that a column is taken from."""
+    curve, _, where = column.partition("@")
+    return [curve] if not where or where.isdecimal() else [curve, where.partition(" ")[2]]
+
+
+def _taken(column: str, piece: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Give the values of a column, of models of which the variables were read."""
+    curve, _, where = column.partition("@")
+    if not where:
+        return piece[curve]
+    if where.isdecimal():
+        return np.asarray(piece[curve][:, int(where) - 1])
+    goal, by = where.split(" ")
+    deciding = piece[by] if goal == "min" else -piece[by]
+    known = ~np.isnan(deciding)
+    best = np.where(known, deciding, np.inf).argmin(axis=1)
+    rows = np.arange(len(best))
+    return np.where(known[rows, best], piece[curve][rows, best], np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +270,7 @@ class Counted:
 
     def has(self, name: str, variable: str) -> bool:
         """Tell whether a population has a variable."""
-        if isinstance(self.source, Archive):  # which need not list them all
+        if isinstance(self.source, Archive | Parts):  # which need not list them all
             return self.source.has(name, variable)
         return variable in self.source.variables(name)
 
@@ -247,7 +280,7 @@ class Counted:
 
     def _once(self, name: str, column: str, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Read a column, or give it again; columns that were read long ago go where all take too much memory."""
-        key = name.lower(), column
+        key = folded(name), column
         values = self._read.pop(key, None)
         values = self._read[key] = read() if values is None else values
         while len(self._read) > 1 and sum(one.nbytes for one in self._read.values()) > _KEPT:
@@ -256,13 +289,13 @@ class Counted:
 
     def field(self, name: str, variable: str) -> "Column":
         """Describe one variable of a population, if possible without reading it."""
-        if isinstance(self.source, Archive):
+        if isinstance(self.source, Archive | Parts):
             return self.source.shape(name, variable)
         return self.read(name, variable)
 
     def units(self, name: str) -> Units | None:
         """Find out what the rows of a population are, see `edfkit.study.units.find_units`."""
-        key = name.lower()
+        key = folded(name)
         if key not in self._units:
             self._units[key] = find_units(self.source, name, self.read)
         return self._units[key]
@@ -275,13 +308,14 @@ class Counted:
         """Say what will be asked of a population, so that one pass over a large one finds it all."""
         if self.by_row(name):
             return
-        wanted = replace(wanted, chosen=wanted.chosen and self.has(name, "error_final"))
-        before = self._found.get(name.lower())
+        if wanted.chosen is not None and not self.has(name, wanted.chosen[1]):
+            wanted = replace(wanted, chosen=None)
+        before = self._found.get(folded(name))
         if before is not None:
             if before[0] | wanted == before[0]:
                 return
             wanted = before[0] | wanted
-        self._found[name.lower()] = wanted, self._pass(name, wanted)
+        self._found[folded(name)] = wanted, self._pass(name, wanted)
 
     def together(self, names: Sequence[str], wanted: Wanted) -> "Counted":
         """Give the same source with these populations counted by all of these columns, however small they are.
@@ -293,8 +327,9 @@ class Counted:
             self.expect(name, wanted)
             rows = self.rows(name, wanted.columns)
             rows = counted(rows.columns, rows.counts)
-            found._found[name.lower()] = wanted, _Found(rows, {}, wanted.chosen and self.chosen(name))
-            found._units[name.lower()] = self.units(name)
+            chosen = wanted.chosen is not None and self.chosen(name, wanted.chosen)
+            found._found[folded(name)] = wanted, _Found(rows, {}, chosen)
+            found._units[folded(name)] = self.units(name)
         return found
 
     def rows(self, name: str, columns: Sequence[str], *, by_row: bool = False) -> Rows:
@@ -321,7 +356,7 @@ class Counted:
         if by_row or self.by_row(name):
             return Rows({column: self._column(name, column) for column in columns})
         self.expect(name, Wanted(tuple(columns)))
-        return self._found[name.lower()][1].rows.of(columns)
+        return self._found[folded(name)][1].rows.of(columns)
 
     def ends(self, name: str, variable: str) -> tuple[float, float] | None:
         """Find the smallest and the largest number of a variable; None if none is known."""
@@ -329,27 +364,33 @@ class Counted:
             lo, hi = _ends(self.read(name, variable))
         else:
             self.expect(name, Wanted(ends=(variable,)))
-            lo, hi = self._found[name.lower()][1].ends[variable]
+            lo, hi = self._found[folded(name)][1].ends[variable]
         return (lo, hi) if lo <= hi else None
 
-    def chosen(self, name: str, *, by_row: bool = False) -> bool:
-        """Tell whether errors are the smallest over the epochs, and those of the last epoch differ."""
-        if not self.has(name, "error_final"):
+    def chosen(self, name: str, ends: tuple[str, str], *, by_row: bool = False) -> bool:
+        """Tell whether values are the best over the epochs, and those of the last epoch differ; see `Wanted`."""
+        if not self.has(name, ends[1]):
             return False
         if by_row or self.by_row(name):
-            return bool((self.read(name, "error") < self.read(name, "error_final")).any())
-        self.expect(name, Wanted(chosen=True))
-        return self._found[name.lower()][1].chosen
+            return _differ(*(self.read(name, one) for one in ends))
+        self.expect(name, Wanted(chosen=ends))
+        return self._found[folded(name)][1].chosen
+
+    def metrics(self, name: str) -> list[Metric]:
+        """List the metrics of a population, the default first."""
+        return metrics_of(self.source, name)
+
+    def label(self, name: str) -> str:
+        """Give the name of a population as people see it."""
+        return label_of(self.source, name)
 
     def _column(self, name: str, column: str) -> NDArray[Any]:
-        if not column.isdecimal():
+        if "@" not in column:
             values, models = self.read(name, column), self.models(name)
             check_numbers(name, column, values, models)
             return values
-        pieces = _pieces(self.source, name, ["test_error"], 0, self.models(name))
-        return self._once(
-            name, column, lambda: np.concatenate([piece["test_error"][:, int(column) - 1] for piece in pieces])
-        )
+        pieces = _pieces(self.source, name, _read_for(column), 0, self.models(name))
+        return self._once(name, column, lambda: np.concatenate([_taken(column, piece) for piece in pieces]))
 
     def _pass(self, name: str, wanted: Wanted) -> _Found:
         """Read a population once, here or on a cluster."""
@@ -357,9 +398,26 @@ class Counted:
             return _count(self.source, name, wanted, 0, self.models(name))
         if not isinstance(self.source, Archive):
             raise EdfkitError(
-                "scheduler: these populations are in memory or in published files, expected an archive; leave it out."
+                "scheduler: these populations are parts, in memory or in published files, expected an archive; leave "
+                "it out."
             )
         return _summed(_on_cluster(self.source, name, wanted, self._scheduler))
+
+
+def _differ(best: NDArray[Any], last: NDArray[Any]) -> bool:
+    return bool(((best < last) | (best > last)).any())  # of which neither is so where one is not known
+
+
+def metrics_of(source: "Source", name: str) -> list[Metric]:
+    """List the metrics of a population, the default first; sources that do not say have errors in percent."""
+    known = getattr(source, "metrics", None)
+    return [ERROR] if known is None else list(known(name))
+
+
+def label_of(source: "Source", name: str) -> str:
+    """Give the name of a population as people see it."""
+    known = getattr(source, "label", None)
+    return name if known is None else str(known(name))
 
 
 def once(source: "Source") -> Counted:
@@ -401,16 +459,13 @@ def _count(source: "Source | str | Address", name: str, wanted: Wanted, start: i
 
 
 def _of_piece(piece: Mapping[str, NDArray[Any]], name: str, wanted: Wanted) -> _Found:
-    columns = {
-        column: piece["test_error"][:, int(column) - 1] if column.isdecimal() else piece[column]
-        for column in wanted.columns
-    }
+    columns = {column: _taken(column, piece) for column in wanted.columns}
     for column, values in columns.items():
         check_numbers(name, column, values, len(values))  # of text only, as the archive has checked how many there are
     return _Found(
         counted(columns) if columns else Rows({}),
         {variable: _ends(piece[variable]) for variable in wanted.ends},
-        wanted.chosen and bool((piece["error"] < piece["error_final"]).any()),
+        wanted.chosen is not None and _differ(*(piece[one] for one in wanted.chosen)),
     )
 
 
@@ -418,12 +473,12 @@ def _pieces(
     source: "Source", name: str, variables: Sequence[str], start: int, stop: int
 ) -> Iterator[Mapping[str, NDArray[Any]]]:
     """Read variables of some models, some at a time."""
-    if isinstance(source, Archive):
+    if isinstance(source, Archive | Parts):
         pieces: Iterator[Mapping[str, NDArray[Any]]] = source.chunks(name, variables, start, stop)
     else:
         whole = {variable: source.read(name, variable) for variable in variables}
         for variable in variables:
-            if variable != "test_error":  # which has a number for each epoch
+            if whole[variable].ndim == 1:  # others have a number for each epoch
                 check_numbers(name, variable, whole[variable], source.models(name))
         pieces = iter([{variable: values[start:stop] for variable, values in whole.items()}])
     for piece in pieces:

@@ -1,14 +1,16 @@
 """The describe study: populations one by one, as they are, with their complexities and bootstrap intervals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Unpack
 
-from edfkit.stats.bootstrap import Interval
-from edfkit.study.compare import describe_populations, summary_intervals
+from edfkit.result import signed
+from edfkit.stats.bootstrap import Interval, bootstrap
+from edfkit.stats.minima import MODELS_PER_DRAW
 from edfkit.study.counting import Wanted, once
 from edfkit.study.selection import Population, Source, complexity_ranges, error_column
 from edfkit.study.settings import COMPLEXITIES, Reading, ReadingKeywords, settle
+from edfkit.study.weighing import number, numbers, repeated, select_units
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -23,7 +25,7 @@ class Description:
     reading : Reading
         Which error was read.
     populations : list of Population
-        Unweighted.
+        Unweighted, but for rows that repeat a unit.
     ranges : dict of str to dict of str to (float, float) or None
         By population and complexity: the smallest and the largest, raw counts; None where it is not known.
     intervals : dict of str to dict of str to Interval
@@ -37,9 +39,12 @@ class Description:
 
     def to_dict(self) -> "documents.Description":
         """Give the description as plain data."""
-        return {
+        metric = self.populations[0].metric
+        document: documents.Description = {
+            "metric": metric.to_dict(),
             "error": self.reading.error,
             "diverged": self.reading.diverged,
+            "stopped": self.reading.stopped,
             "spaces": [
                 {
                     **member.to_dict(),
@@ -49,11 +54,16 @@ class Description:
                         "macs": self._ends(member.name, "macs"),
                         "acts": self._ends(member.name, "acts"),
                     },
-                    "intervals": {what: one.to_dict() for what, one in self.intervals[member.name].items()},
+                    "intervals": {
+                        # An area has no sign: what is turned here is turned back with the whole.
+                        what: signed("BootstrapInterval", one.to_dict(), metric) if what == "area" else one.to_dict()
+                        for what, one in self.intervals[member.name].items()
+                    },
                 }
                 for member in self.populations
             ],
         }
+        return signed("Description", document, metric)  # type: ignore[no-any-return]
 
     def _ends(self, name: str, complexity: str) -> list[float] | None:
         ends = self.ranges[name][complexity]
@@ -64,7 +74,7 @@ def describe_study(
     source: Source,
     names: Sequence[str],
     *,
-    area_to: float = 50.0,
+    area_to: float | None = None,
     trials: int = 0,
     confidence: float = 0.95,
     seed: int = 0,
@@ -78,8 +88,8 @@ def describe_study(
         Where the populations are.
     names : sequence of str
         At least one population, each once.
-    area_to : float
-        Right end of the area under the EDF, percent.
+    area_to : float, optional
+        End of the area under the EDF, see `selection.select`.
     trials : int
         Bootstrap samples of the intervals, at least 100; 0: no intervals.
     confidence : float
@@ -103,7 +113,7 @@ def describe_study(
     for name in names:
         known = tuple(one for one in COMPLEXITIES if counted.has(name, one))
         counted.expect(name, Wanted((error_column(counted, name, reading), "status"), ends=known))
-    members = describe_populations(counted, names, area_to=area_to, reading=reading)
+    members = select_units(counted, names, area_to=area_to, reading=reading).populations
     return Description(
         reading,
         members,
@@ -113,3 +123,45 @@ def describe_study(
             for member in members
         },
     )
+
+
+def summary_intervals(
+    member: Population, *, trials: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> dict[str, Interval]:
+    """Give bootstrap intervals of what summarises a population; see `edfkit.stats.bootstrap` for what they cover.
+
+    Parameters
+    ----------
+    member : Population
+        The models; where rows repeat a unit, units are resampled.
+    trials : int
+        At least 100.
+    confidence : float
+        Above 0 and below 1.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    dict of str to Interval
+        Of "mean", "median" (oriented) and "area" (share), if there is one; from 20 models on also of the expected best
+        of a search with a 20th of the models, "best of m" (oriented), as no resample goes below the smallest of all.
+        Where some run counts as worse than any value, of "median" alone.
+
+    Raises
+    ------
+    EdfkitError
+        See `edfkit.stats.bootstrap.bootstrap`.
+    """
+    settings: dict[str, Any] = {"units": numbers(member), "trials": trials, "confidence": confidence, "rng": seed}
+    found = {"median": bootstrap("median", member.sample, **settings)}
+    if member.beyond:
+        return found
+    found = {"mean": bootstrap("mean", member.sample, **settings), **found}
+    if member.metric.bounded:  # the area begins at the best value that can be
+        moved = replace(member, errors=member.errors - member.metric.least).sample
+        found["area"] = bootstrap("area", moved, upto=member.area_to - member.metric.least, **settings)
+    size = number(member) if repeated(member) else member.summary.n_eff
+    if m := int(size / MODELS_PER_DRAW):
+        found[f"best of {m}"] = bootstrap("min", member.sample, m=m, **settings)
+    return found

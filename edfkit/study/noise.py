@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.result import Result
+from edfkit.metric import Metric
+from edfkit.result import Result, signed
 from edfkit.stats.epochs import AtEpochs, Optimism, at_epochs, best_against_last, selection_optimism
 from edfkit.stats.noise import NoiseShare, SeedNoise, noise_share, seed_noise
 from edfkit.stats.rates import DefaultRank, RateMap, default_rank, rate_map
 from edfkit.study.counting import once
-from edfkit.study.selection import Population, Source, select
+from edfkit.study.selection import Population, Source, curve_of, select
 from edfkit.study.settings import ReadingKeywords, settle
 
 
@@ -40,6 +41,10 @@ class Noise(Result):
         If learning rate and weight decay vary.
     default : DefaultRank or None
         The models near the default rates, if the rates vary and there are any.
+    label : str
+        The name as people see it.
+    filled : int
+        Models among them that have no value, and count as the worst.
     """
 
     name: str
@@ -52,10 +57,13 @@ class Noise(Result):
     seeds: SeedNoise | None
     rates: RateMap | None
     default: DefaultRank | None
+    label: str = ""
+    filled: int = 0
 
     def to_dict(self) -> Any:
         """Give the numbers as plain data, without the models one by one."""
         numbers = super().to_dict()
+        del numbers["label"], numbers["filled"]
         numbers["left_out_why"] = numbers.pop("left_out")
         if numbers["epochs"]:
             numbers["epochs"] = {key: numbers["epochs"][key] for key in ("epochs", "spearman", "kendall")}
@@ -68,16 +76,23 @@ class NoiseStudy(Result):
 
     Attributes
     ----------
-    diverged : str
+    metric : Metric
+    diverged, stopped : str
         As in `selection.Selection`.
     spaces : list of Noise
     share : NoiseShare or None
         If the populations are the same models with other seeds: what share of an EDF's variance is training noise.
     """
 
+    metric: Metric
     diverged: str
+    stopped: str
     spaces: list[Noise]
     share: NoiseShare | None
+
+    def to_dict(self) -> Any:
+        """Give the study as plain data."""
+        return signed("NoiseStudy", super().to_dict() | {"metric": self.metric.to_dict()}, self.metric)
 
 
 def noise_study(
@@ -136,12 +151,17 @@ def noise_study(
                 "populations of the same models; name others, or leave that out."
             )
         share = noise_share(np.stack([member.errors for member in members], axis=1))
-    return NoiseStudy(diverged, spaces, share)
+    return NoiseStudy(members[0].metric, diverged, reading.stopped, spaces, share)
 
 
 def _noise(source: Source, member: Population, diverged: str, one_network: bool, default: tuple[float, float]) -> Noise:
-    final, curves, lr, wd = (_known(source, member, name) for name in ("error_final", "test_error", "lr", "wd"))
-    if diverged == "censor" and member.diverged:
+    metric = member.metric
+    final, curves = (
+        None if values is None else metric.turned(values)
+        for values in (_known(source, member, name) for name in (f"{metric.name}_final", curve_of(metric)))
+    )
+    lr, wd = _known(source, member, "lr"), _known(source, member, "wd")
+    if diverged in ("worst", "censor") and member.diverged:
         final = None  # the errors are no longer the smallest of the curves
     rates = near = None
     if lr is not None and wd is not None and min(lr.min(), wd.min()) > 0 and np.ptp(lr) > 0 and np.ptp(wd) > 0:
@@ -159,6 +179,8 @@ def _noise(source: Source, member: Population, diverged: str, one_network: bool,
         seed_noise(member.errors) if one_network else None,
         rates,
         near,
+        member.label,
+        member.filled,
     )
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.result import Result
+from edfkit.result import Result, signed
 from edfkit.stats.sizes import models_for_precision
 from edfkit.study.catalogue import unfit_goal
-from edfkit.study.selection import Population, Selection, Source, gather
+from edfkit.study.selection import Population, Selection, Source, gather, tied_together
 from edfkit.study.settings import Control, SelectionKeywords, settle
 from edfkit.study.units import sharing
+from edfkit.study.weighing import repeated
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -71,7 +72,7 @@ class ComparisonPlan:
 
     def to_dict(self) -> "documents.ComparisonPlan":
         """Give the plan as plain data, see the guide."""
-        return {
+        document: documents.ComparisonPlan = {
             **self.selection.to_dict(),
             "shift": self.shift,
             "width": self.width,
@@ -80,6 +81,7 @@ class ComparisonPlan:
             "seed": self.seed,
             "needed": self.needed.to_dict(),
         }
+        return signed("ComparisonPlan", document, self.selection.metric)  # type: ignore[no-any-return]
 
 
 def plan_precision(eps: float, confidence: float = 0.95) -> Precision:
@@ -172,10 +174,17 @@ def plan_comparison(
                 or f"{a.name} and {b.name} are the same {same.units:,} networks, so they are no independent samples to "
                 "plan from; name populations without common networks."
             )
+    a, b = (a, a) if b is a else tied_together(a, b)
+    if (width is not None or equivalent is not None) and (a.beyond or b.beyond):
+        raise EdfkitError(
+            f"{'width' if equivalent is None else 'equivalent'}: this is about a mean, and some runs count as worse "
+            f"than any {a.metric.label}, so that there is none; plan a comparison without it, or leave them out by "
+            "--diverged drop."
+        )
     from edfkit.stats.planning import models_for_comparison
 
     needed = models_for_comparison(
-        _pilot(a),
+        _pilot(_one_run_each(a, seed) if b is a else a),
         None if b is a else _pilot(b),
         shift=shift or 0.0,
         width=width,
@@ -189,10 +198,20 @@ def plan_comparison(
     return ComparisonPlan(selection, shift, width, equivalent, needed, power, seed)
 
 
+def _one_run_each(member: Population, seed: int) -> Population:
+    """Take one run of each unit at random: models of both populations are drawn from one pilot without replacement."""
+    units = repeated(member)
+    if units is None:
+        return member
+    rows = np.random.default_rng(seed).permutation(units.unit.size)
+    return member.taken(np.sort(rows[np.unique(units.unit[rows], return_index=True)[1]]))
+
+
 def _pilot(member: Population) -> "Pilot":
     from edfkit.stats.planning import Pilot
 
-    return Pilot(member.errors, member.complexity, member.units.unit if member.units and member.repeats else None)
+    units = member.units.unit if member.units and member.repeats else None
+    return Pilot(member.errors, member.complexity, units, (member.metric.least, member.metric.most))
 
 
 class _Planned(SelectionKeywords, total=False):

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.result import Result
+from edfkit.result import Result, signed
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import Gap, Wins, difference, minimum_gap, resample_minima, who_wins
-from edfkit.study.selection import Selection, Source, select
+from edfkit.study.selection import Selection, Source, tied_together
 from edfkit.study.settings import ReadingKeywords, settle
+from edfkit.study.weighing import number, repeated, select_units
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -68,7 +69,7 @@ class PointStudy:
         levels = np.cumsum(self.probabilities)
         shares = (0.05, 0.25, 0.5, 0.75, 0.95)
         places = np.minimum(np.searchsorted(levels, np.array(shares) * (1 - 1e-10)), len(levels) - 1)
-        return {
+        document: documents.PointStudy = {
             **self.selection.to_dict(),
             "space": names[0],
             "against": names[-1],
@@ -84,6 +85,7 @@ class PointStudy:
             "gap": self.gap.to_dict(),
             "resampled": None if self.resampled is None else self.resampled.to_dict(),
         }
+        return signed("PointStudy", document, self.selection.metric)  # type: ignore[no-any-return]
 
 
 def point_study(
@@ -101,6 +103,7 @@ def point_study(
     """Compare two searches by their best models: who wins, by how much, and what that means (NDS, figure 2).
 
     The searches draw without replacement and independently of each other, so in one population they may share models.
+    Where rows repeat a unit, they draw units with replacement, and of each one of its rows at random.
 
     Parameters
     ----------
@@ -131,25 +134,29 @@ def point_study(
         If a search draws more models than there are, and see `selection.select`.
     """
     reading, _ = settle("point_study", settings)
-    selection = select(source, [space] if against is None else [space, against], reading=reading)
-    first = selection.populations[0].sample
-    other = selection.populations[-1].sample if against else None
+    selection = select_units(source, [space] if against is None else [space, against], reading=reading)
+    first, other = selection.populations[0].sample, None
+    if against:
+        first, other = (member.sample for member in tied_together(*selection.populations))
+    again = any(repeated(member) for member in selection.populations)
     for name, draws, member in (
         ("small", small, selection.populations[0]),
         ("large", large, selection.populations[-1]),
     ):
-        if draws > member.models:
+        if draws > number(member):
             raise EdfkitError(
-                f"{name}: the search is to draw {draws:,} models and {member.name} has {member.models:,}; draw no more "
-                "than there are."
+                f"{name}: the search is to draw {draws:,} models and {member.name} has {number(member):,}; draw no "
+                "more than there are."
             )
-    wins = who_wins(first, small, other, large=large)
-    values, probabilities = difference(first, small, other, large=large)
+    wins = who_wins(first, small, other, large=large, replacement=again)
+    values, probabilities = difference(first, small, other, large=large, replacement=again)
     resampled = None
     if trials:
-        one, two = resample_minima(first, small, large, trials, rng=np.random.default_rng(seed), errors_large=other)
+        rng = np.random.default_rng(seed)
+        one, two = resample_minima(first, small, large, trials, rng=rng, errors_large=other, replacement=again)
         ahead, behind, tie = (float(np.mean(outcome)) for outcome in (one < two, two < one, one == two))
         se = float(np.sqrt(wins.large_wins * (1 - wins.large_wins) / trials))
         resampled = Resampled(trials, seed, ahead, behind, tie, se)
-    gap = minimum_gap(first, min(small, first.models), min(large, first.models), alpha=alpha)
+    most = number(selection.populations[0])
+    gap = minimum_gap(first, min(small, most), min(large, most), alpha=alpha, replacement=again)
     return PointStudy(selection, wins, values, probabilities, gap, resampled)

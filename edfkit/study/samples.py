@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from edfkit.result import plain, signed
 from edfkit.stats.edf import Floats
+from edfkit.stats.sample import Sample
 from edfkit.stats.sizes import (
     Distances,
     draw_models,
@@ -14,9 +16,10 @@ from edfkit.stats.sizes import (
     expected_distance_to_population,
     simulate_distance,
 )
-from edfkit.stats.two_sample import Summary, summarize
-from edfkit.study.selection import Selection, Source, select
+from edfkit.stats.two_sample import Summary
+from edfkit.study.selection import Selection, Source
 from edfkit.study.settings import ReadingKeywords, settle
+from edfkit.study.weighing import number, numbers, select_units
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -28,6 +31,8 @@ DRAWN = (10, 100, 1000, 10_000)
 @dataclass(frozen=True)
 class SampleStudy:
     """How the EDF of a sample of the models approaches that of all.
+
+    Where rows repeat a unit, models are units.
 
     Attributes
     ----------
@@ -62,10 +67,10 @@ class SampleStudy:
     def to_dict(self) -> "documents.SampleStudy":
         """Give the study as plain data, see the guide; D is a share (0 to 1), errors are percent."""
         samples: dict[str, documents.SampleSummary] = {
-            str(size): {"min": s.min, "median": s.median, "mean": s.mean, "area": s.area}
+            str(size): {"min": s.min, "median": s.median, "mean": s.mean, "area": plain(s.area)}
             for size, s in self.samples.items()
         }
-        return {
+        document: documents.SampleStudy = {
             **self.selection.to_dict(),
             "space": self.selection.populations[0].name,
             "models": self.models.tolist(),
@@ -75,6 +80,7 @@ class SampleStudy:
             "samples": samples,
             "seed": self.seed,
         }
+        return signed("SampleStudy", document, self.selection.metric)  # type: ignore[no-any-return]
 
 
 def sample_study(
@@ -95,7 +101,8 @@ def sample_study(
     name : str
         The population.
     models : sequence of int, optional
-        Sizes of samples, 1 to the size of the population; by default powers of 2 up to it.
+        Sizes of samples, 1 to the size of the population; by default powers of 2 up to it. Where rows repeat a unit,
+        these are units: simulated samples have all their rows, those that are summarised one of each at random.
     trials : int
         Samples of each size to simulate, at least 2; 0: none.
     seed : int
@@ -113,20 +120,22 @@ def sample_study(
         If a size is out of its range, and see `selection.select`.
     """
     reading, _ = settle("sample_study", settings)
-    selection = select(source, [name], reading=reading)
+    selection = select_units(source, [name], reading=reading)
     (member,) = selection.populations
-    sizes = np.array(models) if models is not None else 2 ** np.arange(int(np.log2(member.models)) + 1)
+    units, size = numbers(member), number(member)
+    sample = Sample(member.errors, counts=member.counts)
+    sizes = np.array(models) if models is not None else 2 ** np.arange(int(np.log2(size)) + 1)
     rng = np.random.default_rng(seed)
-    simulated = simulate_distance(member.sample, sizes, trials=trials, rng=rng) if trials else None
-    drawn = draw_models(member.sample, min(max(DRAWN), member.models), rng=np.random.default_rng(seed))
-    samples = {size: drawn[:size] for size in DRAWN if size <= member.models}
+    simulated = simulate_distance(sample, sizes, trials=trials, rng=rng, units=units) if trials else None
+    drawn = draw_models(sample, min(max(DRAWN), size), rng=np.random.default_rng(seed), units=units)
+    samples = {some: drawn[:some] for some in DRAWN if some <= size}
     return SampleStudy(
         selection,
         sizes,
         expected_distance(sizes),
-        expected_distance_to_population(sizes, member.models),
+        expected_distance_to_population(sizes, size),
         simulated,
-        {size: summarize(some) for size, some in samples.items()},
+        {many: member.summarized(some) for many, some in samples.items()},
         samples,
         seed,
     )

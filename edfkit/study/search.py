@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.result import plain
+from edfkit.result import plain, signed
 from edfkit.stats.adjusted import better
 from edfkit.stats.bands import TABLE_SIZES, edf_band
 from edfkit.stats.edf import Floats
@@ -23,8 +23,9 @@ from edfkit.stats.searches import best_difference
 from edfkit.stats.strata import Strata
 from edfkit.study.compare import at_equal_complexity, balanced, prepared, side_by_side, take_part, untested
 from edfkit.study.counting import once
-from edfkit.study.selection import Population, Selection, Source, check_column
+from edfkit.study.selection import Population, Selection, Source, check_column, tied_together
 from edfkit.study.settings import Control, Reading, SelectionKeywords, settle
+from edfkit.study.weighing import repeated
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -200,10 +201,12 @@ class SearchStudy:
         """Give the study as plain data, see the guide."""
         curves = {curve.name: curve.to_dict() for curve in self.curves}
         selected = self.selection.to_dict()
-        return {
+        document: documents.SearchStudy = {
+            "metric": selected["metric"],
             "given": self.given,
             "error": selected["error"],
             "diverged": selected["diverged"],
+            "stopped": selected["stopped"],
             "bins": selected["bins"],
             "range": selected["range"],
             "strata": self.selection.strata if self.selection.given != "none" else None,
@@ -214,6 +217,7 @@ class SearchStudy:
             "cost": self.cost,
             "draws_for_top": {f"{share:g}": draws for share, draws in self.top.items()},
         }
+        return signed("SearchStudy", document, self.selection.metric)  # type: ignore[no-any-return]
 
 
 def search_study(
@@ -238,8 +242,10 @@ def search_study(
         Numbers of draws, at least 1; by default powers of 2 up to 4,096, without replacement up to the smallest
         population.
     replacement : bool
-        Whether a model can be drawn again, as in the paper; without it there can be no weights (given none), and rows
-        that repeat a network are drawn as any other. Pairs are compared with replacement in any case.
+        Whether a model can be drawn again, as in the paper: rows that repeat a unit share one draw, which is any of
+        them. Without it there can be no weights (given none), rows that repeat a network by chance are drawn as any
+        other, and there can be none that repeat a unit that the source states. Pairs are compared with replacement in
+        any case.
     cost : {"seconds", "params", "macs", "flops"}, optional
         What a search spends: the mean of it over the models, drawn with their weights, times m.
     confidence : float
@@ -265,6 +271,11 @@ def search_study(
             "with it, or hold nothing equal (given none)."
         )
     gathered = _gathered(source, names, reading, control, cost)
+    if not replacement and (again := [one.name for one in gathered.populations if repeated(one)]):
+        raise EdfkitError(
+            f"replacement: rows of {again[0]} repeat networks, which cannot be drawn without replacement; draw them "
+            "with it."
+        )
     selection = _overlapping(gathered)
     fewest = min(member.models for member in selection.populations)
     if m is None:
@@ -340,15 +351,17 @@ def _curve(member: Population, m: NDArray[np.int64], replacement: bool, confiden
     method = "equal-local-levels" if local else "ks"
     band = edf_band(sample, confidence=confidence, method=method, n_eff=found.n_eff)
     edges = band.values, band.lower, band.upper, found.m
-    low, high = best_of_band(*edges, upper_before=band.upper_before)
-    median_low, median_high = median_band(*edges, upper_before=band.upper_before)
+    least, most = member.metric.least, member.metric.most
+    span: dict[str, float] = {"upper_before": band.upper_before, "least": least, "most": most}
+    low, high = best_of_band(*edges, **span)
+    median_low, median_high = median_band(*edges, **span)
     return Curve(
         member.name,
         found,
         low,
         high,
         _price(member, sample, cost),
-        found.interval(confidence),
+        found.interval(confidence, (least, most)),
         found.quantiles[0.5],
         median_low,
         median_high,
@@ -360,9 +373,16 @@ def _pairs(gathered: Selection, m: NDArray[np.int64], confidence: float) -> list
     members, both, shared = prepared(gathered)
     together: list[tuple[str, str, Strata | None, str | None]] = []
     for (a, b), same in zip(both, shared, strict=True):
-        _, _, strata = side_by_side(members[a.name], members[b.name], same, gathered)
+        _, _, strata = side_by_side(*tied_together(members[a.name], members[b.name]), same, gathered)
         overlap = 0.0 if strata is None else strata.overlap
-        together.append((a.name, b.name, strata, untested(a.name, b.name, gathered.given, overlap, same)))
+        why = untested(a.name, b.name, gathered.given, overlap, same)
+        if why is None and (a.beyond or b.beyond):
+            name = (a if a.beyond else b).name
+            why = (
+                f"Some runs of {name} count as worse than any {a.metric.label}, so that the best of m has no "
+                "expectation to compare; --diverged drop leaves them out."
+            )
+        together.append((a.name, b.name, strata, why))
     tested = sum(why is None for *_, why in together)
     pairs = []
     for name, other, strata, why in together:

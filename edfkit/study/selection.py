@@ -1,10 +1,13 @@
 """Which models of a source take part in a study, and with which weights.
 
-A model that failed has no error and takes no part. A diverged one does, as it is what its configuration leads to,
-unless the policy is another. Given a complexity, models outside the range take no part either. What is left out is
-counted, by reason.
+A run that failed, was stopped, or is not over takes no part. A diverged one does, as it is what its configuration leads
+to: with its value, or as the worst where it has none. Policies can say otherwise. Given a complexity, models outside
+the range take no part either. What is left out is counted, by reason.
+
+Convention: values are oriented, see `edfkit.metric`: of two errors the smaller one is the better, whatever the metric.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+from edfkit.archive.outcomes import NO_WORD, codes, outcomes
 from edfkit.archive.schema import Status
+from edfkit.metric import BEYOND, ERROR, Metric, check_bounds, find
 from edfkit.stats.bins import DEFAULT_LEAST, bin_index, check_bins, common_range, default_bins
-from edfkit.stats.edf import Floats, area
-from edfkit.stats.sample import Sample
+from edfkit.stats.edf import Floats, effective_size
+from edfkit.stats.sample import Sample, tied
 from edfkit.stats.two_sample import Summary, summarize
-from edfkit.study.counting import Counted, Wanted, distinct, once
-from edfkit.study.settings import COMPLEXITIES, FILLS, Control, Reading, SelectionKeywords, settle
+from edfkit.study.counting import Counted, Wanted, at_best, at_epoch, distinct, label_of, metrics_of, once
+from edfkit.study.parts import Parts, folded
+from edfkit.study.settings import COMPLEXITIES, Control, Reading, SelectionKeywords, settle
 from edfkit.study.units import Units, sharing
 
 if TYPE_CHECKING:
@@ -55,40 +61,101 @@ class InMemory:
     Parameters
     ----------
     populations : mapping of str to mapping of str to array_like, or to xarray.Dataset
-        For each population its variables, named as in an archive: `error` (percent) and those that a study needs, such
-        as `params`. Without `status` all models are finished.
+        For each population its variables, named as in an archive: the metric, and those that a study needs, such as
+        `params`. Masked values are not known. `status` holds words, such as finished and failed, or their codes;
+        without it a run without a value failed, and one whose value is infinite diverged, as
+        `edfkit.archive.outcomes` has it. Rows that share the number in `unit` are of one network.
+    metric : Metric, or sequence of Metric, optional
+        What is measured, the default first; by default `error`, percent.
     """
 
-    def __init__(self, populations: Mapping[str, Mapping[Any, Any]]) -> None:
+    def __init__(
+        self, populations: Mapping[str, Mapping[Any, Any]], metric: Metric | Sequence[Metric] | None = None
+    ) -> None:
         self._populations = {name.lower(): variables for name, variables in populations.items()}
+        self._labels = {name.lower(): name for name in populations}
+        self._stated = metric is not None
+        self._metrics = [metric or ERROR] if metric is None or isinstance(metric, Metric) else list(metric)
 
     @property
     def names(self) -> list[str]:
         """The populations."""
         return list(self._populations)
 
+    def label(self, name: str) -> str:
+        """Give the name of a population as it was written."""
+        return self._labels.get(name.lower(), name)
+
+    def metrics(self, name: str) -> list[Metric]:
+        """List the metrics, the default first."""
+        return self._metrics
+
     def models(self, name: str) -> int:
         """Return the number of models in a population."""
-        return len(self.read(name, "error"))
+        return len(self._column(name, self._metrics[0].name))
 
     def variables(self, name: str) -> list[str]:
         """List the variables of a population."""
         return list(map(str, self._variables(name)))
 
     def read(self, name: str, variable: str) -> NDArray[Any]:
-        """Read one variable of a population.
+        """Read one variable of a population; of a metric, infinite values are none.
 
         Raises
         ------
         EdfkitError
-            If there is no such population or variable; the message lists those there are.
+            If there is no such population or variable, the message lists those there are; or a metric has values that
+            it cannot have.
         """
-        variables = self._variables(name)
-        if variable in variables:
-            return np.asarray(variables[variable])
         if variable == "status":
-            return np.zeros(self.models(name), np.int8)
-        raise EdfkitError(f"The population {name!r} has no {variable!r}, but only {', '.join(map(str, variables))}.")
+            return self._status(name)
+        values = self._column(name, variable)
+        for metric in self._metrics:
+            if variable == metric.name:
+                return self._checked(metric, values)
+        return values
+
+    def _column(self, name: str, variable: str) -> NDArray[Any]:
+        variables = self._variables(name)
+        if variable not in variables:
+            raise EdfkitError(
+                f"The population {name!r} has no {variable!r}, but only {', '.join(map(str, variables))}."
+            )
+        values = variables[variable]
+        mask = getattr(values, "mask", None)
+        if isinstance(mask, np.ndarray | np.bool_) and np.any(mask):
+            if np.asarray(values).dtype.kind not in "iufb":
+                return np.where(mask, "", np.asarray(values))
+            return np.where(mask, np.nan, np.asarray(values, np.float64))
+        return np.asarray(values)
+
+    def _checked(self, metric: Metric, values: NDArray[Any]) -> NDArray[Any]:
+        if values.dtype.kind not in "iuf" or not values.size:
+            return values
+        infinite = ~(np.abs(values) < BEYOND)
+        known = values[~infinite]
+        if known.size:
+            ends = float(known.min()), float(known.max())
+            if not self._stated and ends[0] >= 0 and 0 < ends[1] <= 1:
+                raise EdfkitError(
+                    f"No {metric.label} is above 1 (the largest is {ends[1]:g}), so they may be shares, or percent; "
+                    "say which: give metric=Metric('error', 'share'), or metric=Metric() for percent."
+                )
+            check_bounds(metric, ends)
+        return np.where(infinite, np.nan, values) if infinite.any() else values
+
+    def _status(self, name: str) -> NDArray[Any]:
+        values, variables = self._column(name, self._metrics[0].name), self._variables(name)
+        words = None
+        if "status" in variables:
+            given = self._column(name, "status")
+            if given.dtype.kind in "iuf":
+                words = np.where(np.isnan(given), NO_WORD, given).astype(np.int8)
+            else:
+                words = codes(None if one != one else one for one in given.ravel().tolist())
+        if values.dtype.kind not in "iuf" or (words is not None and words.shape != values.shape):
+            return np.zeros(len(values), np.int8) if words is None else words  # which is refused as it is read
+        return outcomes(values, words)
 
     def _variables(self, name: str) -> Mapping[Any, Any]:
         variables = self._populations.get(name.lower())
@@ -126,7 +193,8 @@ class Population:
     ----------
     name : str
     errors : ndarray, shape (n,)
-        Percent.
+        Oriented values of the metric: percent for an error. Those of runs that count as worse than any are
+        `edfkit.metric.BEYOND`.
     weights : ndarray of shape (n,), or None
         Of one model; they sum to 1 over all models. None weighs all alike.
     bins : ndarray of int of shape (n,), or None
@@ -138,7 +206,7 @@ class Population:
     left_out : dict of str to int
         How many models take no part, by reason; only reasons that occurred.
     area_to : float
-        Right end of the area under the EDF, percent.
+        Right end of the area under the EDF, oriented; NaN if there is none, as the metric has no bounds.
     counts : ndarray of int64 of shape (n,), or None
         If the models were counted, each error stands for so many of the same bin and complexity, and has the weight of
         one of them.
@@ -152,6 +220,13 @@ class Population:
         Other columns that were asked for, raw numbers.
     settled : bool
         Whether the entries are the same, in the same order, however the models were come by.
+    metric : Metric
+    label : str
+        The name as people see it.
+    filled : int
+        Models among them that have no value, and count as the worst.
+    missing : int
+        Models that take no part as they have no value, for a reason that may have to do with it or not.
     """
 
     name: str
@@ -168,6 +243,15 @@ class Population:
     cells: tuple[Floats, Floats, NDArray[np.int64]] | None = None
     also: Floats | None = None
     settled: bool = False
+    metric: Metric = ERROR
+    label: str = ""
+    filled: int = 0
+    missing: int = 0
+
+    @property
+    def beyond(self) -> bool:
+        """Whether some model counts as worse, or better, than any value, so that there is no mean."""
+        return bool(self.errors.size) and max(self.errors.max(), -self.errors.min()) >= BEYOND
 
     @property
     def models(self) -> int:
@@ -184,11 +268,22 @@ class Population:
         """The errors in numbers, the same however the models were counted."""
         if self.bins is not None:
             counted = self.counted()
-            return summarize(counted.errors, counted.weights, self.area_to, counts=counted.counts)
+            return self.summarized(counted.errors, counted.weights, counted.counts)
+        if self.counts is None and self.units is not None and self.units.stated and self.repeats:
+            weights = self.units.weights if self.weights is None else self.weights
+            of_units = np.bincount(np.unique(self.units.unit, return_inverse=True)[1], weights)
+            return replace(self.summarized(self.errors, weights), n_eff=effective_size(of_units))
         if self.weights is not None:
-            return summarize(self.errors, self.weights, self.area_to, counts=self.counts)
+            return self.summarized(self.errors, self.weights, self.counts)
         (values,), counts = distinct([self.errors], self.counts)
-        return summarize(values, None, self.area_to, counts=counts)
+        return self.summarized(values, None, counts)
+
+    def summarized(self, errors: Floats, weights: Floats | None = None, counts: Any = None) -> Summary:
+        """Summarise oriented values of the metric; there is no mean where some are worse than any."""
+        found = summarize(errors, weights, self.area_to, counts=counts, area_from=max(self.metric.least, -BEYOND))
+        if max(errors.max(), -errors.min()) >= BEYOND:
+            return replace(found, mean=math.nan, area=math.nan)
+        return found
 
     @property
     def shares(self) -> NDArray[np.float64] | None:
@@ -273,19 +368,21 @@ class Population:
         return self.units is not None and self.units.repeated
 
     def to_dict(self) -> "documents.Space":
-        """Give the summary as plain data; errors are percent, `area` and the keys of `quantiles` shares (0 to 1)."""
+        """Give the summary as plain data, oriented; `area` and the keys of `quantiles` are shares (0 to 1)."""
         summary = self.summary
         return {
             "name": self.name,
+            "label": self.label or self.name,
             "models": summary.models,
             "diverged": self.diverged,
+            "without_value": self.filled,
             "left_out": sum(self.left_out.values()),
             "left_out_why": self.left_out,
             "n_eff": summary.n_eff,
             "min": summary.min,
             "mean": summary.mean,
             "median": summary.median,
-            "area": summary.area,
+            "area": None if math.isnan(summary.area) else summary.area,
             "area_to": summary.area_to,
             "quantiles": {f"{q:g}": value for q, value in summary.quantiles.items()},
         }
@@ -301,8 +398,10 @@ class Selection:
         The complexity that is controlled for, or "none".
     error : str
         "best", the smallest over the epochs, "final", after the last one, or after an epoch, such as "5".
-    diverged : {"keep", "drop", "censor"}
-        What is done with runs that diverged: they keep their error, take no part, or count as 100 %.
+    diverged, stopped : str
+        What is done with runs that diverged, and with those that were stopped, see `settings.Reading`.
+    metric : Metric
+        What is compared.
     bins : int or None
     range : (float, float) or None
         Raw counts, both ends included.
@@ -321,13 +420,17 @@ class Selection:
     populations: list[Population]
     strata: int | None = None
     chosen_on_test: bool = False
+    metric: Metric = ERROR
+    stopped: str = "drop"
 
     def to_dict(self) -> "documents.Selected":
-        """Give what was selected, and how, as plain data."""
+        """Give what was selected, and how, as plain data; values are oriented."""
         return {
+            "metric": self.metric.to_dict(),
             "given": self.given,
             "error": self.error,
             "diverged": self.diverged,
+            "stopped": self.stopped,
             "bins": self.bins,
             "range": None if self.range is None else list(self.range),
             "spaces": [member.to_dict() for member in self.populations],
@@ -335,14 +438,14 @@ class Selection:
 
 
 def check_names(names: Sequence[str]) -> list[str]:
-    """Return the names of populations in lower case.
+    """Return the names of populations in lower case; the expressions of parts stay.
 
     Raises
     ------
     EdfkitError
         If one comes twice.
     """
-    lower = [name.lower() for name in names]
+    lower = [folded(name) for name in names]
     if len(set(lower)) < len(lower):
         raise EdfkitError(f"A population is named twice in {', '.join(lower)}; name each once.")
     if len(lower) > 1 and (taken := [name for name in lower if name in FINDINGS]):
@@ -357,7 +460,7 @@ def select(
     source: Source,
     names: Sequence[str],
     *,
-    area_to: float = 50.0,
+    area_to: float | None = None,
     by_row: bool = False,
     also: Sequence[str] = (),
     **settings: Unpack[SelectionKeywords],
@@ -370,8 +473,9 @@ def select(
         Where the populations are.
     names : sequence of str
         At least one population, each once.
-    area_to : float
-        Right end of the area under the EDF, percent.
+    area_to : float, optional
+        End of the area under the EDF, in the unit of the metric, that begins at its best bound; by default halfway to
+        the other one: 50 % of an error.
     by_row : bool
         Whether to give every model as a row; else those of large populations are counted, see `edfkit.study.counting`.
     also : sequence of str
@@ -390,18 +494,19 @@ def select(
         and the bins do not fit the populations.
     """
     reading, control = settle("select", settings, Control("none"))
-    area([0.0], area_to)  # refuses an end that it cannot have before anything is read
     given, bins, range = control.given, control.bins, control.range
     if control.strata is not None or len(control.columns) > 1:
         what = f"given {given}" if control.strata is None else f"{control.strata} strata"
         raise EdfkitError(f"This study holds one complexity equal, by bins, and {what} was asked for; leave that out.")
     names, counted = check_names(names), once(source)
+    metric = common_metric(counted, names, reading)
+    end = area_end(metric, area_to)
     if not by_row:
         expect(counted, names, reading, control.columns, also=also)
     read = {name: _read(counted, name, reading, control.columns, by_row=by_row, also=also) for name in names}
+    chosen = Selection(given, reading.error, reading.diverged, None, None, [], metric=metric, stopped=reading.stopped)
     if given == "none":
-        populations = [one.population(area_to) for one in read.values()]
-        return Selection(given, reading.error, reading.diverged, None, None, populations)
+        return replace(chosen, populations=[one.population(end) for one in read.values()])
     complexities = {name: one.complexity[:, 0] for name, one in read.items()}
     lo, hi = range = range or common_range(*complexities.values(), names=list(read))
     if bins is None:  # which depends only on whether bins hold up to 5 models
@@ -414,19 +519,19 @@ def select(
             f"{given} below the range": read[name].number(below),
             f"{given} above the range": read[name].number(above),
         }
-        member = read[name].taken(np.flatnonzero(~(below | above)), outside).population(area_to)
+        member = read[name].taken(np.flatnonzero(~(below | above)), outside).population(end)
         assert member.complexity is not None
         index = bin_index(member.complexity[:, 0], lo, hi, bins)
         in_bin = np.bincount(index, member.counts, bins)
         populations.append(replace(member, weights=1 / (bins * in_bin[index]), bins=index))
-    return Selection(given, reading.error, reading.diverged, bins, range, populations)
+    return replace(chosen, bins=bins, range=range, populations=populations)
 
 
 def gather(
     source: Source,
     names: Sequence[str],
     *,
-    area_to: float = 50.0,
+    area_to: float | None = None,
     by_row: bool = False,
     also: Sequence[str] = (),
     **settings: Unpack[SelectionKeywords],
@@ -449,17 +554,102 @@ def gather(
         See `select`.
     """
     reading, control = settle("gather", settings, Control("none"))
-    area([0.0], area_to)
     names, counted = check_names(names), once(source)
-    chosen, by_row = reading.error == "best", by_row or told_apart(counted, names)
+    metric = common_metric(counted, names, reading)
+    end = area_end(metric, area_to)
+    by_row = by_row or told_apart(counted, names)
     if not by_row:
-        expect(counted, names, reading, control.columns, also=also, chosen=chosen)
+        expect(counted, names, reading, control.columns, also=also, chosen=True)
     populations = []
     for name in names:
-        one = _read(counted, name, reading, control.columns, by_row=by_row, also=also).population(area_to)
+        one = _read(counted, name, reading, control.columns, by_row=by_row, also=also).population(end)
         populations.append(replace(one, units=units_of(counted, one)))
-    chosen = chosen and any(counted.chosen(name, by_row=by_row) for name in names)
-    return Selection(control.given, reading.error, reading.diverged, None, None, populations, control.strata, chosen)
+    return Selection(
+        control.given,
+        reading.error,
+        reading.diverged,
+        None,
+        None,
+        populations,
+        control.strata,
+        chosen_on_test(counted, names, reading, by_row=by_row),
+        metric,
+        reading.stopped,
+    )
+
+
+def common_metric(source: Source, names: Sequence[str], reading: Reading) -> Metric:
+    """Give the metric that is read of some populations.
+
+    Raises
+    ------
+    EdfkitError
+        If one of them has none of that name, or another one than the others have by it.
+    """
+    every = [find(metrics_of(source, name), reading.metric, name) for name in names]
+    first = every[0]
+    for name, one in zip(names, every, strict=True):
+        if (one.name, one.unit, one.goal, one.low, one.high) != (
+            first.name, first.unit, first.goal, first.low, first.high,
+        ):  # fmt: skip
+            raise EdfkitError(
+                f"metric: {names[0]} has {_described(first)} and {name} has {_described(one)}, expected one metric in "
+                "one unit; name one that both have, or compare others."
+            )
+    return replace(first, grid=first.grid if all(one.grid == first.grid for one in every) else None)
+
+
+def _described(metric: Metric) -> str:
+    return f"{metric.label} ({'unit ' if metric.unit == '1' else ''}{metric.unit}, goal {metric.goal})"
+
+
+def area_end(metric: Metric, area_to: float | None) -> float:
+    """Give the end of the area under the EDF, oriented; NaN if there is none.
+
+    Raises
+    ------
+    EdfkitError
+        If the metric has no bounds, or the end is not beyond the best of them.
+    """
+    if not metric.bounded:
+        if area_to is not None:
+            raise EdfkitError(
+                f"area_to: {area_to:g} was given, and {metric.label} has no bounds, so that there is no area under its "
+                "EDF; leave it out."
+            )
+        return math.nan
+    end = metric.turned(metric.middle if area_to is None else area_to)
+    assert end is not None
+    if not metric.least < end < math.inf:
+        side, best = ("above", metric.low) if metric.goal == "min" else ("below", metric.high)
+        raise EdfkitError(f"area_to: {area_to:g} was given, expected {side} {best:g}; correct it.")
+    return end
+
+
+def chosen_on_test(source: Counted, names: Sequence[str], reading: Reading, *, by_row: bool = False) -> bool:
+    """Tell whether values are the best over the epochs by themselves, and others are known."""
+    if reading.error != "best" or reading.select is not None:
+        return False
+    return any(source.chosen(name, best_and_last(source, name, reading), by_row=by_row) for name in names)
+
+
+def best_and_last(source: Source, name: str, reading: Reading) -> tuple[str, str]:
+    """Name the variables of the best value over the epochs and of the last one."""
+    metric = find(metrics_of(source, name), reading.metric, name).name
+    return metric, f"{metric}_final"
+
+
+def tied_together(a: Population, b: Population) -> tuple[Population, Population]:
+    """Bring values of two populations that are one step into one, see `edfkit.stats.sample.tied`."""
+    errors = [one for member in (a, b) for one in (member.errors, *([] if member.cells is None else member.cells[:1]))]
+    found = tied(*errors, grid=a.metric.grid if a.metric == b.metric else None)
+    if all(one is other for one, other in zip(found, errors, strict=True)):
+        return a, b
+    members = []
+    for member in (a, b):
+        own = replace(member, errors=found.pop(0))
+        members.append(own if own.cells is None else replace(own, cells=(found.pop(0), *own.cells[1:])))
+    return members[0], members[1]
 
 
 def expect(
@@ -477,7 +667,8 @@ def expect(
             for column in columns:
                 check_column(column, source.field(name, column))
             which = error_column(source, name, reading)
-            source.expect(name, Wanted((which, "status", *columns, *also), chosen=chosen))
+            ends = best_and_last(source, name, reading) if chosen and reading.error == "best" else None
+            source.expect(name, Wanted((which, "status", *columns, *also), chosen=ends))
 
 
 def units_of(source: Source, member: Population) -> Units | None:
@@ -508,20 +699,24 @@ class _Read:
     also: Floats
     counts: NDArray[np.int64] | None
     left_out: dict[str, int]
+    metric: Metric
+    label: str
+    filled: int
+    missing: int
 
     def number(self, which: NDArray[np.bool_]) -> int:
         return _number(which, self.counts)
 
     def taken(self, rows: NDArray[np.intp], left_out: dict[str, int]) -> "_Read":
-        return _Read(
-            self.name,
-            self.rows[rows] if self.counts is None else self.rows,
-            self.status[rows],
-            self.errors[rows],
-            self.complexity[rows],
-            self.also[rows],
-            None if self.counts is None else self.counts[rows],
-            self.left_out | left_out,
+        return replace(
+            self,
+            rows=self.rows[rows] if self.counts is None else self.rows,
+            status=self.status[rows],
+            errors=self.errors[rows],
+            complexity=self.complexity[rows],
+            also=self.also[rows],
+            counts=None if self.counts is None else self.counts[rows],
+            left_out=self.left_out | left_out,
         )
 
     def repeated(self, most: int) -> Floats:
@@ -542,6 +737,10 @@ class _Read:
             self.counts,
             self.complexity if self.complexity.shape[1] else None,
             also=self.also,
+            metric=self.metric,
+            label=self.label,
+            filled=self.filled,
+            missing=self.missing,
         )
 
 
@@ -560,71 +759,120 @@ def _read(
     also: Sequence[str] = (),
 ) -> _Read:
     """Read the models of a population that take part: the one place that says which these are."""
+    metric = find(metrics_of(source, name), reading.metric, name)
     which = error_column(source, name, reading)
     for column in columns:
         check_column(column, source.field(name, column))
     found = source.rows(name, (which, "status", *columns, *also), by_row=by_row)
     status, counts = found.columns["status"], found.counts
-    left_out = {}
+    errors = metric.turned(found.columns[which].astype(np.float64))
+    nothing = np.isnan(errors)
+    diverged, stopped = status == Status.DIVERGED, status == Status.STOPPED
+    failed, running = status == Status.FAILED, status == Status.RUNNING
+    if reading.diverged in ("worst", "censor"):
+        errors[diverged] = metric.worst
+    filled = diverged & np.isnan(errors)
+    errors[filled] = metric.worst
+    if reading.stopped == "worst":
+        errors[stopped] = metric.worst
+    away = {
+        "failed": failed,
+        "diverged": diverged & (reading.diverged == "drop"),
+        "stopped": stopped & ((reading.stopped == "drop") | np.isnan(errors)),
+        "running": running,
+    }
+    missing = nothing & (away["failed"] | away["stopped"] | away["running"])
     takes = np.ones(status.size, bool)
-    for reason, code, policy in (
-        ("failed", Status.FAILED, reading.failed),
-        ("diverged", Status.DIVERGED, reading.diverged),
-    ):
-        some = (status == code) & (policy == "drop")
+    for some in away.values():
         takes &= ~some
-        left_out[reason] = _number(some, counts)
+    if reading.failed != "drop":  # what those without a value could change, as far as it is known how large they are
+        placed = [np.isfinite(found.columns[column].astype(np.float64)) for column in columns]
+        back = np.logical_and.reduce([missing, *placed])
+        errors[back] = metric.worst if reading.failed == "worst" else metric.best
+        takes |= back
+    left_out = {reason: _number(some & ~takes, counts) for reason, some in away.items()}
+    if isinstance(source.source, Parts):
+        left_out |= source.source.outside(name)
     rows = np.flatnonzero(takes)
     if not rows.size:
-        reasons = " or ".join(reason for reason, count in left_out.items() if count)
+        reasons = " or ".join(_ENDED.get(reason, reason) for reason, count in left_out.items() if count)
         raise EdfkitError(
-            f"All {source.models(name)} models of {name} {reasons}, so it has no errors to compare; leave it out."
+            f"All {source.models(name)} models of {name} {reasons}, so it has no {_plural(metric)} to compare; leave "
+            "it out."
         )
     part = slice(None) if rows.size == status.size else rows  # nothing is copied where all take part
+    number_filled, number_missing = _number(filled & takes, counts), _number(missing, counts)
     status, counts = status[part], None if counts is None else counts[part]
-    errors = found.columns[which][part].astype(np.float64)
-    if reading.diverged == "censor":
-        errors[status == Status.DIVERGED] = 100.0
-    if reading.failed != "drop":
-        errors[status == Status.FAILED] = FILLS[reading.failed]
+    errors = errors[part]
     if unknown := _number(np.isnan(errors), counts):
         models = rows.size if counts is None else int(counts.sum())
         raise EdfkitError(
-            f"The {reading.error} error of {unknown:,} of the {models:,} {name} models is not known; compare by the "
-            "other."
+            f"The {reading.error} {metric.label} of {unknown:,} of the {models:,} {name} models is not known; compare "
+            "by the other."
         )
     complexity = [_known(found.columns[column][part], column, name, counts) for column in columns]
     others = [found.columns[column][part].astype(np.float64) for column in also]
-    nothing = np.zeros((rows.size, 0))
+    no_column = np.zeros((rows.size, 0))
     return _Read(
         name,
         rows if counts is None else rows[:0],
         status,
         errors,
-        np.column_stack(complexity) if complexity else nothing,
-        np.column_stack(others) if others else nothing,
+        np.column_stack(complexity) if complexity else no_column,
+        np.column_stack(others) if others else no_column,
         counts,
         left_out,
+        metric,
+        label_of(source, name),
+        number_filled,
+        number_missing,
     )
 
 
+_ENDED = {"stopped": "were stopped", "running": "are not over"}
+
+
+def _plural(metric: Metric) -> str:
+    return "errors" if metric.name == ERROR.name else f"values of {metric.label}"
+
+
+def curve_of(metric: Metric) -> str:
+    """Name the variable that has a metric after each epoch."""
+    return "test_error" if metric.name == ERROR.name else f"{metric.name}_curve"
+
+
 def error_column(source: Counted, name: str, reading: Reading) -> str:
-    """Name the column of an error, see `counting.Wanted`.
+    """Name the column of a metric, see `counting.Wanted`.
 
     Raises
     ------
     EdfkitError
-        If it is neither best nor final nor the number of an epoch.
+        If it is neither best nor final nor the number of an epoch; or the epoch is to be chosen by another metric, and
+        there are no curves.
     """
+    known = metrics_of(source, name)
+    metric = find(known, reading.metric, name)
+    curve = curve_of(metric)
+    if reading.select is not None and reading.error == "best":
+        by = find(known, reading.select, name)
+        if by.name == metric.name:
+            return metric.name
+        lacking = [one for one in (curve, curve_of(by)) if not source.has(name, one)]
+        if lacking:
+            raise EdfkitError(
+                f"select: the epoch was to be chosen by {by.label}, and {name} has no {' and no '.join(lacking)}, "
+                "expected both metrics after each epoch; leave it out."
+            )
+        return at_best(curve, curve_of(by), by.goal)
     if reading.error in ("best", "final"):
-        return "error" if reading.error == "best" else "error_final"
-    epochs = source.field(name, "test_error").shape[1]
+        return metric.name if reading.error == "best" else f"{metric.name}_final"
+    epochs = source.field(name, curve).shape[1]
     if not reading.error.isdecimal() or not 1 <= int(reading.error) <= epochs:
         raise EdfkitError(
             f"The error was to be {reading.error!r}, expected best, final or an epoch of {name}, 1 to {epochs}; give "
             "one of these."
         )
-    return str(int(reading.error))
+    return at_epoch(curve, int(reading.error))
 
 
 def shared_range(source: Source, names: Sequence[str], given: str, diverged: str = "keep") -> tuple[float, float]:

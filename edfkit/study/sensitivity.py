@@ -20,8 +20,17 @@ from edfkit.stats.sample import ordered
 from edfkit.stats.strata import usual_number
 from edfkit.study.compare import Setting, balanced, better_of, prepared, side_by_side, take_part
 from edfkit.study.counting import Wanted, once
-from edfkit.study.selection import Population, Selection, Source, error_column, expect, told_apart
-from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, Control, Reading
+from edfkit.study.selection import (
+    Population,
+    Selection,
+    Source,
+    best_and_last,
+    error_column,
+    expect,
+    tied_together,
+    told_apart,
+)
+from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, STOPPED, Control, Reading
 
 MANY = 100_000
 """Models of both populations above which they are sorted once for all settings, and not for each."""
@@ -35,11 +44,12 @@ def look_ahead(source: Source, names: Sequence[str], reading: Reading, control: 
         return [column for column in columns if all(counted.has(name, column) for name in names)]
 
     columns = dict.fromkeys((*control.columns, *known(COMPLEXITIES)))
-    other = known(("error", "error_final")) if reading.error in _OTHER else []
+    ends = best_and_last(counted, names[0], reading)
+    other = known(ends) if reading.error in _OTHER and reading.select is None else []
     if not told_apart(counted, names):
         expect(counted, names, reading, list(columns), also=other, chosen=True)
     which = dict.fromkeys((error_column(counted, names[0], reading), *other, "status", *columns))
-    return Wanted(tuple(which), chosen=True)
+    return Wanted(tuple(which), chosen=ends if reading.error == "best" else None)
 
 
 def sensitivity(
@@ -105,9 +115,13 @@ def sensitivity(
     if reading.error in _OTHER and known(other := replace(reading, error=_OTHER[reading.error]), control):
         ways.append(("error", other, control))
     if any(one.diverged or "diverged" in one.left_out for one in main.populations):
-        others = [policy for policy in POLICIES if policy != reading.diverged]
+        chosen = {reading.diverged, "censor" if reading.diverged == "worst" else "worst"}
+        others = [policy for policy in POLICIES if policy not in chosen]
         ways += [("diverged", replace(reading, diverged=policy), control) for policy in others]
-    if any("failed" in one.left_out for one in main.populations):
+    if any("stopped" in one.left_out for one in main.populations):
+        others = [policy for policy in STOPPED if policy != reading.stopped]
+        ways += [("stopped", replace(reading, stopped=policy), control) for policy in others]
+    if any(one.missing for one in main.populations):
         ways += [("failed", replace(reading, failed=fill), control) for fill in FILLS]
     found = []
     for group, how, held in steps(ways, "other settings"):
@@ -129,7 +143,8 @@ def sensitivity(
 
 
 def _named(group: str, how: Reading, held: Control) -> Setting:
-    return Setting(group, held.given, held.strata, held.bins, held.range, how.error, how.diverged, how.failed)
+    return Setting(group, held.given, held.strata, held.bins, held.range, how.error, how.diverged, how.failed,
+                   stopped=how.stopped)  # fmt: skip
 
 
 _OTHER = {"best": "final", "final": "best"}
@@ -198,7 +213,7 @@ def _estimated(start: Setting, selection: Selection, confidence: float) -> Setti
         return replace(start, why="One of the populations has no model there.")
     members, ((one, other),), (same,) = prepared(selection)
     binned = selection.bins is not None
-    a, b, strata = side_by_side(members[one.name], members[other.name], same, selection)
+    a, b, strata = side_by_side(*tied_together(members[one.name], members[other.name]), same, selection)
     start = replace(
         start,
         bins=selection.bins,
@@ -210,12 +225,12 @@ def _estimated(start: Setting, selection: Selection, confidence: float) -> Setti
     if strata is None or strata.overlap < LEAST_OVERLAP:
         return replace(start, why="Too few models of both have the same complexity.")
     better = better_of(a, b, strata, confidence, binned=binned)
-    mean = mean_difference(strata, confidence, slope=not binned)
+    mean = None if a.beyond or b.beyond else mean_difference(strata, confidence, slope=not binned)
     return replace(
         start,
         prob_a_better=better.prob,
         prob_a_better_interval=(better.low, better.high),
-        mean_difference=mean.estimate,
-        mean_difference_interval=(mean.low, mean.high),
+        mean_difference=None if mean is None else mean.estimate,
+        mean_difference_interval=None if mean is None else (mean.low, mean.high),
         balanced=balanced(strata, better, selection),
     )

@@ -1,4 +1,4 @@
-"""The settings that studies share: which error of each model is read, and which complexity is held equal.
+"""The settings that studies share: which value of each model is read, and which complexity is held equal.
 
 Every study takes a `Reading`; one that weights its models takes a `Control` too. Their fields may be given as keywords
 of the study itself: `compare_populations(source, names, given="flops", error="final")`.
@@ -10,11 +10,14 @@ from typing import Any, TypedDict
 
 from edfkit import EdfkitError
 
-POLICIES = ("keep", "drop", "censor")
-"""What can be done with runs that diverged."""
+POLICIES = ("keep", "drop", "worst", "censor")
+"""What can be done with runs that diverged; censor is another word for worst."""
 
-FILLS = {"worst": 100.0, "best": 0.0}
-"""What failed runs can count as, percent."""
+STOPPED = ("drop", "last", "worst")
+"""What can be done with runs that were stopped."""
+
+FILLS = ("worst", "best")
+"""What runs without a value can count as."""
 
 COMPLEXITIES = ("params", "flops", "macs", "acts")
 GIVEN = ("none", *COMPLEXITIES)
@@ -31,22 +34,33 @@ class Reading:
     Attributes
     ----------
     error : str
-        "best", the smallest over the epochs, "final", the one after the last epoch, or the number of an epoch, counted
-        from 1: the one after that.
-    diverged : {"keep", "drop", "censor"}
-        Whether runs that diverged keep their error, take no part, or count as 100 %.
+        "best", the best value over the epochs, "final", the one after the last epoch, or the number of an epoch,
+        counted from 1: the one after that.
+    diverged : {"keep", "drop", "worst", "censor"}
+        Whether runs that diverged keep their value, or count as the worst where they have none; take no part; or count
+        as the worst, 100 % of an error.
     failed : {"drop", "worst", "best"}
-        Whether runs that failed take no part, or count as 100 % or as 0 %: how much could depend on them.
+        Whether runs without a value that failed, were stopped or are not over take no part, or count as the worst or
+        the best: how much could depend on them.
+    stopped : {"drop", "last", "worst"}
+        Whether runs that were stopped take no part, keep the value that they had, or count as the worst.
+    metric : str or None
+        The metric, by its name or label; None: the default of the archive.
+    select : str or None
+        The metric by which the best epoch of each run is chosen; None: the metric itself.
 
     Raises
     ------
     EdfkitError
-        If `diverged` or `failed` is none of these.
+        If `diverged`, `failed` or `stopped` is none of these.
     """
 
     error: str = "best"
     diverged: str = "keep"
     failed: str = "drop"
+    stopped: str = "drop"
+    metric: str | None = None
+    select: str | None = None
 
     def __post_init__(self) -> None:
         if self.diverged not in POLICIES:
@@ -55,6 +69,8 @@ class Reading:
             )
         if self.failed not in ("drop", *FILLS):
             raise EdfkitError(f"failed: {self.failed!r} was given, expected drop, {', '.join(FILLS)}; correct it.")
+        if self.stopped not in STOPPED:
+            raise EdfkitError(f"stopped: {self.stopped!r} was given, expected one of {', '.join(STOPPED)}; correct it.")
 
 
 @dataclass(frozen=True)
@@ -122,6 +138,9 @@ class ReadingKeywords(TypedDict, total=False):
     error: str
     diverged: str
     failed: str
+    stopped: str
+    metric: str | None
+    select: str | None
 
 
 class ControlKeywords(TypedDict, total=False):

@@ -17,6 +17,7 @@ from edfkit import EdfkitError
 from edfkit.archive.published import Published, networks
 from edfkit.archive.schema import VARIABLES, row_hashes
 from edfkit.stats.sample import different
+from edfkit.study.parts import Parts
 
 if TYPE_CHECKING:
     from edfkit.study.selection import Source
@@ -42,11 +43,14 @@ class Units:
         Whether the block of the networks is known, so that units of two populations can be told to be the same.
     runs : callable
         Gives a hash of each run, its unit with its identifier and its error; None where rows have no identifier.
+    stated : bool
+        Whether the source says what the units are, in the variable `unit`; else the networks and settings do.
     """
 
     unit: NDArray[np.uint64]
     comparable: bool
     runs: Callable[[], NDArray[np.uint64] | None]
+    stated: bool = False
 
     def taken(self, rows: NDArray[Any]) -> "Units":
         """Give those of some rows."""
@@ -56,7 +60,7 @@ class Units:
             every = self.runs()
             return None if every is None else every[rows]
 
-        return Units(self.unit[rows], self.comparable, runs)
+        return Units(self.unit[rows], self.comparable, runs, self.stated)
 
     @cached_property
     def different(self) -> NDArray[np.uint64]:
@@ -74,6 +78,11 @@ class Units:
         """Whether some unit has several rows."""
         return self.different.size < self.unit.size
 
+    def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Average what rows have over the rows of each unit."""
+        _, own, rows = np.unique(self.unit, return_inverse=True, return_counts=True)
+        return np.asarray(np.bincount(own, values) / rows)
+
 
 def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[Any]] | None = None) -> Units | None:
     """Find out what the rows of a population are, as far as its networks are known.
@@ -89,12 +98,22 @@ def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[A
     Returns
     -------
     Units or None
-        None if the networks are not described, or there are more than `MOST` of them.
+        None if the source does not say them and the networks are not described, or more than `MOST`.
     """
+    if not isinstance(source, Parts):
+        return _found(source, name, read or source.read)
+    base = source.base(name)
+    whole = find_units(source.source, base) or _rows(base, source.source.models(base))
+    return whole.taken(source.mask(name))
+
+
+def _found(source: Any, name: str, read: Callable[[str, str], NDArray[Any]]) -> Units | None:
+    variables = source.variables(name)
+    if "unit" in variables:
+        stated = read(name, "unit").astype(np.int64).view(np.uint64)
+        return Units(stated, True, _runs(source, name, variables, read, stated), stated=True)
     if source.models(name) > MOST:
         return None
-    read = read or source.read
-    variables = source.variables(name)
     if isinstance(source, Published):
         try:
             columns: dict[str, NDArray[Any]] = {"net": _texts(networks(source, name))}
@@ -116,15 +135,36 @@ def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[A
     unit = row_hashes(columns)
     if block:
         unit = row_hashes({"unit": unit, "block": np.full(unit.size, row_hashes({"block": np.array([block])}))})
+    comparable = bool(block) or isinstance(source, Published)
+    return Units(unit, comparable, _runs(source, name, variables, read, unit))
+
+
+def _rows(name: str, models: int) -> Units:
+    """Tell the rows of a population apart, so that parts of it that overlap are known to do so."""
+    rows = np.arange(models, dtype=np.uint64)
+    of_it = np.full(models, row_hashes({"population": np.array([name])}))
+    own = row_hashes({"row": rows, "population": of_it})
+    return Units(own, False, lambda: own)
+
+
+def _runs(
+    source: Any,
+    name: str,
+    variables: list[str],
+    read: Callable[[str, str], NDArray[Any]],
+    unit: NDArray[np.uint64],
+) -> Callable[[], NDArray[np.uint64] | None]:
+    """Say how the runs of units are told apart."""
 
     @cache  # as every pair asks
     def runs() -> NDArray[np.uint64] | None:
         if "id" not in variables:
             return None
-        own = {"id": read(name, "id"), "error": read(name, "error").astype(np.float64)}
+        measured = "error" if "error" in variables else source.metrics(name)[0].name
+        own = {"id": read(name, "id"), "error": read(name, measured).astype(np.float64)}
         return row_hashes({"unit": unit, **own})
 
-    return Units(unit, bool(block) or isinstance(source, Published), runs)
+    return runs
 
 
 def _texts(nets: list[Any]) -> NDArray[Any]:
@@ -197,7 +237,7 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
         return Sharing(
             both,
             refused=f"{same:,} of the runs are in both {a} and {b}, so they are not independent samples; "
-            "compare parts without common runs.",
+            "compare parts without common runs (--where, edfkit subset).",
         )
     if not (of_a.comparable and of_b.comparable):
         return Sharing()
@@ -208,6 +248,7 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
         return Sharing(
             both,
             refused=f"{a} and {b} have {both:,} networks in common, of {smaller:,} in the smaller one: they are "
-            "neither independent samples nor pairs; leave the shared networks out of one of them.",
+            "neither independent samples nor pairs; leave the shared networks out of one of them (--where, edfkit "
+            "subset).",
         )
     return Sharing(both)

@@ -32,6 +32,17 @@ TABLES = {
     "searches": {
         "": ("Searches", ["runs", "claim", "all_cover", "one_covers", "two_covers", "most_covers", "medians_cover"])
     },
+    "repeats": {
+        "compare: ": ("Comparisons", ["runs", "claim_none", "claim_params", "prob_covers", "mean_covers"]),
+        "describe: ": (
+            "Intervals of descriptions",
+            ["runs", "mean_covers", "median_covers", "area_covers", "best of 5_covers"],
+        ),
+        "search: ": (
+            "Searches of repeated networks",
+            ["runs", "claim_none", "one_covers", "two_covers", "most_covers", "band_covers"],
+        ),
+    },
     "dominance": {
         "": ("Almost dominance and quantiles", ["runs", "true_ratio", "ratio", "ratio_covers", "curve_covers"])
     },
@@ -90,6 +101,11 @@ HEADINGS = {
     "two_covers": "m = 2 covers",
     "most_covers": "largest m covers",
     "medians_cover": "medians cover",
+    "claim_none": "any claim",
+    "claim_params": "any claim at equal size",
+    "median_covers": "median covers",
+    "area_covers": "area covers",
+    "best of 5_covers": "best of 5 covers",
     "true_ratio": "true violation",
     "ratio": "mean estimate",
     "ratio_covers": "interval covers",

@@ -1,5 +1,7 @@
 """Hypothesis strategies that the tests share: small populations, with the ties that rounded errors have."""
 
+import re
+
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -38,3 +40,47 @@ def complexities(min_size: int = 1, max_size: int = 30) -> st.SearchStrategy[Flo
     """Raw counts, dense enough for ties and for models on the edges of bins."""
     counts = st.lists(st.integers(0, 24) | st.integers(0, 1_000), min_size=min_size, max_size=max_size)
     return counts.map(lambda c: np.array(c, dtype=float))
+
+
+_numbers = st.sampled_from(["0", "1", "2", "0.5", "1e1", "a", "b", "w[0]", "w[-1]", "v[1]"])
+_of_stages = st.sampled_from(["w", "v", "(w + v)", "(w * a)", "-v", "(w % 2)"])
+_texts = st.sampled_from(["t", "'x'", '"y"'])
+
+
+def _joined(left: st.SearchStrategy[str], signs: str, right: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    blank = st.sampled_from([" ", "  "] if signs.isalpha() else ["", " "])
+    return st.tuples(left, blank, st.sampled_from(signs.split()), blank, right).map(lambda parts: f"({''.join(parts)})")
+
+
+def _called(names: str, value: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.tuples(st.sampled_from(names.split()), value).map(lambda parts: f"{parts[0]}({parts[1]})")
+
+
+_COMPARED = "< <= > >= == !="
+_computed = st.recursive(
+    _numbers | _called("sum min max len", _of_stages),
+    lambda inner: (
+        _joined(inner, "+ - * / %", inner)
+        | inner.map(lambda one: f"-{one}")
+        | _called("log", inner)
+        | st.tuples(st.sampled_from(["min", "max"]), inner, inner).map(lambda parts: "{}({}, {})".format(*parts))
+    ),
+    max_leaves=4,
+)
+_simple = (
+    _joined(_computed, _COMPARED, _computed)
+    | _joined(_computed, _COMPARED, _joined(_computed, _COMPARED, _computed).map(lambda chain: chain[1:-1]))
+    | _joined(_texts, "== !=", st.just("t"))
+    | _called("any all", _joined(_of_stages, _COMPARED, _numbers))
+)
+
+
+def conditions(*, by_stage: bool = False) -> st.SearchStrategy[str]:
+    """Expressions about numbers `a` and `b`, stages `w` and `v`, and a text `t`; also `and`, `or`, `not` by stage."""
+
+    def logical(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        return _joined(inner, "and", inner) | _joined(inner, "or", inner) | inner.map(lambda one: f"(not {one})")
+
+    of_stages = st.recursive(_joined(_of_stages, _COMPARED, _numbers), logical, max_leaves=3)
+    leaves = _simple | _called("any all", of_stages) if by_stage else _simple
+    return st.recursive(leaves, logical, max_leaves=4).filter(re.compile(r"\b[abwvt]\b").search)

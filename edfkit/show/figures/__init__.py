@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edfkit import EdfkitError
+from edfkit.metric import ERROR
 from edfkit.result import Result
 
 if TYPE_CHECKING:
+    from edfkit.metric import Metric
     from edfkit.show.figures.page import Page
     from edfkit.show.figures.reading import FigureSource, Populations
     from edfkit.show.figures.registry import Entry
@@ -102,6 +104,9 @@ def make_figures(
     formats: Sequence[str] = FORMATS,
     error: str = "best",
     diverged: str = "keep",
+    stopped: str = "drop",
+    metric: str | None = None,
+    select: str | None = None,
     seed: int = 0,
     sizes: "Sizes | None" = None,
 ) -> Iterator[Outcome]:
@@ -116,7 +121,7 @@ def make_figures(
     folder : Path
         Where to write; it is made if need be.
     formats : sequence of {"png", "svg", "pdf"}
-    error, diverged
+    error, diverged, stopped, metric, select
         As in `edfkit.study.settings.Reading`.
     seed : int
         Of what is drawn at random.
@@ -138,7 +143,7 @@ def make_figures(
 
     if unknown := sorted(set(formats) - set(FORMATS)):
         raise EdfkitError(f"There are no figures as {', '.join(unknown)}; choose from {', '.join(FORMATS)}.")
-    reading = FigureSource(source, Reading(error, diverged), seed)
+    reading = FigureSource(source, Reading(error, diverged, stopped=stopped, metric=metric, select=select), seed)
     chosen = wanted(names)
     named = {name.lower().lstrip("0") for name in names} - {"all", TABLES}
     for number in sorted(named):
@@ -175,12 +180,14 @@ def _make_figure(entry: "Entry", reading: "FigureSource", folder: Path, formats:
         return Outcome(name, entry.title, missing=missing, reason=_lacking(entry, missing))
     with mpl.rc_context(STYLE):
         try:
+            if entry.of_errors:
+                _check_errors(f"Figure {entry.name}", reading.metric(list(chosen)))
             page = entry.draw(reading, list(chosen))
         except EdfkitError as error:
             if named:
                 raise
             return Outcome(name, entry.title, missing=missing, reason=str(error).rstrip("."))
-        _say_what_stands_in(page, chosen)
+        _say_what_stands_in(page, chosen, reading.where)
         files = [folder / f"{entry.file}.{format}" for format in FORMATS if format in formats]
         if files:
             settle(page)
@@ -192,14 +199,23 @@ def _make_figure(entry: "Entry", reading: "FigureSource", folder: Path, formats:
     return Outcome(name, entry.title, [file.name for file in files], models, missing, page.settings, page.notes)
 
 
-def _say_what_stands_in(page: "Page", chosen: dict[str, str]) -> None:
-    """Say on the figure, in its table and in words which populations the paper has others for."""
+def _check_errors(what: str, metric: "Metric") -> None:
+    """Refuse what is about errors alone for another metric."""
+    if metric.label != ERROR.label:
+        raise EdfkitError(f"{what} is about errors in percent, and {metric.label} was to be shown; leave it out.")
+
+
+def _say_what_stands_in(page: "Page", chosen: dict[str, str], where: str) -> None:
+    """Say on the figure, in its table and in words which populations the paper has others for, and which models."""
     others = {one: wanted for one, wanted in chosen.items() if one != wanted}
     if others:
         page.notes[:0] = [f"{one} in place of {wanted}" for one, wanted in others.items()]
         page.numbers = [
             part | {"in_place_of": others.get(part.get("population", ""), "")} for part in map(dict, page.numbers)
         ]
+    if where:
+        page.notes.insert(0, f"only models with {where}")
+        page.numbers = [{"where": where, **part} for part in page.numbers]
     if page.notes:
         page.figure.suptitle("; ".join(page.notes), fontsize="small", x=0.01, ha="left", color="#555555")
         page.figure.set_figheight(page.figure.get_figheight() + 0.2)
@@ -214,10 +230,14 @@ def _make_tables(reading: "FigureSource", folder: Path, sizes: "Sizes") -> Itera
             reason = "; ".join(table.notes) or "there are no populations that a figure compares"
             yield Outcome(name, table.title, reason=reason)
             continue
-        write_csv(folder / f"{name}.csv", table.rows)
-        write_markdown(folder / f"{name}.md", table.title, table.rows)
+        rows, notes = table.rows, table.notes
+        if reading.where:
+            rows = [{"where": reading.where, **row} for row in rows]
+            notes = [f"only models with {reading.where}", *notes]
+        write_csv(folder / f"{name}.csv", rows)
+        write_markdown(folder / f"{name}.md", table.title, rows)
         size = f"{len(table.rows):,} row" + "s" * (len(table.rows) != 1)
-        yield Outcome(name, table.title, [f"{name}.csv", f"{name}.md"], settings=[size], notes=table.notes)
+        yield Outcome(name, table.title, [f"{name}.csv", f"{name}.md"], settings=[size], notes=notes)
 
 
 def _make_folder(folder: Path) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from edfkit.show import draw
+from edfkit.show import draw, words
 from edfkit.show.figures.complexity import complexity_axis
-from edfkit.show.figures.page import Page, about, add_edf, by_name, finish, page
-from edfkit.show.figures.reading import AS_IN_THE_PAPER, Comparing, FigureSource, findings, in_columns, setting
+from edfkit.show.figures.page import Page, about, add_edf, by_name, called, finish, page
+from edfkit.show.figures.reading import AS_IN_THE_PAPER, Comparing, FigureSource, findings, in_columns, own, setting
+from edfkit.show.labels import labelled
 from edfkit.show.words import held
+from edfkit.stats.edf import Floats
 from edfkit.study.search import search_study
 from edfkit.study.selection import Population, Selection
 
@@ -25,6 +27,7 @@ def estimates(reading: FigureSource, names: Sequence[str], by: Comparing) -> Pag
     drawn = page(1, 3)
     drawn.notes.append(f"EDFs: {AS_IN_THE_PAPER}")
     (selection,) = by.selections(reading, names)
+    metric = drawn.metric = selection.metric
     lo, hi = selection.range or (0.0, 0.0)
     points = drawn.name(0, "point estimate", "the best model of each")
     curves = drawn.name(1, "curve estimate", f"the best in each of {_FEW} buckets of params")
@@ -32,23 +35,23 @@ def estimates(reading: FigureSource, names: Sequence[str], by: Comparing) -> Pag
         params = reading.complexities(member, "params")
         best = int(member.errors.argmin())
         label = _label(reading, member)
-        points.plot([i], [member.errors[best]], label=label, **draw.marked(look) | {"linestyle": "", "markersize": 6})
-        points.annotate(
-            f"{member.errors[best]:.2f} %", (i, member.errors[best]), (0, 6), textcoords="offset points", ha="center"
-        )
-        drawn.add(0, population=member.name, params=params[best], error_percent=member.errors[best])
+        values = own(member, member.errors)
+        points.plot([i], [values[best]], label=label, **draw.marked(look) | {"linestyle": "", "markersize": 6})
+        said = words.valued(metric, float(member.errors[best]))
+        points.annotate(said, (i, values[best]), (0, 6), textcoords="offset points", ha="center")
+        drawn.add(0, population=member.name, params=params[best], error_percent=values[best])
         bucket = np.minimum(((params - lo) / (hi - lo) * _FEW).astype(int), _FEW - 1)
         order = np.lexsort((params, member.errors, bucket))
         first = order[np.unique(bucket[order], return_index=True)[1]]
-        curves.plot(params[first], member.errors[first], label=label, **draw.marked(look))
-        drawn.add(1, population=member.name, params=params[first], error_percent=member.errors[first])
+        curves.plot(params[first], values[first], label=label, **draw.marked(look))
+        drawn.add(1, population=member.name, params=params[first], error_percent=values[first])
     points.set_xlim(-0.6, len(names) - 0.4)
-    points.set_xticks(range(len(names)), [member.name for member in selection.populations])
+    points.set_xticks(range(len(names)), [called(member) for member in selection.populations])
     points.margins(y=0.5)
-    points.set_ylabel(draw.error_label(reading.how.error))
+    points.set_ylabel(draw.error_label(reading.how.error, metric))
     points.grid(axis="x", visible=False)
     complexity_axis(curves, "params", 4)
-    curves.set_ylabel(draw.error_label(reading.how.error))
+    curves.set_ylabel(draw.error_label(reading.how.error, metric))
     _edfs(drawn, 2, reading, selection, by, "distribution estimate", "params ")
     finish(drawn)
     return drawn
@@ -63,16 +66,18 @@ def edfs(reading: FigureSource, names: Sequence[str], by: Comparing) -> Page:
         _edfs(drawn, place, reading, selection, by, held(selection.given))
         axes = drawn.axes[place]
         axes.label_outer()
-        pairs = reading.compared(names, selection.given)
-        lines = wrap(findings(pairs).replace(" %", "\u00a0%"), _CHARACTERS // len(by.given))
+        comparison = reading.compared(names, selection.given)
+        pairs = comparison.pairs
+        lines = wrap(findings(labelled(comparison).pairs).replace(" %", "\u00a0%"), _CHARACTERS // len(by.given))
         axes.set_xlabel("\n".join([axes.get_xlabel(), *lines]))
         most = max(most, len(lines))
         for pair in pairs:
             drawn.add(place, given=selection.given, a=pair.a, b=pair.b, **in_columns(pair))
     drawn.figure.set_figheight(drawn.figure.get_figheight() + _LEADING * most)
     ends = [axes.get_xlim() for axes in drawn.axes]
+    first, last = (min, max) if drawn.metric.goal == "min" else (max, min)
     for axes in drawn.axes:  # the same errors, so that panels can be compared
-        axes.set_xlim(min(left for left, _ in ends), max(right for _, right in ends))
+        axes.set_xlim(first(left for left, _ in ends), last(right for _, right in ends))
     finish(drawn)
     return drawn
 
@@ -102,49 +107,61 @@ def search(reading: FigureSource, names: Sequence[str], by: Comparing, most: int
 def _edfs(
     drawn: Page, place: int, reading: FigureSource, selection: Selection, by: Comparing, title: str, of: str = ""
 ) -> None:
+    drawn.metric = selection.metric
     axes = drawn.name(place, title, of + setting(selection, by.bins))
     for member, look in by_name(selection):
         draw.step_edf(axes, member, look, _label(reading, member))
         add_edf(drawn, place, selection, member)
     draw.limit_edfs(axes, selection)
-    axes.set_xlabel(draw.error_label(reading.how.error))
+    axes.set_xlabel(draw.error_label(reading.how.error, selection.metric))
     axes.set_ylabel("share of models")
 
 
 def _search(drawn: Page, place: int, reading: FigureSource, selection: Selection, by: Comparing, most: int) -> None:
     names = [member.name for member in selection.populations]
+    metric = drawn.metric = selection.metric
     m = 2 ** np.arange(most + 1)
-    shown = []  # must be seen whole
+    lines: list[Floats] = []  # that must be seen whole
+    medians = any(member.beyond for member in selection.populations)  # which then have no mean
     options: dict[str, Any] = {"given": selection.given, "bins": selection.bins, "range": selection.range}
     study = search_study(reading.counted, names, m=m.tolist(), **options, reading=reading.how)
     axes = drawn.name(place, f"random search {held(selection.given)}", setting(selection, by.bins))
     for curve, (member, look) in zip(study.curves, by_name(selection), strict=True):
         if len(names) == 2:  # more of them would hide each other
-            low, high = (curve.best.quantiles[q] for q in _OF_SEARCHES)
-            shown += [low, high]
+            ends = [curve.best.quantiles[q] for q in _OF_SEARCHES]
+            lines += ends
+            low, high = (np.clip(metric.turned(one), -words.SENSELESS, words.SENSELESS) for one in ends)
             axes.fill_between(m, low, high, color=look.light, alpha=0.15, linewidth=0)
-        axes.plot(m, curve.best.error, label=_label(reading, member), **draw.marked(look))
+        expected = np.full(m.size, np.nan) if member.beyond else metric.turned(curve.best.error)
+        lines.append(curve.median if medians else curve.best.error)
+        axes.plot(m, own(member, lines[-1]), label=_label(reading, member), **draw.marked(look))
+        band = (curve.low, curve.high) if metric.goal == "min" else (curve.high, curve.low)
         drawn.add(
             place,
             population=member.name,
             **about(selection),
             models=member.summary.models,
             models_drawn=curve.best.m,
-            expected_min_error_percent=curve.best.error,
-            standard_error_points=curve.best.se,
-            spread_points=curve.best.spread,
-            **{f"error_of_{100 * q:g}_percent_of_searches_percent": e for q, e in curve.best.quantiles.items()},
-            band_low_percent=curve.low,
-            band_high_percent=curve.high,
+            expected_min_error_percent=expected,
+            standard_error_points=curve.best.se + 0 * expected,
+            spread_points=curve.best.spread + 0 * expected,
+            **{
+                f"error_of_{100 * q:g}_percent_of_searches_percent": own(member, e)
+                for q, e in curve.best.quantiles.items()
+            },
+            band_low_percent=own(member, band[0]) + 0 * expected,
+            band_high_percent=own(member, band[1]) + 0 * expected,
         )
-    draw.set_error_limits(axes, [*shown, *(curve.best.error for curve in study.curves)])
+    draw.set_error_limits(axes, lines, metric)
     axes.set_xscale("log", base=2)
     draw.ticks(axes.xaxis, 2)
     if len(names) == 2:
         axes.fill_between([], [], color="#000000", alpha=0.15, linewidth=0, label="5 % to 95 % of searches")
     axes.set_xlabel("models drawn, m")
-    axes.set_ylabel(f"expected smallest\n{draw.error_label(reading.how.error)}")
+    axes.set_ylabel(
+        f"{'median' if medians else 'expected'} {words.best(metric)}\n{draw.error_label(reading.how.error, metric)}"
+    )
 
 
 def _label(reading: FigureSource, member: Population) -> str:
-    return f"{member.name} (n = {reading.source.models(member.name):,})"
+    return f"{called(member)} (n = {reading.source.models(member.name):,})"

@@ -1,5 +1,6 @@
 """What a figure is made of: panels in one style for a page of a paper, and the numbers behind every mark on them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from edfkit import EdfkitError
 from edfkit.archive.files import replacing
+from edfkit.metric import ERROR, Metric
 from edfkit.show import draw
 from edfkit.show.look import Look, looks
 from edfkit.stats.edf import edf
@@ -60,6 +62,8 @@ class Page:
         What is to be known, such as what differs from the paper.
     headings : dict of int to (str, str)
         Title and setting of each panel, the latter of one line or more.
+    metric : Metric
+        What is shown: columns of errors have its name instead.
     """
 
     figure: "Figure"
@@ -68,6 +72,7 @@ class Page:
     settings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     headings: dict[int, tuple[str, str]] = field(default_factory=dict)
+    metric: Metric = ERROR
 
     def name(self, place: int, title: str, setting: str = "") -> "Axes":
         """Give a panel its letter, its title and its setting, and return its axes."""
@@ -79,8 +84,18 @@ class Page:
         return axes
 
     def add(self, place: int, **numbers: Any) -> None:
-        """Add rows to the table: those of a panel."""
-        self.numbers.append({"panel": letter(place)} | numbers)
+        """Add rows to the table: those of a panel, with values in the metric's own sign."""
+        self.numbers.append(
+            {"panel": letter(place)} | {column(name, self.metric): one for name, one in numbers.items()}
+        )
+
+
+def column(name: str, metric: Metric) -> str:
+    """Name a column of errors after another metric, such as mean_error_percent: mean_val_loss."""
+    if metric.label == ERROR.label:
+        return name
+    name = re.sub(r"(?<!standard_)(min_)?error(?=_)", lambda found: "best_" * bool(found[1]) + metric.name, name)
+    return name if metric.unit == "percent" else re.sub("_(percent|points)$", "", name)
 
 
 def letter(place: int) -> str:
@@ -143,6 +158,11 @@ def by_name(selection: Selection) -> list[tuple[Population, Look]]:
     return list(zip(members, looks([member.name for member in members]), strict=True))
 
 
+def called(member: Population) -> str:
+    """Name a population as people see it."""
+    return member.label or member.name
+
+
 def about(selection: Selection) -> dict[str, Any]:
     """Give the columns that say how populations were normalised."""
     lo, hi = selection.range or ("", "")
@@ -153,7 +173,7 @@ def add_edf(page: Page, place: int, selection: Selection, member: Population, **
     """Add the steps of the EDF of a population to the table."""
     errors, heights = edf(member.errors, member.weights)
     said = about(selection) | {"models": member.summary.models} | also
-    page.add(place, population=member.name, **said, error_percent=errors, edf_share=heights)
+    page.add(place, population=member.name, **said, error_percent=member.metric.turned(errors), edf_share=heights)
 
 
 def header(numbers: Sequence[Numbers]) -> list[str]:

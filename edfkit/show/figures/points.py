@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edfkit.show import draw
-from edfkit.show.figures.page import Page, by_name, finish, page
-from edfkit.show.figures.reading import FigureSource
+from edfkit.show.figures.page import Page, by_name, called, finish, page
+from edfkit.show.figures.reading import FigureSource, own
 from edfkit.show.look import looks
 from edfkit.stats.edf import edf
 from edfkit.stats.two_sample import ks
@@ -21,7 +21,9 @@ def point(reading: FigureSource, names: Sequence[str]) -> Page:
     """Draw the law of the difference of two minima, and the EDFs of one small and one large sample (figure 2)."""
     (name,) = names
     drawn = page(1, 2)
-    member = reading.every(names).populations[0]
+    selection = reading.every(names)
+    (member,) = selection.populations
+    metric = drawn.metric = selection.metric
     models = len(member.errors)
     small, large = (_SMALL, _LARGE) if models >= _ENOUGH else (max(1, models // 50), max(1, models // 5))
     if small != _SMALL:
@@ -29,7 +31,9 @@ def point(reading: FigureSource, names: Sequence[str]) -> Page:
     study = point_study(
         reading.counted, name, small=small, large=large, trials=_TRIALS, seed=reading.seed, reading=reading.how
     )
-    law = drawn.name(0, f"min(B) - min(M), B = {small:,}, M = {large:,}", f"{name}, {models:,} models; exact law")
+    law = drawn.name(
+        0, f"min(B) - min(M), B = {small:,}, M = {large:,}", f"{called(member)}, {models:,} models; exact law"
+    )
     draw.draw_law(law, study, looks([name]))
     assert study.resampled is not None
     for won, share, drawn_share in (
@@ -45,31 +49,31 @@ def point(reading: FigureSource, names: Sequence[str]) -> Page:
         series="law of min(B) - min(M)",
         models_small=small,
         models_large=large,
-        difference_points=study.values,
+        difference_points=own(member, study.values),
         probability=study.probabilities,
     )
     order = np.random.default_rng(reading.seed).permutation(models)
     samples = member.errors[order[:small]], member.errors[order[small : small + large]]
     test = ks(*samples)
     edfs = drawn.name(1, "EDFs of one B and one M", f"KS test: D = {test.statistic:.3f}, p = {test.p_value:.2g}")
-    look = looks([f"{name}_rng1", f"{name}_rng2"])[1]
+    look = looks([name, f"{name}_in"])[1]
     first = {"color": draw.tint(look.light, 0.5), "linestyle": (0, look.dash)}
     for part, errors, style in zip("BM", samples, (first, draw.line(looks([name])[0])), strict=True):
         values, heights = edf(errors)
-        draw.step(edfs, values, heights, label=f"{part} = {len(errors):,} models", **style)
+        draw.step(edfs, values, heights, metric, label=f"{part} = {len(errors):,} models", **style)
         drawn.add(
             1,
             population=name,
             series=f"EDF of {part}",
             seed=reading.seed,
             models=len(errors),
-            error_percent=values,
+            error_percent=own(member, values),
             edf_share=heights,
             ks_statistic=test.statistic,
             ks_p_value=test.p_value,
         )
-    draw.limit_edfs(edfs, reading.every(names))
-    edfs.set_xlabel(draw.error_label(reading.how.error))
+    draw.limit_edfs(edfs, selection)
+    edfs.set_xlabel(draw.error_label(reading.how.error, metric))
     edfs.set_ylabel("share of models")
     finish(drawn, shared=False)
     return drawn
@@ -81,21 +85,21 @@ def enough(reading: FigureSource, names: Sequence[str]) -> Page:
     drawn = page(1, 2)
     selection = reading.every(names)
     ((member, look),) = by_name(selection)
+    metric = drawn.metric = selection.metric
     models = len(member.errors)
     sizes = [2**power for power in range(_MOST + 1) if 2**power <= models]
     study = sample_study(reading.counted, name, models=sizes, trials=_REPEATS, seed=reading.seed, reading=reading.how)
     left = [f"{size:,}" for size in (10, 100, 1000, 10_000) if size not in study.errors]
     if left:
         drawn.notes.append(f"without n = {', '.join(left)}, as there are {models:,} models")
-    edfs = drawn.name(0, "EDFs of n models", name)
+    edfs = drawn.name(0, "EDFs of n models", called(member))
     draw.draw_samples(edfs, study, look)
     for size, errors in (study.errors | {models: member.errors}).items():
         values, heights = edf(errors)
-        drawn.add(
-            0, population=name, series="EDF", seed=reading.seed, models=size, error_percent=values, edf_share=heights
-        )
+        steps = {"error_percent": own(member, values), "edf_share": heights}
+        drawn.add(0, population=name, series="EDF", seed=reading.seed, models=size, **steps)
     draw.limit_edfs(edfs, selection)
-    edfs.set_xlabel(draw.error_label(reading.how.error))
+    edfs.set_xlabel(draw.error_label(reading.how.error, metric))
     edfs.set_ylabel("share of models")
     distances = drawn.name(1, "distance of n models to all", f"{_REPEATS} trials for each n")
     draw.draw_distances(distances, study, look)

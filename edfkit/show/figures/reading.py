@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
+
+from edfkit.metric import Metric
 from edfkit.show import words
 from edfkit.stats.bins import EmptyBinsError
-from edfkit.study.compare import Pair, compare_populations
+from edfkit.stats.edf import Floats
+from edfkit.study.compare import Comparison, Pair, compare_populations
 from edfkit.study.counting import Counted
-from edfkit.study.selection import Population, Selection, Source, read_complexity, select, shared_range
+from edfkit.study.parts import Parts
+from edfkit.study.selection import Population, Selection, Source, common_metric, read_complexity, select, shared_range
 from edfkit.study.settings import Control, Reading
 
 # The most that a network of the paper has: ResNet-56 on CIFAR-10, and so much on ImageNet.
@@ -52,6 +57,11 @@ class FigureSource:
     how: Reading = field(default_factory=Reading)
     seed: int = 0
 
+    @property
+    def where(self) -> str:
+        """The expression that chooses the models of every population; nothing if all are taken."""
+        return self.source.where.text if isinstance(self.source, Parts) and self.source.where else ""
+
     @cached_property
     def counted(self) -> Counted:
         """What the populations are read from, each column once as far as memory allows."""
@@ -66,6 +76,10 @@ class FigureSource:
         """Return the largest complexity that the paper lets in; None if the models are not on its images."""
         return BOUNDS.get(self.dataset(names), {}).get(given)
 
+    def metric(self, names: Sequence[str]) -> Metric:
+        """Return what is read of populations, one metric of all of them."""
+        return common_metric(self.counted, names, self.how)
+
     def every(self, names: Sequence[str]) -> Selection:
         """Select populations, not normalised."""
         return select(self.counted, names, reading=self.how, by_row=True)
@@ -74,9 +88,9 @@ class FigureSource:
         """Read a complexity of the models that take part, raw counts."""
         return read_complexity(self.counted, member.name, by, member.rows)
 
-    def compared(self, names: Sequence[str], given: str) -> list[Pair]:
+    def compared(self, names: Sequence[str], given: str) -> Comparison:
         """Compare every pair of populations as `edfkit compare` does: by strata, with p values for all pairs."""
-        return compare_populations(self.counted, names, given=given, reading=self.how, seed=self.seed).pairs
+        return compare_populations(self.counted, names, given=given, reading=self.how, seed=self.seed)
 
     def normalised(self, names: Sequence[str], given: str, bins: int, lowest: float | None = None) -> Selection:
         """Select populations, given a complexity, in the paper's range and bins as far as no bin is empty.
@@ -160,10 +174,18 @@ def partly_balanced(pair: Pair) -> bool:
     return pair.claim is not None and equal is not None and not (equal.equal and pair.adjusts)
 
 
+def own(member: Population, values: Floats) -> Floats:
+    """Turn oriented values of a population back; those that stand for worse than any are not known."""
+    turned = np.asarray(member.metric.turned(values))
+    return np.where(np.abs(turned) < words.SENSELESS, turned, np.nan)
+
+
 def in_columns(pair: Pair) -> dict[str, Any]:
     """Give the columns that say what is found of a pair by strata; a difference is that of A minus B."""
-    found = pair.to_dict()
-    prob, mean = found["prob_a_better_interval"] or (None, None), found["mean_difference_interval"] or (None, None)
+    found, metric = pair.to_dict(), pair.metric
+    prob, ends = found["prob_a_better_interval"] or (None, None), found["mean_difference_interval"]
+    mean = (None, None) if ends is None else words.turned_ends(metric, ends[0], ends[1])
+    difference = found["mean_difference"]
     return {
         "strata": pair.strata,
         "better": "" if pair.claim is None else pair.better,
@@ -171,7 +193,7 @@ def in_columns(pair: Pair) -> dict[str, Any]:
         "prob_a_better": pair.prob_a_better,
         "prob_a_better_low": prob[0],
         "prob_a_better_high": prob[1],
-        "mean_difference_points": found["mean_difference"],
+        "mean_difference_points": None if difference is None else metric.turned(difference),
         "mean_difference_low_points": mean[0],
         "mean_difference_high_points": mean[1],
         "not_compared": pair.no_claim or "",

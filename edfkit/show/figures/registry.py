@@ -37,6 +37,8 @@ class Entry:
         What is taken, place by place, if there are too few of those.
     by : Comparing or None
         How it compares them, if it does.
+    of_errors : bool
+        Whether it is about errors in percent, and of no other metric.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Entry:
     least: int = 2
     instead: Sequence[str] = ()
     by: Comparing | None = None
+    of_errors: bool = False
 
     @property
     def file(self) -> str:
@@ -123,17 +126,19 @@ FIGURES: dict[str, Entry] = {
         _compared("9", "EDFs of NAS spaces", distributions.edfs, _NAS, Comparing(20)),
         _compared("10", "random search in NAS spaces", distributions.search, _NAS, Comparing(20), most=9),
         _compared("11", "EDFs of NAS spaces and of others", distributions.edfs, _NAS_AND_OTHERS, Comparing(20)),
-        Entry("12", "learning rate and weight decay", noise.rates, _RATES, 1, _on_imagenet(_RATES)),
+        Entry("12", "learning rate and weight decay", noise.rates, _RATES, 1, _on_imagenet(_RATES), of_errors=True),
         Entry("13", "one model trained many times", noise.reruns,
-              [f"{space}_reruns_{kind}" for space in ("vanilla", "resnet") for kind in ("top", "mid")], 1),
+              [f"{space}_reruns_{kind}" for space in ("vanilla", "resnet") for kind in ("top", "mid")], 1,
+              of_errors=True),
         Entry("14", "EDFs averaged over seeds", noise.seeds,
-              [f"{space}_rng{i}" for space in ("vanilla", "resnet") for i in (1, 2, 3)], 2),
+              [f"{space}_rng{i}" for space in ("vanilla", "resnet") for i in (1, 2, 3)], 2, of_errors=True),
         Entry("15", "error by bucket of complexity", complexity.by_bucket, _RESNEXT, 1),
         _compared("16a", "EDFs of NAS spaces on ImageNet", distributions.edfs, _on_imagenet(_NAS), Comparing(8)),
         _compared("16b", "random search in NAS spaces on ImageNet", distributions.search, _on_imagenet(_NAS),
                   Comparing(8), most=5),
         _compared("16c", "EDFs of NAS spaces and of others on ImageNet", distributions.edfs,
                   _on_imagenet(_NAS_AND_OTHERS), Comparing(5)),
-        Entry("16d", "learning rate and weight decay on ImageNet", noise.rates, _on_imagenet(_RATES), 1),
+        Entry("16d", "learning rate and weight decay on ImageNet", noise.rates, _on_imagenet(_RATES), 1,
+              of_errors=True),
     )
 }  # fmt: skip

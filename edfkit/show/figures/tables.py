@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edfkit import EdfkitError
 from edfkit.archive.files import write_text
+from edfkit.metric import ERROR
 from edfkit.show.figures.page import Numbers, about, header
 from edfkit.show.figures.reading import FigureSource, in_columns
 from edfkit.show.figures.registry import FIGURES
@@ -88,18 +89,30 @@ def comparisons(reading: FigureSource) -> tuple[list[Numbers], list[str]]:
     """
     rows: list[Numbers] = []
     notes = []
+    others: dict[str, list[str]] = {}
     for entry in FIGURES.values():
         chosen = list(entry.choose(reading.source.names)[0])
         if entry.by is None or len(chosen) < 2 or entry.name in ("10", "16b"):  # those compare as 9 and 16a do
             continue
         try:
+            if (metric := reading.metric(chosen)).label != ERROR.label:
+                others.setdefault(metric.label, []).append(entry.name)
+                continue
             selections = entry.by.selections(reading, chosen)
         except EdfkitError as error:
             notes.append(f"without the pairs of figure {entry.name}: {str(error).rstrip('.')}")
             continue
         for selection in selections:
-            rows += _pairs(entry.name, selection, reading.compared(chosen, selection.given))
-    return rows, notes
+            rows += _pairs(entry.name, selection, reading.compared(chosen, selection.given).pairs)
+    return rows, notes + _of_others(others, "the pairs of figure ")
+
+
+def _of_others(others: Mapping[str, Sequence[str]], what: str = "") -> list[str]:
+    """Say what a table of errors leaves out, by the metric that it has instead."""
+    return [
+        f"without {what}{', '.join(some)}: the table is of errors, and {label} was to be shown"
+        for label, some in others.items()
+    ]
 
 
 def _pairs(figure: str, selection: Selection, compared: Sequence[Pair]) -> list[Numbers]:
@@ -140,11 +153,17 @@ def tables(reading: FigureSource, sizes: Sizes) -> dict[str, Table]:
     """Make the tables, each by the name of its files."""
     members: dict[str, Population] = {}
     unusable = []
+    others: dict[str, list[str]] = {}
     for name in reading.source.names:
         try:
-            (members[name],) = reading.every([name]).populations
+            (member,) = reading.every([name]).populations
+            if member.metric.label == ERROR.label:
+                members[name] = member
+            else:
+                others.setdefault(member.metric.label, []).append(name)
         except EdfkitError as error:
             unusable.append(f"without {name}: {str(error).rstrip('.')}")
+    unusable += _of_others(others)
     return {
         "table_spaces": Table("design spaces", spaces(reading, sizes)),
         "table_populations": Table("populations, not normalised", populations(reading, members), unusable),

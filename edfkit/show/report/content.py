@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from edfkit import EdfkitError
-from edfkit.show.words import opening, pointwise
+from edfkit.show.words import good, opening, pointwise
 from edfkit.study import catalogue
-from edfkit.study.compare import Comparison, Inference, Options, Pair, compare_selected, take_part
+from edfkit.study.compare import Comparison, Inference, Options, Pair, compare_populations
 from edfkit.study.complexity import ComplexityStudy, complexity_study
 from edfkit.study.counting import Counted, once
 from edfkit.study.point import PointStudy, point_study
@@ -132,7 +132,7 @@ def study(source: Source, names: Sequence[str], **settings: Unpack[ReportOptions
         held = replace(held, given=next(iter(complexities), "none"))
     given = held.given
 
-    take = partial(take_part, source, names, area_to=options["area_to"])
+    compare = partial(compare_populations, source, names, area_to=own.get("area_to"), reading=reading)
     inference, _ = split(options, Inference)
     comparisons: dict[str, Comparison] = {}
     for control in dict.fromkeys((*_ALWAYS, given)):
@@ -140,7 +140,7 @@ def study(source: Source, names: Sequence[str], **settings: Unpack[ReportOptions
             continue
         try:
             equal = held if control == given else Control(control)
-            comparisons[control] = compare_selected(take(reading, equal), **inference)
+            comparisons[control] = compare(control=equal, **inference)
         except EdfkitError as why:
             if control == given:
                 raise
@@ -232,7 +232,8 @@ def verdict(comparison: Comparison) -> tuple[str, str]:
     names = [member.name for member in comparison.selection.populations]
     ahead = [name for name in names if all(better[pair] == name for pair in combinations(names, 2) if name in pair)]
     if ahead:
-        claim = f"{opening(given)}, {ahead[0]} has lower error than each other space."
+        metric = comparison.selection.metric
+        claim = f"{opening(given)}, {ahead[0]} has {good(metric)} {metric.label} than each other space."
     else:
         claim = f"{opening(given)}, no space is shown to be better than each of the others."
     shown = sum(one in names for one in better.values())

@@ -22,7 +22,7 @@ _MOST_TICKS = 6
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: what it runs over, and its label.
+    """One axis: what it runs over, and its label. Places are those of oriented values, ticks show them turned back.
 
     Attributes
     ----------
@@ -33,6 +33,8 @@ class Axis:
         Of the logarithm; None for an axis that is not logarithmic.
     text : callable
         Writes the number at a tick.
+    sign : int
+        -1 if numbers are those of a metric that is maximised, times -1: their ticks are at round numbers, too.
     """
 
     lo: float
@@ -40,6 +42,7 @@ class Axis:
     label: str
     base: float | None = None
     text: Callable[[float], str] = field(default=lambda value: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
+    sign: int = 1
 
     def place(self, values: Floats | float) -> Floats:
         """Give the places of values, 0 at the low end and 1 at the high end."""
@@ -52,7 +55,9 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """List the places of ticks at round numbers, as percent, with their text."""
         values = _round_numbers(self.lo, self.hi) if self.base is None else _powers(self.lo, self.hi, self.base)
-        return [(100 * float(self.place(value)), self.text(value)) for value in values]
+        return [
+            (100 * float(self.place(value)), self.text(value if self.sign > 0 else 0.0 - value)) for value in values
+        ]
 
 
 def count(value: float) -> str:

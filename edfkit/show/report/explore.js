@@ -63,7 +63,7 @@ function axes(into, x, y, write, most = 6) {
     into.append(svg('line', { class: 'grid', x1: 0, x2: '100%', y1: at, y2: at }));
     into.append(svg('text', { x: 0, y: at, dx: -8, dy: '.32em', 'text-anchor': 'end' }, String(value)));
   }
-  for (const value of ticks(x.lo, x.hi, most)) {
+  for (const value of ticks(Math.min(x.lo, x.hi), Math.max(x.lo, x.hi), most)) {
     const at = percent((value - x.lo) / (x.hi - x.lo));
     into.append(svg('text', { x: at, y: '100%', dy: '1.6em', 'text-anchor': 'middle' }, write(value)));
   }
@@ -100,7 +100,12 @@ async function explore() {
   const models = $('models'), canvas = models.querySelector('canvas'), tip = $('model');
   const inputs = { given: $('given'), from: $('from'), to: $('to'), strata: $('strata') };
   const state = { given: about.given, lo: 0, hi: 1, strata: null, common: 0, curves: [], pairs: [], message: '', at: null };
-  let x, y; // of the models: raw counts and percent
+  let x, y; // of the models: raw counts and oriented values, of which the smaller is the better one
+
+  // Values are packed as oriented ones; what is shown has the metric's own sign.
+  const { metric } = about, BEYOND = 3e38, SENSELESS = 1e30;
+  const own = (value) => (metric.sign < 0 ? 0 - value : value);
+  const written = (value) => (Math.abs(value) < SENSELESS ? own(value).toFixed(metric.digits) : '-');
 
   // --- The models
 
@@ -120,20 +125,25 @@ async function explore() {
     const margin = 0.02 * (hi - lo) || 1;
     x = { lo: Math.max(0, lo - margin), hi: hi + margin, least: lo, most: hi };
     const sorted = spaces.map((one) => Float64Array.from(one.columns.error).sort());
-    const top = Math.max(...sorted.map((errors) => errors[Math.ceil(0.98 * errors.length) - 1]));
-    const bottom = Math.min(...sorted.map((errors) => errors[0]));
+    const known = sorted.map((errors) => errors.filter((error) => error < BEYOND)).filter((errors) => errors.length);
+    const top = Math.max(...known.map((errors) => errors[Math.ceil(0.98 * errors.length) - 1]));
+    const bottom = Math.min(...known.map((errors) => errors[0]));
     const space_ = 0.06 * (top - bottom) || 1;
-    y = { lo: Math.max(0, bottom - space_), hi: top + space_ };
+    y = { lo: Math.max(metric.least ?? -Infinity, bottom - space_), hi: top + space_ };
     const beyond = sorted.reduce((sum, errors) => sum + errors.filter((error) => error > y.hi).length, 0);
+    const [side, edge] = metric.sign < 0 ? ['below', 'lower'] : ['above', 'upper'];
     $('scatter-label').textContent = `${state.given} of a model`;
     $('scatter-caption').textContent = spaces.map((one) => `${whole(one.models)} ${one.name}`).join(', ')
-      + (beyond ? `; ${whole(beyond)} models above ${y.hi.toPrecision(3)} % are at the upper edge.` : ' models.');
+      + (beyond ? `; ${whole(beyond)} models ${side} ${own(y.hi).toPrecision(3)}${metric.unit} are at the ${edge} edge.` : ' models.');
     $('scatter-axes').replaceChildren();
-    axes($('scatter-axes'), x, y, short, 5);
+    axes($('scatter-axes'), x, metric.sign < 0 ? { lo: own(y.hi), hi: own(y.lo) } : y, short, 5);
   }
 
   const across = (value, width) => ((value - x.lo) / (x.hi - x.lo)) * width;
-  const down = (error, height) => (1 - (Math.min(error, y.hi) - y.lo) / (y.hi - y.lo)) * height;
+  const down = (error, height) => {
+    const share = (Math.min(error, y.hi) - y.lo) / (y.hi - y.lo);
+    return (metric.sign < 0 ? share : 1 - share) * height;
+  };
 
   function paint() {
     const { width, height } = models.getBoundingClientRect();
@@ -231,7 +241,7 @@ async function explore() {
     const { lo, hi, given, curves, message } = state;
     const [left, right] = about.span, drawing = $('again');
     drawing.replaceChildren();
-    axes(drawing, { lo: left, hi: right }, { lo: 0, hi: 1 }, String);
+    axes(drawing, { lo: own(left), hi: own(right) }, { lo: 0, hi: 1 }, String);
     const inner = svg('svg', { viewBox: '0 0 1000 1000', preserveAspectRatio: 'none', width: '100%', height: '100%' });
     curves.forEach((curve, i) => {
       let path = '', height = 0, started = false;
@@ -260,7 +270,7 @@ async function explore() {
       const row = html('tr');
       const head = html('th', curve.name, 'text');
       head.scope = 'row';
-      const numbers = [whole(curve.models), curve.nEff.toFixed(1), ...[curve.min, curve.median, curve.mean].map((error) => error.toFixed(2))];
+      const numbers = [whole(curve.models), curve.nEff.toFixed(1), ...[curve.min, curve.median, curve.mean].map(written)];
       row.append(head, ...numbers.map((number) => html('td', number)));
       return row;
     });
@@ -283,12 +293,13 @@ async function explore() {
       return row;
     }
     const signed = (value, digits, plus) => `${plus && value >= 0 ? '+' : ''}${value.toFixed(digits)}`;
+    const turned = (one) => (one && metric.sign < 0 ? { estimate: own(one.estimate), low: own(one.high), high: own(one.low) } : one);
     const interval = (one, digits, plus) => {
-      if (!one) return '-';
+      if (!one || !(Math.abs(one.estimate) < SENSELESS)) return '-';
       const [estimate, low, high] = [one.estimate, one.low, one.high].map((value) => signed(value, digits, plus));
       return `${estimate} (${low} to ${high})`;
     };
-    const numbers = [whole(pair.strata), (2 * pair.overlap).toFixed(1), interval(pair.better, 3), interval(pair.mean, 2, true)];
+    const numbers = [whole(pair.strata), (2 * pair.overlap).toFixed(1), interval(pair.better, 3), interval(turned(pair.mean), metric.digits, true)];
     row.append(...numbers.map((number) => html('td', number)));
     return row;
   }
@@ -305,8 +316,10 @@ async function explore() {
     ring.style.left = `${left}px`;
     ring.style.top = `${top}px`;
     tip.replaceChildren();
+    const error = columns.error[place.model];
+    const value = error < BEYOND ? `${Number(own(error).toFixed(Math.max(4, metric.digits)))}${metric.unit}` : 'worse than any';
     const head = html('p');
-    head.append(html('strong', one.name, `name s${place.space}`), ` model ${columns.row[place.model]}: error ${Number(columns.error[place.model].toFixed(4))} %`);
+    head.append(html('strong', one.name, `name s${place.space}`), ` model ${columns.row[place.model]}: ${metric.label} ${value}`);
     tip.append(head);
     tip.append(html('p', Object.keys(about.ranges).map((name) => `${short(columns[name][place.model])} ${name}`).join(', ')));
     const grid = html('table');

@@ -1,5 +1,6 @@
 """The figures of a report that need no program: drawn once, from the studies.
 
+Values are on axes in the metric's own sign and unit, the best ones of an EDF on the left; arguments are oriented.
 Spaces have the classes `s0`, `s1` and so on, by their place in the report. Every figure says in words what it shows.
 """
 
@@ -8,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from edfkit.show import words
+from edfkit.metric import BEYOND, ERROR, Metric
+from edfkit.show import draw, words
 from edfkit.show.report.content import decided
 from edfkit.show.report.draw import (
     Axis,
@@ -38,21 +40,24 @@ from edfkit.study.selection import Population, Selection
 
 _LABELLED = 2  # curves up to which each is named where it runs: of more, names and curves would cross
 _APART = 0.08  # of the height, between names
-_MARGIN = 0.05  # of the range of errors, beside it
 
 
 def ends(selections: Sequence[Selection]) -> tuple[float, float]:
-    """Choose what errors to show: from the smallest to where the slowest EDF is at 95 %, percent."""
-    summaries = [member.summary for selection in selections for member in selection.populations]
-    left, right = min(one.min for one in summaries), max(one.quantiles[0.95] for one in summaries)
-    margin = _MARGIN * (right - left) or 1.0
-    return max(0.0, left - margin), min(100.0, right + margin)
+    """Choose what values to show, oriented: from the best to where the slowest EDF is at 95 %."""
+    left, right = draw.ends(selections)
+    return left, min(selections[0].metric.most, right)
+
+
+def across(selection: Selection, span: tuple[float, float]) -> Axis:
+    """Make the axis of values; `span` is oriented."""
+    metric = selection.metric
+    return Axis(*span, draw.error_label("best", metric), sign=metric.sign)
 
 
 def edfs(comparison: Comparison, span: tuple[float, float]) -> Markup:
-    """Draw the EDFs of populations with their bands; `span` are the errors shown, percent."""
-    members = comparison.drawn.populations
-    x, y = Axis(*span, "test error (%)"), Axis(0.0, 1.0, "cumulative share of models")
+    """Draw the EDFs of populations with their bands; `span` are the values shown, oriented."""
+    members, metric = comparison.drawn.populations, comparison.selection.metric
+    x, y = across(comparison.selection, span), Axis(0.0, 1.0, "cumulative share of models")
     areas, lines, names = [], [], []
     first = min(members, key=lambda member: member.summary.median)
     for i, (member, band) in enumerate(zip(members, comparison.bands, strict=True)):
@@ -66,13 +71,20 @@ def edfs(comparison: Comparison, span: tuple[float, float]) -> Markup:
             at = float(x.place(value))  # the leftmost curve is named on its left, if there is room
             left = at > 0.7 or (member is first and at > 0.3)
             names.append(label(x, y, value, height, member.name, f"s{i}", "end" if left else "start"))
+    at_most = words.at_most(metric)
     shares = "; ".join(
-        f"{100 * q:g} % of the models have at most "
-        + ", ".join(f"{member.summary.quantiles[q]:.2f} % ({member.name})" for member in members)
+        f"{100 * q:g} % of the models have {at_most} {found}"
         for q in (0.05, 0.95)
+        if (found := ", ".join(f"{words.valued(metric, value)} ({name})" for name, value in _quantiles(members, q)))
     )
-    says = f"Half of the models have at most this error: {words.medians(members)}. {shares}."
+    says = f"Half of the models have {at_most} this {metric.label}: {words.medians(members)}. {shares}."
     return figure(x, y, f"EDFs, {words.held(comparison.drawn.given)}", says, areas + lines, names)
+
+
+def _quantiles(members: Sequence[Population], q: float) -> list[tuple[str, float]]:
+    """Give a quantile of each population of which so many models have a value."""
+    found = [(one.name, one.summary.quantiles[q]) for one in members]
+    return [(name, value) for name, value in found if not words.is_beyond(value)]
 
 
 def difference(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]) -> Markup:
@@ -80,7 +92,7 @@ def difference(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]
     assert pair.estimates is not None
     band = pair.estimates.difference
     reach = 1.15 * max(float(np.abs(band.lower).max()), float(np.abs(band.upper).max()), 1e-3)
-    x = Axis(*span, "test error (%)")
+    x = Axis(*span, draw.error_label("best", pair.metric), sign=pair.metric.sign)
     y = Axis(-min(1.1, reach), min(1.1, reach), f"EDF of {pair.a} minus EDF of {pair.b}")
     stretched = [
         step_band(x, y, band.values, band.lower, band.upper, "neutral", (-band.half_width, band.half_width)),
@@ -88,7 +100,7 @@ def difference(pair: Pair, span: tuple[float, float], classes: Mapping[str, str]
     ]
     fixed = [rule(None, y, 0.0)]
     for lo, hi, name in decided(pair):
-        start, end = np.clip(x.place(np.array([lo, hi])), 0, 1)
+        start, end = np.clip(x.place(np.array([lo, min(hi, BEYOND)])), 0, 1)
         edge, shift = ("0", 0.0) if name == pair.a else ("100%", -8.0)
         if end > start:
             fixed.append(bar(float(start), float(end), f"edge {classes[name]}", edge, "8", shift))
@@ -107,13 +119,14 @@ def says_decided(pair: Pair) -> str:
     if pair.better == "none":
         return pair.verdict
     if not found:
-        return f"With a confidence of {confidence}, neither EDF is above the other at any error."
+        return f"With a confidence of {confidence}, neither EDF is above the other at any {pair.metric.label}."
     parts = []
     for name in (pair.a, pair.b):
         spans = [(lo, hi) for lo, hi, better in found if better == name]
         if spans:
-            within = "at errors" if len(spans) == 1 else f"in {len(spans)} ranges of errors"
-            parts.append(f"{name} is better {within} from {spans[0][0]:.2f} to {spans[-1][1]:.2f} %")
+            of = words.many(pair.metric)
+            within = f"at {of}" if len(spans) == 1 else f"in {len(spans)} ranges of {of}"
+            parts.append(f"{name} is better {within} from {words.between(pair.metric, spans[0][0], spans[-1][1])}")
     return f"With a confidence of {confidence}, {', and '.join(parts)}; elsewhere it is undecided."
 
 
@@ -122,7 +135,7 @@ def decided_strip(pair: Pair, span: tuple[float, float], classes: Mapping[str, s
     x = Axis(*span, "")
     parts = [Markup('<line class="rule" x1="0" x2="100%" y1="50%" y2="50%"/>')]
     for lo, hi, name in decided(pair):
-        start, end = np.clip(x.place(np.array([lo, hi])), 0, 1)
+        start, end = np.clip(x.place(np.array([lo, min(hi, BEYOND)])), 0, 1)
         top = "8%" if name == pair.a else "54%"
         parts.append(bar(float(start), float(end), f"edge {classes[name]}", top, "38%"))
     return strip(f"Where {pair.a} or {pair.b} is better", says_decided(pair), parts)
@@ -140,35 +153,55 @@ def winners(study: PointStudy) -> Markup:
     return strip("Who wins", says, parts)
 
 
+def without_mean(study: SearchStudy) -> bool:
+    """Tell whether the medians of searches are drawn: where there is no mean, or nothing bounds it."""
+    return not study.selection.metric.bounded or any(one.beyond for one in study.selection.populations)
+
+
 def best_of(study: SearchStudy) -> Markup:
-    """Draw the best-of-m curves with their bands."""
-    curves = study.curves
-    low = min(float(curve.best.error.min()) for curve in curves)
-    high = max(float(curve.best.error.max()) for curve in curves)
-    logarithmic = 0 < 5 * low < high  # else the best models' errors, which matter, would look alike
-    margin = 0.1 * (high - low) or 1.0
-    lo, hi = (low / 1.3, high * 1.2) if logarithmic else (max(0.0, low - margin), min(100.0, high + margin))
-    m = curves[0].best.m.astype(float)
+    """Draw the best-of-m curves with their bands: of medians, where means have none."""
+    metric = study.selection.metric
+    medians = without_mean(study)
+    curves: list[tuple[str, Floats, Floats, Floats]] = []
+    for curve in study.curves:
+        line = (curve.median, curve.median_low, curve.median_high)
+        if not medians:
+            line = (curve.best.error, curve.low, curve.high)
+        error, low_end, high_end = (np.clip(metric.turned(one), -words.SENSELESS, words.SENSELESS) for one in line)
+        curves.append((curve.name, error, low_end, high_end))
+    shown = [values[np.abs(values) < words.SENSELESS] for _, values, *_ in curves]
+    low = min((float(values.min()) for values in shown if values.size), default=0.0)
+    high = max((float(values.max()) for values in shown if values.size), default=1.0)
+    # Else the best models' errors, which matter, would look alike.
+    logarithmic = 0 < 5 * low < high and metric.goal == "min"
+    margin = 0.1 * (high - low) or draw.alike(low, metric)
+    lo = low - margin if metric.low is None else max(metric.low, low - margin)
+    hi = high + margin if metric.high is None else min(metric.high, high + margin)
+    if logarithmic:
+        lo, hi = low / 1.3, high * 1.2
+    m = study.curves[0].best.m.astype(float)
     x = Axis(float(m[0]), float(m[-1]), "models drawn, m", 2.0, lambda value: f"{value:,.0f}")
-    y = Axis(lo, hi, "expected smallest test error (%)", 10.0 if logarithmic else None)
+    what = "median" if medians else "expected"
+    y = Axis(lo, hi, f"{what} {words.best(metric)} {draw.error_label('best', metric)}", 10.0 if logarithmic else None)
     areas, lines, fixed = [], [], []
-    starts = np.sort(y.place(np.array([curve.best.error[0] for curve in curves])))
+    starts = np.sort(y.place(np.array([values[0] for _, values, *_ in curves])))
     apart = len(curves) <= _LABELLED and float(np.diff(starts).min()) > _APART
-    for i, curve in enumerate(curves):
-        areas.append(ribbon(x, y, m, curve.low, curve.high, f"s{i}"))
-        lines.append(polyline(x, y, m, curve.best.error, f"s{i}"))
+    for i, (name, values, lower, upper) in enumerate(curves):
+        seen = np.abs(values) < words.SENSELESS
+        areas.append(ribbon(x, y, m, lower, upper, f"s{i}"))
+        lines.append(polyline(x, y, m[seen], values[seen], f"s{i}"))
         fixed += [
-            dot(x, y, at, error, f"s{i}") for at, error in zip(m.tolist(), curve.best.error.tolist(), strict=True)
+            dot(x, y, at, error, f"s{i}") for at, error in zip(m[seen].tolist(), values[seen].tolist(), strict=True)
         ]
         if apart:
-            fixed.append(label(x, y, m[0], float(curve.best.error[0]), curve.name, f"s{i} above"))
+            fixed.append(label(x, y, m[0], float(values[0]), name, f"s{i} above"))
     middle = int(np.argmin(np.abs(m - 64)))
-    found = ", ".join(f"{curve.name} {curve.best.error[middle]:.2f} %" for curve in curves)
+    found = ", ".join(f"{name} {words.valued(metric, metric.turned(values[middle]))}" for name, values, *_ in curves)
     return figure(
         x,
         y,
         "Best-of-m curves",
-        f"The best of {m[middle]:.0f} models is expected to have: {found}.",
+        f"The best of {m[middle]:.0f} models {'has in the median' if medians else 'is expected to have'}: {found}.",
         areas + lines,
         fixed,
     )
@@ -221,56 +254,64 @@ def histogram(study: ComplexityStudy) -> Markup:
 def buckets(study: ComplexityStudy) -> Markup:
     """Draw mean and two standard deviations of the errors by bucket of complexity."""
     lo, hi = study.range
+    metric = study.metric
     x = Axis(lo, hi, f"{study.by} of a model", text=count)
     bounds = []
     for space in study.spaces:
-        spread = np.nan_to_num(2 * space.buckets.sd)
-        bounds += [space.buckets.mean - spread, space.buckets.mean + spread]
-    y = Axis(max(0.0, float(np.nanmin(bounds))), min(100.0, float(np.nanmax(bounds)) * 1.03), "test error (%)")
+        spread, middle = np.nan_to_num(2 * space.buckets.sd), metric.turned(space.buckets.mean)
+        known = np.abs(middle) < words.SENSELESS
+        bounds += [(middle - spread)[known], (middle + spread)[known]]
+    ends = np.concatenate(bounds)
+    bottom, top = (float(ends.min()), float(ends.max())) if ends.size else (0.0, 1.0)
+    top *= 1.03 if top > 0 else 1.0
+    bottom = bottom if metric.low is None else max(metric.low, bottom)
+    top = top if metric.high is None else min(metric.high, top)
+    y = Axis(bottom, top if top > bottom else bottom + 1.0, draw.error_label("best", metric))
     fixed = []
     for i, space in enumerate(study.spaces):
         shift = 5.0 * (i - (len(study.spaces) - 1) / 2)
         middles = (space.buckets.edges[:-1] + space.buckets.edges[1:]) / 2
         for middle, mean, sd in zip(
-            middles.tolist(), space.buckets.mean.tolist(), space.buckets.sd.tolist(), strict=True
+            middles.tolist(), metric.turned(space.buckets.mean).tolist(), space.buckets.sd.tolist(), strict=True
         ):
-            if np.isnan(mean):
+            if not abs(mean) < words.SENSELESS:
                 continue
             if not np.isnan(sd):
-                ends = max(y.lo, mean - 2 * sd), min(y.hi, mean + 2 * sd)
-                fixed.append(whisker(x, y, middle, *ends, f"s{i}", shift))
+                reach = max(y.lo, mean - 2 * sd), min(y.hi, mean + 2 * sd)
+                fixed.append(whisker(x, y, middle, *reach, f"s{i}", shift))
             fixed.append(dot(x, y, middle, mean, f"s{i}", shift))
     said = ", ".join(
-        f"{space.name} {space.rank_correlation:+.2f}" for space in study.spaces if not np.isnan(space.rank_correlation)
+        f"{space.name} {metric.turned(space.rank_correlation):+.2f}"
+        for space in study.spaces
+        if not np.isnan(space.rank_correlation)
     )
-    says = f"Rank correlation of error and {study.by}: {said}." if said else "There is no rank correlation to give."
-    return figure(x, y, f"Error by {study.by}", says, [], fixed)
+    none = "There is no rank correlation to give."
+    says = f"Rank correlation of {metric.label} and {study.by}: {said}." if said else none
+    return figure(x, y, f"{words.title(metric)} by {study.by}", says, [], fixed)
 
 
-def parts(found: Parts, reach: float) -> dict[str, Markup]:
+def parts(found: Parts, reach: float, metric: Metric = ERROR) -> dict[str, Markup]:
     """Draw the parts of a difference as bars from 0, to the left where they are negative; `reach` is the largest."""
     drawn = {}
     for name in ("total", "composition", "within", "unshared"):
-        value = getattr(found, name)
+        value = metric.turned(getattr(found, name))
         end = 0.5 + 0.48 * value / (reach or 1.0)
         zero = Markup('<line class="rule" x1="50%" x2="50%" y1="0" y2="100%"/>')
         shape = bar(min(0.5, end), max(0.5, end), "part", "20%", "60%")
-        drawn[name] = strip(name, f"{value:+.2f} points", [shape, zero])
+        drawn[name] = strip(name, f"{value:+.{metric.digits}f}{words.gap_unit(metric)}", [shape, zero])
     return drawn
 
 
-def forest(one: Setting, name: str) -> Markup:
+def forest(one: Setting, name: str, metric: Metric = ERROR) -> Markup:
     """Draw how often the space of that name is better in one setting, with its interval, from 0 to 1."""
     x, y = Axis(0.0, 1.0, ""), Axis(0.0, 1.0, "")
-    parts = [rule(x, None, 0.5)]
+    parts, called = [rule(x, None, 0.5)], words.setting(one, metric)
     if one.prob_a_better is None or one.prob_a_better_interval is None:
-        return strip(one.label, f"Nothing is estimated: {one.why or 'too few models'} (0 estimates).", parts)
+        return strip(called, f"Nothing is estimated: {one.why or 'too few models'} (0 estimates).", parts)
     low, high = one.prob_a_better_interval
     style = "chosen" if one.chosen else "neutral"
     parts += [interval(x, low, high, style), dot(x, y, one.prob_a_better, 0.5, style)]
-    return strip(
-        one.label, f"{name} is better with probability {one.prob_a_better:.3f} ({low:.3f} to {high:.3f}).", parts
-    )
+    return strip(called, f"{name} is better with probability {one.prob_a_better:.3f} ({low:.3f} to {high:.3f}).", parts)
 
 
 def complexities(comparison: Comparison, column: int) -> tuple[Markup, Markup | None]:

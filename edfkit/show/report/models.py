@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.nets import uniform
-from edfkit.archive.published import Published, networks
 from edfkit.archive.schema import OPS
 from edfkit.show.report.content import Report
 from edfkit.study.counting import Counted
@@ -132,8 +131,8 @@ def _numbers(report: Report, models: Sequence[int]) -> list[dict[str, NDArray[An
 
 def _networks(source: Counted, name: str) -> Mapping[str, NDArray[Any]]:
     """Read what describes the networks of a population, as columns."""
-    if isinstance(source.source, Published):
-        return uniform(networks(source.source, name))
+    if hasattr(source.source, "networks"):
+        return uniform(source.source.networks(name))
     variables: Sequence[str] = source.variables(name)
     wanted = (*_CELLS, "depth", "width") if set(_CELLS) <= set(variables) else _STAGES
     found = {variable: source.read(name, variable) for variable in wanted if variable in variables}

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from edfkit import EdfkitError, __version__
 from edfkit.archive import Archive
 from edfkit.archive.files import write_text
 from edfkit.archive.published import Published
-from edfkit.show import words
+from edfkit.metric import ERROR, Metric
+from edfkit.show import draw, words
+from edfkit.show.labels import named, shown
 from edfkit.show.look import looks
 from edfkit.show.report import figures
 from edfkit.show.report.content import Report, ReportOptions, decided, study, verdict
@@ -30,6 +32,7 @@ from edfkit.stats.sizes import models_for_precision
 from edfkit.study import catalogue
 from edfkit.study.compare import Pair
 from edfkit.study.search import Curve, SearchPair
+from edfkit.study.selection import Population
 
 Cells = list[list[Any]]
 
@@ -99,14 +102,16 @@ def render(source: Archive | Published, report: Report) -> str:
     """
     from jinja2 import Environment
 
-    confidence = report.options["confidence"]
+    confidence, names = report.options["confidence"], report.names
+    packed, where, made_by = pack(report), archive(source, names), command(source, report)
+    models = [source.models(name) for name in names]
+    report = shown(report)
+    metric = report.main.selection.metric
     template = Environment(autoescape=True, finalize=_unbroken).from_string(_part("page.html"))
     classes = {name: f"s{i}" for i, name in enumerate(report.names)}
     style = colours(report.names) + _part("report.css")
     program = "(() => {\n'use strict';\n" + "\n".join(_part(name) for name in _PROGRAM) + "\n})();\n"
-    packed = pack(report)
     about, block = _data(report, packed)
-    where = archive(source, report.names)
     return template.render(
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; "
         f"script-src '{_digest(program)}'; style-src '{_digest(style)}'",
@@ -121,11 +126,13 @@ def render(source: Archive | Published, report: Report) -> str:
         confidence=f"{100 * confidence:g} %",
         weighting=words.held(report.given),
         contents=[
-            ("verdict", "Verdict"), ("edfs", "Error distributions"), ("difference", "Where one is better"),
+            ("verdict", "Verdict"), ("edfs", _metric(metric)["distributions"]),
+            ("difference", "Where one is better"),
             ("point", "Point estimates"), ("search", "Random search"), ("samples", "Are there enough models?"),
             ("complexity", "Complexity"), ("sensitivity", "Sensitivity"), ("method", "Method and provenance"),
         ],
-        command=command(source, report),
+        command=made_by,
+        metric=_metric(metric),
         **_verdict(report),
         **_edfs(report),
         **_differences(report, classes),
@@ -135,10 +142,12 @@ def render(source: Archive | Published, report: Report) -> str:
         **_complexity(report),
         **_balances(report),
         explored=_explored_only(report),
-        undescribed=[space["why"] for space in packed.spaces if space["why"]],
+        undescribed=[
+            named(space["why"], dict(zip(names, report.names, strict=True))) for space in packed.spaces if space["why"]
+        ],
         **_settings(report),
         provenance=list(_provenance(where, report)),
-        taking_part=_taking_part(source, report),
+        taking_part=_taking_part(models, report),
     )  # fmt: skip
 
 
@@ -164,13 +173,47 @@ def colours(names: Sequence[str]) -> str:
     return "".join(rules)
 
 
+def _metric(metric: Metric) -> dict[str, str]:
+    """Write what the page says of the metric in several places."""
+    gap = words.gap_unit(metric).strip()
+    is_error = metric.label == ERROR.label
+    return {
+        "label": metric.label,
+        "many": words.many(metric),
+        "distributions": "Error distributions" if is_error else f"Distributions of {metric.label}",
+        "titles": words.capital(words.many(metric)) if is_error else metric.label,
+        "in_unit": words.in_unit(metric),
+        "unit": words.unit(metric).strip(),
+        "in_brackets": f" ({words.unit(metric).strip()})" if words.unit(metric) else "",
+        "points": f" ({gap})" if gap else "",
+        "by": f"by, {gap}" if gap else "by",
+        "difference": ", percentage points" if metric.unit == "percent" else words.in_unit(metric),
+        "axis": draw.error_label("best", metric),
+        "good": words.good(metric),
+        "the": "the error" if is_error else metric.label,
+        "least": words.summary_headings(metric)[2],
+        "smallest": words.best(metric),
+        "smaller": "smaller" if is_error else words.good(metric),
+        "edf": "error is at most e" if is_error else f"{metric.label} is at least as good as a value",
+    }
+
+
 def _data(report: Report, packed: Packed) -> tuple[str, str]:
     """Write what the program needs: facts as JSON, which no markup can end, and the block of numbers."""
+    metric = report.main.selection.metric
     columns = [one for one in report.main.selection.given.split(",") if one in report.complexities]
     about = {
         "spaces": [
-            space | {"marker": one.marker} for space, one in zip(packed.spaces, looks(report.names), strict=True)
+            space | {"name": name, "marker": one.marker}
+            for space, name, one in zip(packed.spaces, report.names, looks(report.names), strict=True)
         ],
+        "metric": {
+            "label": metric.label,
+            "sign": metric.sign,
+            "digits": metric.digits,
+            "unit": words.unit(metric),
+            "least": metric.least if metric.least > -np.inf else None,
+        },
         "ops": packed.ops,
         "given": next(iter(columns or report.complexities), None),
         "ranges": report.complexities,
@@ -234,7 +277,10 @@ def _verdict(report: Report) -> dict[str, Any]:
         "numbers": list(_numbers(pairs[0])) if len(pairs) == 1 else [],
         "evidence": evidence[:1].upper() + evidence[1:],
         "findings": words.findings(pairs[0]) if len(pairs) == 1 else [],
-        "untested": list(dict.fromkeys(pair.verdict for pair in pairs if pair.no_claim is not None)) * (len(pairs) > 1),
+        "untested": list(
+            dict.fromkeys(pair.verdict for pair in pairs if pair.no_claim is not None or words.changed(pair))
+        )
+        * (len(pairs) > 1),
         "pairs": pairs,
         "pair_rows": pair_rows,
         "matrix": _matrix(report) if len(pairs) > _DRAWN else [],
@@ -245,24 +291,27 @@ def _verdict(report: Report) -> dict[str, Any]:
 
 def _numbers(pair: Pair) -> Iterator[tuple[str, str, str]]:
     """Give the few numbers that the comparison of a pair comes down to, with what each is and its interval."""
-    its = pair.estimates
-    if its is None or its.mean is None or not pair.sure:
+    its, metric = pair.estimates, pair.metric
+    if its is None or not pair.sure:
         return
     turned = its.better.prob < 0.5
     first, second = (pair.b, pair.a) if turned else (pair.a, pair.b)
     often = its.better.prob, its.better.low, its.better.high
-    apart = its.mean.estimate, its.mean.low, its.mean.high
+    apart = None if its.mean is None else (its.mean.estimate, its.mean.low, its.mean.high)
     if turned:
         often = 1 - often[0], 1 - often[2], 1 - often[1]
-        apart = -apart[0], -apart[2], -apart[1]
+        apart = None if apart is None else (-apart[0], -apart[2], -apart[1])
     interval = words.confidently(pair.confidence)
     at, low, high = words.percent(*often)
     yield f"a random {first} model beats one of {second}", f"{at} %", f"{interval} {low} to {high}"
-    at, low, high = (f"{points:+.2f}".replace("-", "\N{MINUS SIGN}") for points in apart)
-    yield f"mean error, {first} minus {second} (points)", at, f"{interval} {low} to {high}"
+    if apart is not None:
+        ends = metric.turned(apart[0]), *words.turned_ends(metric, *apart[1:])
+        at, low, high = (f"{points:+.{metric.digits}f}".replace("-", "\N{MINUS SIGN}") for points in ends)
+        unit = _metric(metric)["points"]
+        yield f"mean {metric.label}, {first} minus {second}{unit}", at, f"{interval} {low} to {high}"
     for name, one in ((pair.a, its.middle.a), (pair.b, its.middle.b)):
-        median, known = words.quantile(one).rsplit(" (", 1)
-        yield f"median error, {name}", median, f"{interval} {known.rstrip(')')}"
+        median, known = words.quantile(one, metric).rsplit(" (", 1)
+        yield f"median {metric.label}, {name}", median, f"{interval} {known.rstrip(')')}"
 
 
 def _matrix(report: Report) -> list[tuple[str, list[tuple[str, str, str]]]]:
@@ -292,7 +341,14 @@ def _mean(pair: Pair) -> str:
     if pair.estimates is None or pair.estimates.mean is None or not pair.sure:
         return ""
     its = pair.estimates.mean
-    return _interval(its.estimate, (its.low, its.high), "+.2f")
+    return _apart(its.estimate, (its.low, its.high), pair.metric)
+
+
+def _apart(estimate: float | None, ends: tuple[float, float] | None, metric: Metric) -> str:
+    """Write a difference of means with its interval, or a dash."""
+    if estimate is None or ends is None:
+        return "-"
+    return _interval(metric.turned(estimate), words.turned_ends(metric, *ends), f"+.{metric.digits}f")
 
 
 def _controls(report: Report) -> dict[str, Any]:
@@ -303,7 +359,8 @@ def _controls(report: Report) -> dict[str, Any]:
             (pair,) = comparison.pairs
             where = words.plural(pair.bins, "bin") if pair.bins else words.strata(pair.strata or 1)
             rows.append([_control(given), where, _prob(pair), _mean(pair)])
-        headings = ["control", "by", f"P({report.names[0]} better)", "mean difference (points)"]
+        unit = _metric(report.main.selection.metric)["points"]
+        headings = ["control", "by", f"P({report.names[0]} better)", f"mean difference{unit}"]
         rows += [[_control(given), "left out", "", ""] for given in report.absent]
         return {"control_headings": headings, "control_rows": rows, "control_left": 2}
     rows = [
@@ -316,6 +373,7 @@ def _controls(report: Report) -> dict[str, Any]:
 
 def _edfs(report: Report) -> dict[str, Any]:
     span = figures.ends([one.drawn for one in report.comparisons.values()])
+    metric = report.main.selection.metric
     controls: list[dict[str, Any]] = []
     rows: Cells = []
     for given in dict.fromkeys((*report.comparisons, *report.absent)):
@@ -332,14 +390,25 @@ def _edfs(report: Report) -> dict[str, Any]:
                 "caption": f"{words.capital(words.within(comparison.drawn))}. Medians: {words.medians(members)}.",
             }
         )
-        rows += [[member.name, words.held(given), *words.summary(member.summary)] for member in members]
+        rows += [[member.name, words.held(given), *words.summary(member.summary, metric)] for member in members]
+    everyone = report.comparisons["none"].selection.populations if "none" in report.comparisons else []
     return {
         "controls": controls,
-        "span": [f"{end:.3g}" for end in span],
-        "area_to": f"{report.main.selection.populations[0].summary.area_to:g}",
+        "span": [f"{metric.turned(end):.3g}" for end in span],
+        "area": escape(_area(report.main.selection.populations)),
+        "no_means": list(filter(None, map(words.without_mean, everyone))),
         "summary_rows": rows,
-        "summary_headings": ["space", "control", *words.SUMMARY],
+        "summary_headings": ["space", "control", *words.summary_headings(metric)],
     }
+
+
+def _area(members: Sequence[Population]) -> str:
+    """Say what the area is, or why there is none, a sentence."""
+    known = [one for one in members if np.isfinite(one.summary.area_to)]
+    if not known:
+        return f"{words.capital(words.area_under(members[0]).replace('area: none', 'there is no area'))}."
+    where = words.area_under(known[0]).removeprefix("area: under the EDF, ")
+    return f"Area is that under the EDF {where}, as a share."
 
 
 def _differences(report: Report, classes: Mapping[str, str]) -> dict[str, Any]:
@@ -359,23 +428,25 @@ def _differences(report: Report, classes: Mapping[str, str]) -> dict[str, Any]:
     ]
     found = [(pair, *one) for pair in pairs for one in decided(pair)]
     widest = sorted(found, key=lambda one: one[1] - one[2])[:_RANGES]
-    shown = [one for one in found if one in widest]
-    more = len(found) - len(shown)
-    caption = "Ranges of error in which one EDF is above the other" + (
+    seen = [one for one in found if one in widest]
+    more = len(found) - len(seen)
+    metric = report.main.selection.metric
+    caption = f"Ranges of {metric.label} in which one EDF is above the other" + (
         f"; {more} narrower ones are left out" * bool(more)
     )
-    rows = [[pair.a, pair.b, name, f"{lo:.2f}", f"{hi:.2f}"] for pair, lo, hi, name in shown]
+    rows = [[pair.a, pair.b, name, words.value(metric, lo), words.value(metric, hi)] for pair, lo, hi, name in seen]
     return {"differences": drawn, "strips": strips, "ranges": rows, "ranges_caption": caption}
 
 
 def _points(report: Report) -> dict[str, Any]:
-    first = report.points[0]
+    first, metric = report.points[0], report.main.selection.metric
     points = []
     for one in report.points:
         wins = one.wins
         names = [member.name for member in one.selection.populations]
         numbers = [f"{p:.3f}" for p in (wins.small_wins, wins.tie, wins.large_wins)]
-        gap = f"{one.gap.either:.2f}" if one.gap.either < float("inf") else "none is enough"
+        either = one.gap.either
+        gap = f"{either:.{metric.digits}f}" if either < words.SENSELESS else "none is enough"
         points.append({"a": names[0], "b": names[-1], "drawing": figures.winners(one), "numbers": [*numbers, gap]})
     wins = first.wins
     return {"points": points, "small": f"{wins.small:,}", "large": f"{wins.large:,}", "alpha": f"{first.gap.alpha:g}"}
@@ -385,14 +456,20 @@ def _search(report: Report) -> dict[str, Any]:
     study = report.search
     curves, pairs = study.curves, study.pairs
     places = [i for i, m in enumerate(curves[0].best.m.tolist()) if m in _DRAWS]
-    rows = [[curve.name, *(_expected(curve, i) for i in places)] for curve in curves]
+    metric = study.selection.metric
+    no_mean = {one.name for one in study.selection.populations if one.beyond}
+    rows = [
+        [curve.name, *("-" if curve.name in no_mean else _expected(curve, i, metric) for i in places)]
+        for curve in curves
+    ]
     top = ", ".join(f"{100 * share:g} % takes {draws:,}" for share, draws in study.top.items())
     few = len(pairs) <= _DRAWN
     return {
         "search": figures.best_of(study),
         "search_within": words.search_control(study),
         "search_findings": [words.search_finding(pair, study) for pair in pairs] if few else [],
-        "search_claims": [] if few else list(_claimed(pairs)),
+        "search_claims": [] if few else list(_claimed(pairs, metric)),
+        "search_curves": "median" if figures.without_mean(study) else "expected",
         "search_pairs": len(pairs),
         "search_caption": f"In any space, to draw with probability 0.95 a model of the best {top} draws.",
         "search_headings": ["space", *(f"m = {curves[0].best.m[i]:,}" for i in places)],
@@ -400,19 +477,20 @@ def _search(report: Report) -> dict[str, Any]:
     }
 
 
-def _claimed(pairs: Sequence[SearchPair]) -> Iterator[list[str]]:
+def _claimed(pairs: Sequence[SearchPair], metric: Metric) -> Iterator[list[str]]:
     """List the budgets at which the best of one space is claimed to be lower than that of another."""
     for pair in pairs:
         for run in pair.claims:
             name = pair.better[run[0]]
-            budgets, difference, m, ends = words.search_claim(pair, run)
+            budgets, difference, m, ends = words.search_claim(pair, run, metric)
             yield [name, words.other(pair, name), budgets, f"{difference} ({ends})", m]
 
 
-def _expected(curve: Curve, place: int) -> str:
+def _expected(curve: Curve, place: int, metric: Metric) -> str:
     """Write the expected smallest error with its interval, or a dash where that is not known."""
-    low, high = curve.interval[place]
-    return f"{curve.best.error[place]:.2f} " + ("-" if np.isnan(low) else f"({low:.2f} to {high:.2f})")
+    low, high = words.turned_ends(metric, *curve.interval[place])
+    interval = "-" if np.isnan(low) else f"({low:.{metric.digits}f} to {high:.{metric.digits}f})"
+    return f"{words.value(metric, curve.best.error[place])} {interval}"
 
 
 def _samples(report: Report, confidence: float) -> dict[str, Any]:
@@ -441,27 +519,31 @@ def _samples(report: Report, confidence: float) -> dict[str, Any]:
 def _complexity(report: Report) -> dict[str, Any]:
     found, pairs = report.complexity, report.main.pairs
     mixes = []
-    reach = max((abs(value) for pair in pairs if pair.mix for value in _parts(pair).values()), default=0.0)
-    for pair in pairs:
+    metric = report.main.selection.metric
+    known = [pair for pair in pairs if pair.mix and abs(pair.mix.mean.total) < words.SENSELESS]
+    reach = max((abs(value) for pair in known for value in _parts(pair).values()), default=0.0)
+    for pair in known:
         if pair.mix is not None:
-            drawn = figures.parts(pair.mix.mean, reach)
-            numbers = [(drawn[name], f"{value:+.2f}") for name, value in _parts(pair).items()]
+            drawn = figures.parts(pair.mix.mean, reach, metric)
+            numbers = [
+                (drawn[name], f"{metric.turned(value):+.{metric.digits}f}") for name, value in _parts(pair).items()
+            ]
             mixes.append({"a": pair.a, "b": pair.b, "parts": numbers})
     shown: dict[str, Any] = {"histogram": None}
     if found is not None:
-        correlations = ", ".join(
-            f"{one.name} {words.with_interval(one.rank_correlation, one.rank_interval, sign='+')}"
-            for one in found.spaces
-        )
+        correlations = ", ".join(f"{one.name} {words.rank_correlation(one, metric)}" for one in found.spaces)
         shown = {
             "by": found.by,
             "histogram": figures.histogram(found),
             "buckets": figures.buckets(found),
             "histogram_caption": f"Dotted lines are the ends of the range, {words.span(found.range)}.",
-            "buckets_caption": f"Rank correlation of error and {found.by}: {correlations}.",
+            "buckets_caption": f"Rank correlation of {metric.label} and {found.by}: {correlations}.",
         }
     cells = "strata" if report.main.selection.bins is None else "bins"
-    return {**shown, "mixes": mixes, "cells": cells, "complexities": list(report.complexities)}
+    why = "Nothing is controlled for, so there is nothing within which to compare."
+    if report.given != "none" and any(one.beyond for one in report.main.selection.populations):
+        why = f"Some runs count as {words.BEYOND_ANY} value, so there is no difference of means."
+    return {**shown, "mixes": mixes, "mixes_absent": why, "cells": cells, "complexities": list(report.complexities)}
 
 
 def _parts(pair: Pair) -> dict[str, float]:
@@ -500,14 +582,14 @@ def _balances(report: Report) -> dict[str, Any]:
 
 
 def _settings(report: Report) -> dict[str, Any]:
-    settings = report.main.settings
+    settings, metric = report.main.settings, report.main.selection.metric
     rows = [
         {
-            "label": words.capital(words.marked(one)),
+            "label": words.capital(words.marked(one, metric)),
             "chosen": one.chosen,
-            "drawing": figures.forest(one, report.names[0]),
+            "drawing": figures.forest(one, report.names[0], metric),
             "prob": _interval(one.prob_a_better, one.prob_a_better_interval, ".3f"),
-            "mean": _interval(one.mean_difference, one.mean_difference_interval, "+.2f"),
+            "mean": _apart(one.mean_difference, one.mean_difference_interval, metric),
         }
         for one in settings
     ]
@@ -515,7 +597,9 @@ def _settings(report: Report) -> dict[str, Any]:
         "settings": rows,
         "settings_absent": report.settings_absent,
         "settings_says": words.sensitivity(report.main) if settings else "",
-        "settings_why": list(dict.fromkeys(f"{words.capital(one.label)}: {one.why}" for one in settings if one.why)),
+        "settings_why": list(
+            dict.fromkeys(f"{words.capital(words.setting(one, metric))}: {one.why}" for one in settings if one.why)
+        ),
     }
 
 
@@ -536,7 +620,7 @@ def archive(source: Archive | Published, names: Sequence[str]) -> dict[str, str]
     facts["file"] = str(source.path).rstrip("/").rpartition("/")[2] or str(source.path)
     facts["created"] = str(source.attrs.get("created") or _NOT_STATED)
     facts["commit"] = str(source.attrs.get("commit") or _NOT_STATED)
-    recipes = [source.recipe(name) for name in names] if isinstance(source, Archive) else []
+    recipes = [source.recipe(name) for name in names] if hasattr(source, "recipe") else []
     facts["recipe"] = "; ".join(dict.fromkeys(map(_recipe, recipes))) or _NOT_STATED
     return facts
 
@@ -554,14 +638,12 @@ def _provenance(where: Mapping[str, str], report: Report) -> Iterator[tuple[str,
         ("Recipe", "recipe"), ("Software of the training", "software"), ("Commit", "commit"), ("Created", "created"),
     ):  # fmt: skip
         yield term, where[key]
-    yield (
-        "Error",
-        words.error_read(selection.error) + ", top-1, on the test set, percent",
-    )
-    yield (
-        "Runs that diverged",
-        words.DIVERGED[selection.diverged],
-    )
+    metric = selection.metric
+    on = ", top-1, on the test set" if metric.label == ERROR.label else ""
+    yield words.title(metric), words.error_read(selection.error, metric) + on + words.in_unit(metric)
+    yield "Runs that diverged", words.diverged(selection.diverged, metric)
+    if selection.stopped != "drop":
+        yield "Runs that were stopped", words.stopped(selection.stopped, metric)
     control = _control(report.given)
     if selection.range is not None:
         lo, hi = selection.range
@@ -591,9 +673,9 @@ def command(source: Archive | Published, report: Report) -> str:
     return shlex.join([*words, "-o", "report.html"])
 
 
-def _taking_part(source: Archive | Published, report: Report) -> Cells:
+def _taking_part(models: Sequence[int], report: Report) -> Cells:
     rows: Cells = []
-    for member in report.main.selection.populations:
-        counts = (source.models(member.name), member.summary.models, member.diverged)
+    for member, number in zip(report.main.selection.populations, models, strict=True):
+        counts = (number, member.summary.models, member.diverged)
         rows.append([member.name, *(f"{number:,}" for number in counts), words.reasons(member.left_out)])
     return rows

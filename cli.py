@@ -560,7 +560,8 @@ def verify(where: str, complexity: bool) -> None:
                 + "; correct the source, or download it again."
             )
         models = sum(source.models(name) for name in source.names)
-        click.echo(f"{click.format_filename(source.path)}: whole, {len(source.names):,} populations, {models:,} models")
+        click.echo(f"{click.format_filename(source.path)}: whole, "
+                   f"{len(source.names):,} population{'s' * (len(source.names) != 1)}, {models:,} models")
         if not complexity:
             return
         wrong = 0
@@ -671,8 +672,13 @@ def import_optuna(storage: str, study: str | None, target: Path, **options: Any)
 @click.option("--goal", multiple=True, type=click.Choice(["min", "max"]), help="Which values of the metric are good.")
 @click.option("--unit", multiple=True, metavar="UNIT", help="Of the metric: percent, share (0 to 1) or any other.")
 @click.option("--bounds", multiple=True, type=_Float(), nargs=2, metavar="LOW HIGH", help="Bounds of the metric.")
-@click.option("--grid", multiple=True, type=_Float(), metavar="STEP",
-              help="Distance of neighbouring values, such as 100 / test images.")
+@click.option(
+    "--grid",
+    multiple=True,
+    type=_Float(),
+    metavar="STEP",
+    help="Distance of neighbouring values, such as 100 / test images.",
+)
 @click.option("--error", metavar="COL", help="Column of the top-1 test errors, in percent or --unit share.")
 @click.option("--accuracy", metavar="COL", help="Column of the top-1 test accuracies, taken as errors.")
 @click.option("--final", metavar="COL", help="Column of the same after the last epoch.")
@@ -684,17 +690,28 @@ def import_optuna(storage: str, study: str | None, target: Path, **options: Any)
 @click.option("--wd", metavar="COL", help="Column of weight decays.")
 @click.option("--seconds", metavar="COL", help="Column of training times.")
 @click.option("--id", metavar="COL", help="Column of identifiers.")
-@click.option("--network-column", "network", metavar="COL[,COL...]",
-              help="Columns that name the network with its settings: rows with equal ones are runs of one network.")
+@click.option(
+    "--network-column",
+    "network",
+    metavar="COL[,COL...]",
+    help="Columns that name the network with its settings: rows with equal ones are runs of one network.",
+)
 @click.option("--status-column", "--status", "status", metavar="COL", help="Column of how the training ended.")
-@click.option("--status-map", "statuses", metavar="WORD=OUTCOME,...",
-              help="What other words of it mean: finished, diverged, failed, stopped or running.")
+@click.option(
+    "--status-map",
+    "statuses",
+    metavar="WORD=OUTCOME,...",
+    help="What other words of it mean: finished, diverged, failed, stopped or running.",
+)
 @click.option("--diverged-column", "diverged", metavar="COL", help="Column of true where a run diverged.")
 @click.option("--run", metavar="COL", help="Column that names the run, in a table with a row for each epoch.")
 @click.option("--step", metavar="COL", help="Column of epochs or steps, in such a table.")
 @click.option("--separator", metavar="CHARACTER", help="What separates the fields.  [default: found in the file]")
-@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark.  [default: the dot; the comma, if the "
-              "separator is ;]")
+@click.option(
+    "--decimal",
+    type=click.Choice([".", ","]),
+    help="Decimal mark.  [default: the dot; the comma, if the separator is ;]",
+)
 @_described
 def import_table(file: Path, target: Path, **options: Any) -> None:
     """Import a table with a row for each model, or for each epoch: CSV, TSV, JSON, JSON lines or Parquet.
@@ -1126,16 +1143,12 @@ def _toml(value: Any) -> str:
               help="Train the best network of the population SPACE of this archive.")  # fmt: skip
 @click.option("--models", type=_IntRange(1), help="Size of the population.  [default: 1 of a single network]")
 @click.option("--out", "folder", type=_PATH, metavar="RUN", help="Folder of the run.  [default: runs/NAME]")
-@click.option(
-    "--seed", type=_IntRange(0), default=0, show_default=True, help="Decides configurations and training."
-)
+@click.option("--seed", type=_IntRange(0), default=0, show_default=True, help="Decides configurations and training.")
 @click.option("--training-seed", type=_IntRange(0), help="Decides training alone: the same models once more.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and leave it.")
 @click.option("--dataset", help="Images: digits, cifar10 or cifar100.  [default: digits]")
 @click.option("--data", "own", type=_PATH, metavar="PATH", help="Images of your own: an npz file, or a folder.")
-@click.option(
-    "--image-size", type=_IntRange(8), help="Side that images of a folder are cropped to.  [default: 224]"
-)
+@click.option("--image-size", type=_IntRange(8), help="Side that images of a folder are cropped to.  [default: 224]")
 @click.option("--images", type=_PATH, metavar="FOLDER", help="Where CIFAR is, if it shall not be downloaded.")
 @_sampled
 @click.option("--width", type=_IntRange(1), help="Fix the width of a space of cells.")

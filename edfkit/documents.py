@@ -88,6 +88,9 @@ Diverged = Annotated[
     "What is done with runs that diverged: they keep their value (the worst, where they have none), are dropped, or "
     'count as the worst, 100 % of an error; "censor" is another word for "worst".',
 ]
+Chosen = Annotated[
+    str | None, "Metric by which the best epoch, or in a search the best run, is chosen; null: the metric itself."
+]
 Stopped = Annotated[
     Annotated[str, Among("drop", "last", "worst")],
     "What is done with runs that were stopped: they are dropped, keep their last value, or count as the worst.",
@@ -136,7 +139,9 @@ class Space(TypedDict):
     label: Annotated[str, "Name of the population as people see it."]
     models: Annotated[Models, "Models that take part."]
     diverged: Annotated[Models, "Those among them that diverged."]
-    without_value: Annotated[Models, "Those among them that have no value, and count as the worst."]
+    without_value: Annotated[
+        Models, "Those that diverged and have no value, and count as the worst as `diverged` is keep."
+    ]
     left_out: Annotated[Models, "Models that take no part."]
     left_out_why: Reasons
     n_eff: Annotated[Effective, "Effective number of models, 1 / sum of squared weights."]
@@ -166,6 +171,7 @@ class ReadAs(TypedDict):
     error: ErrorRead
     diverged: Diverged
     stopped: Stopped
+    select: Chosen
 
 
 class Held(TypedDict):
@@ -176,6 +182,7 @@ class Held(TypedDict):
     error: ErrorRead
     diverged: Diverged
     stopped: Stopped
+    select: Chosen
     bins: Annotated[Annotated[int, In("bins", 1)] | None, "Number of bins; null if there are none."]
     range: Annotated[Range | None, "Lower and upper end of the complexity, both included; null if there are no bins."]
 
@@ -312,6 +319,9 @@ class Fragile(TypedDict):
     plain: Annotated[str, 'With those runs left out: the population that is better, "shape", or "none".']
     worst: Annotated[str, "With those runs counted as the worst."]
     best: Annotated[str, "With those runs counted as the best."]
+    unplaced: Annotated[
+        Models, "Those that are left out in all three cases, as the complexity that is held equal is not known of them."
+    ]
 
 
 class Pair(TypedDict):
@@ -717,7 +727,7 @@ class Needed(TypedDict):
         Difference | None, "Mean error of the first pilot minus that of the second, adjusted; null of one."
     ]
     mean_difference_interval: Annotated[
-        Annotated[list[Difference], Length(2)] | None, "Its confidence interval; null of one pilot."
+        Interval | None, "Its confidence interval, null where there is no mean; null of one pilot."
     ]
     models_interval: Annotated[
         Annotated[list[Models | None], Length(2)] | None,
@@ -798,6 +808,7 @@ class ComplexityStudy(TypedDict):
     error: ErrorRead
     diverged: Diverged
     stopped: Stopped
+    select: Chosen
     range: Annotated[Range, "Lower and upper end of the complexity, both included."]
     bins: Annotated[int, In("bins", 1), "Bins that the advice is on."]
     advice: Annotated[Advice, "Which bins work."]
@@ -839,11 +850,13 @@ class Seeds(TypedDict):
     """Errors of one network with many seeds."""
 
     seeds: Annotated[Count, "Seeds."]
-    mean: Annotated[Value, "Mean error."]
+    mean: Annotated[Value | None, "Mean error; null where some run counts as worse than any value."]
     min: Annotated[Value, "Smallest error."]
-    max: Annotated[Value, "Largest error."]
-    quantiles: Annotated[dict[str, Value], 'By share of the seeds, such as "0.05".']
-    sd: Annotated[Size, "Standard deviation between seeds."]
+    max: Annotated[Value | None, "Largest error; null where that is worse than any value."]
+    quantiles: Annotated[
+        dict[str, Value | None], 'By share of the seeds, such as "0.05"; null where worse than any value.'
+    ]
+    sd: Annotated[Size | None, "Standard deviation between seeds; null where there is no mean."]
     sd_interval: Annotated[Interval, "Confidence interval of it by the jackknife; null where it has none."]
     sd_interval_normal: Annotated[Interval, "Confidence interval of it by chi-square, for normal errors."]
     excess_kurtosis: Annotated[Annotated[float, In("none")] | None, "Excess kurtosis, 0 if normal."]
@@ -909,6 +922,7 @@ class NoiseStudy(TypedDict):
     metric: Metric
     diverged: Diverged
     stopped: Stopped
+    select: Chosen
     spaces: Annotated[list[NoiseSpace], "The populations."]
     share: Annotated[NoiseShare | None, "How much of an EDF's variance is noise; null without --same-models."]
 

@@ -15,6 +15,7 @@ the logarithm of a number that is not above 0. What an unknown value decides is 
 """
 
 import ast
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,12 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+from edfkit.numbers import number
 
 FUNCTIONS = ("sum", "min", "max", "any", "all", "len", "log")
 """What can be called."""
 
 LONGEST = 1_000
 """Characters of an expression, at most."""
+
+_WRITTEN = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])((?:\d+\.?\d*|\.\d+) ?[kMGBT])(?!\w)""")
+"""A text, which stays as it is, or a number as 30k or 1.2 M."""
 
 DEEPEST = 50
 """Levels of an expression, at most."""
@@ -158,14 +163,15 @@ def parse(text: str) -> Expression:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Python warns of is refused, or means nothing here
-            tree = ast.parse(text.strip(), mode="eval").body
+            plain = _WRITTEN.sub(lambda found: f"{number(found[1]):.17g}" if found[1] else found[0], text)
+            tree = ast.parse(plain.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         why = f" ({error.msg})" if isinstance(error, SyntaxError) else ""
         raise EdfkitError(
             f"{_short(text)!r} cannot be read as an expression{why}, expected a condition such as params < 1e5; "
             "correct it."
         ) from None
-    found = _expression(_allowed(tree, text, DEEPEST))
+    found = _expression(_allowed(tree, plain, DEEPEST))
     if not found.names:
         raise EdfkitError(f"The expression {_short(text)!r} names no column; write a condition such as params < 1e5.")
     return found

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edfkit import EdfkitError
 from edfkit.metric import BEYOND, ERROR, Metric, check_bounds, find, is_known, is_other, is_percentage, stated
-from edfkit.study.compare import compare_populations, compare_study
+from edfkit.study.compare import compare_populations, compare_study, describe_populations
 from edfkit.study.complexity import complexity_study
 from edfkit.study.counting import Counted
 from edfkit.study.describe import describe_study
@@ -398,3 +398,50 @@ def test_a_metric_is_made_of_what_is_said_and_of_what_its_values_show():
     with pytest.raises(EdfkitError, match=r"ppl has the value 0.5, expected 1 or more"):
         check_bounds(Metric("ppl", "1", low=1.0), (0.5, 3))
     assert find([ERROR, ACCURACY], "val/acc", "a") is ACCURACY
+
+
+def test_the_metric_that_is_compared_is_not_held_equal():
+    source = both(turned=True)
+    for column in ("val_acc", "val_acc_final"):
+        with pytest.raises(EdfkitError, match=f"given: {column} is a result of training"):
+            compare_populations(source, ["a", "b"], given=column)
+
+
+def test_an_epoch_that_is_named_is_not_chosen_by_another_metric():
+    values, _ = errors(3)
+    rows = {"val_acc": 100 - values, "loss": values / 20, "val_acc_final": 99 - values}
+    source = InMemory({"a": rows}, [ACCURACY, LOSS])
+    with pytest.raises(EdfkitError, match="the epoch was to be chosen by loss, and the error was to be final"):
+        select(source, ["a"], error="final", select="loss")
+    assert select(source, ["a"], error="final", select="val_acc").populations[0].models == 120
+
+
+def test_populations_of_any_metric_are_summarised_with_their_own_area():
+    share = InMemory({"a": {"auc": [0.25, 0.75]}}, Metric("auc", "share", "max"))
+    (member,) = describe_populations(share, ["a"])
+    assert member.summary.area == pytest.approx(0.25)  # one of two is halfway from the middle to the best
+    (member,) = describe_populations(InMemory({"a": {"loss": [1.0, 2.0]}}, LOSS), ["a"])
+    assert math.isnan(member.summary.area)
+
+
+def test_runs_that_are_worse_than_any_leave_no_mean_however_rarely_they_decide():
+    losses = np.linspace(1, 2, 200)
+    losses[:40] = np.nan
+    source = InMemory({"a": {"loss": losses, "status": (np.arange(200) < 40).astype(int)}}, LOSS)
+    study = point_study(source, "a", small=18, large=30)
+    assert 1e20 < abs(study.mean) < BEYOND / 1e12  # of which the size alone does not tell
+    assert study.to_dict()["difference"]["mean"] is None
+
+
+@pytest.mark.parametrize("settings", [{}, {"diverged": "worst"}, {"diverged": "drop", "stopped": "worst"}])
+def test_a_last_value_is_compared_with_the_best_one_only(settings):
+    values = np.linspace(10, 20, 60)
+    status = np.where(np.arange(60) < 5, 1, np.where(np.arange(60) < 10, 3, 0))
+    finals = values + 1
+    if not settings:
+        values[:5] = np.nan
+    source = InMemory({"a": {"loss": values, "loss_final": finals, "status": status}}, LOSS)
+    assert noise_study(source, ["a"], **settings).spaces[0].last is None
+    kept = noise_study(source, ["a"], diverged="drop").spaces[0].last
+    assert kept is not None
+    assert kept.mean == pytest.approx(1)

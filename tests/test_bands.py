@@ -446,7 +446,7 @@ def test_results_are_json() -> None:
         (lambda: equal_local_level(0), "equal_local_level: n = 0 was given, but a whole number of at least 1"),
         (lambda: equal_local_level(2.5), "equal_local_level: n = 2.5 was given"),  # type: ignore[arg-type]
         (lambda: equal_local_level(5, math.nan), "confidence: nan was given"),
-        (lambda: difference_band([1], [101]), "errors: values from 101 to 101 were given"),
+        (lambda: difference_band([1], [np.inf]), "errors: 1 of 1 values are unknown \\(NaN\\) or infinite"),
         (lambda: difference_band([1], [1], confidence=1), "confidence: 1 was given"),
         (lambda: tail([1], [1], 5), "tail: q = 5 was given, but a share above 0 and up to 1 is needed"),
         (lambda: tail([1], [1], 0.1, confidence=0), "confidence: 0 was given"),

@@ -24,8 +24,8 @@ from edfkit.datasets import BUNDLED
 DIGITS = BUNDLED["digits"]
 EDFKIT = shutil.which("edfkit", path=str(Path(sys.executable).parent)) or shutil.which("edfkit") or "edfkit"
 SUMMARY = [
-    *("name", "models", "diverged", "left_out", "left_out_why", "n_eff", "min", "mean", "median", "area", "area_to"),
-    "quantiles",
+    *("name", "label", "models", "diverged", "without_value", "left_out", "left_out_why", "n_eff", "min", "mean"),
+    *("median", "area", "area_to", "quantiles"),
 ]
 PAIR = [
     *("a", "b", "better", "ks", "p_value", "p_method", "p_adjusted", "p_holm", "p_better", "p_shape", "p_ks"),
@@ -33,9 +33,10 @@ PAIR = [
     *("median_difference", "median_difference_interval", "equivalent", "p_equivalent", "balance", "strata", "overlap"),
     *("excluded", "excluded_by", "paired", "shared", "no_claim", "permutation", "dominance", "almost_dominance"),
     *("crossings",),
-    *("confidence", "ranges", "tail", "mix", "verdict"),
+    *("confidence", "ranges", "tail", "mix", "missing", "fragile", "verdict"),
 ]
-SELECTED = ["archive", "given", "error", "diverged", "bins", "range", "spaces"]
+READ = ["error", "diverged", "stopped", "select"]
+SELECTED = ["archive", "metric", "given", *READ, "bins", "range", "spaces"]
 COMPARED = [*SELECTED[:-1], "chosen_on_test", "spaces", "pairs", "seed", "sensitivity"]
 QUANTILES = ["0.05", "0.25", "0.5", "0.75", "0.95"]
 
@@ -289,7 +290,7 @@ def test_describe(call: Call) -> None:
 
 def test_describe_as_json_all_there_is(call: Call) -> None:
     document = json.loads(call("describe", "--json").out)
-    assert list(document) == ["archive", "error", "diverged", "spaces"]
+    assert list(document) == ["archive", "metric", *READ, "spaces"]
     assert [space["name"] for space in document["spaces"]] == list(populations())
     for space in document["spaces"]:
         assert list(space) == [*SUMMARY, "complexity", "intervals"]
@@ -460,7 +461,7 @@ def test_plan(call: Call) -> None:
 def test_complexity(call: Call) -> None:
     options = ("--by", "acts", "--bins", 40, "--buckets", 4)
     found = document(call("complexity", "resnet", "vanilla", *options, "--json"))
-    assert list(found) == ["archive", "by", "error", "diverged", "range", "bins", "advice", "spaces", "histogram"]
+    assert list(found) == ["archive", "by", "metric", *READ, "range", "bins", "advice", "spaces", "histogram"]
     assert (found["by"], found["bins"]) == ("acts", 40)
     assert [len(space["buckets"]["counts"]) for space in found["spaces"]] == [4, 4]
     table = call("complexity", "resnet", "vanilla", *options).out
@@ -477,7 +478,7 @@ def test_the_advice_of_complexity_is_taken_by_compare(call: Call) -> None:
 
 def test_noise(call: Call, published: Path) -> None:
     found = document(call("noise", "resnet", "vanilla", "--json"))
-    assert list(found) == ["archive", "diverged", "spaces", "share"]
+    assert list(found) == ["archive", "metric", *READ[1:], "spaces", "share"]
     assert found["share"] is None
     studied = ["last", "others", "epochs", "seeds", "rates", "default"]
     assert list(found["spaces"][0]) == ["name", "models", "diverged", *studied, "left_out_why"]
@@ -764,13 +765,13 @@ def test_a_space_for_imagenet_is_counted_on_imagenet(call: Call) -> None:
         (["compare", "resnet", "vanilla", "--bins", "0"], "'--bins': 0 is not in the range x>=1"),
         (["compare", "resnet", "vanilla", "--bins", "many"], "'many' is not a valid integer"),
         (["compare", "resnet", "vanilla", "--range", "1"], "'--range' requires 2 arguments"),
-        (["compare", "resnet", "vanilla", "--area-to", "0"], "'--area-to': 0.0 is not in the range x>0"),
+        (["compare", "resnet", "vanilla", "--area-to", "none"], "'--area-to': 'none' is not a valid float"),
         (["compare", "resnet", "vanilla", "--colour"], "No such option"),
         (["describe", "resnet", "--bins", "3"], "No such option"),
         (["train"], "No such command 'train'"),
         (["compare", "resnet", "vanilla", "--permutations", "-1"], "'--permutations': -1 is not in the range x>=0"),
         (["compare", "resnet", "vanilla", "--seed", "-1"], "'--seed': -1 is not in the range x>=0"),
-        (["compare", "resnet", "vanilla", "--diverged", "lose"], "'keep', 'drop', 'censor'"),
+        (["compare", "resnet", "vanilla", "--diverged", "lose"], "'keep', 'drop', 'worst', 'censor'"),
         (["compare", "a", "b", "c", "--sensitivity"], "--sensitivity is about two spaces and 3 were named; name two"),
         (["point"], "Missing argument 'SPACE [SPACE]'"),
         (["point", "resnet", "vanilla", "resnet"], "3 spaces were named (resnet, vanilla, resnet), expected 2 spaces"),

@@ -74,7 +74,7 @@ def bundled(beginning: str) -> list[str]:
         ("verify n", ["file", "nds"]),
         ("merge di", ["file", "digits"]),
         ("datasets info ", ["nds", "digits"]),
-        ("compare --diverged ", ["keep", "drop", "censor"]),
+        ("compare --diverged ", ["keep", "drop", "worst", "censor"]),
         ("completion ", list(SHELLS)),
     ],
 )

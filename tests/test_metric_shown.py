@@ -13,7 +13,7 @@ import pytest
 from edfkit.metric import BEYOND, ERROR, Metric
 from edfkit.show import plot, text, words
 from edfkit.show.figures import make_figures
-from edfkit.show.labels import labelled, shown
+from edfkit.show.labels import labelled
 from edfkit.show.report import page
 from edfkit.show.report.content import study
 from edfkit.stats.bands import Best
@@ -277,7 +277,7 @@ def test_a_result_without_labels_is_itself() -> None:
     one = Memory({"a": population(ERROR, 30, 1), "b": population(ERROR, 30, 2)}, metric=ERROR)
     result = compare_populations(one, ["a", "b"])
     assert labelled(result) is result
-    assert shown(result) is result
+    assert labelled(result) is result
 
 
 # Reports and figures

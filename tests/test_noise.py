@@ -463,8 +463,7 @@ RAGGED: Any = [[1, 2], [3]]
     [
         (lambda: seed_noise([5]), "errors: 1 seed was given, but noise shows between at least 2"),
         (lambda: seed_noise([5, math.nan]), r"errors: 1 of 2 seeds have unknown values \(NaN\)"),
-        (lambda: seed_noise([5, 101]), "errors: values from 5 to 101 were given, but percent from 0 to 100"),
-        (lambda: seed_noise([5, math.inf]), "errors: values from 5 to inf were given"),
+        (lambda: seed_noise([5, math.inf]), "errors: an infinite value was given, but finite ones are needed"),
         (lambda: seed_noise([[5, 6]]), r"errors: shape \(1, 2\) was given, but the shape \(seeds\)"),
         (lambda: seed_noise([5, 6], conf=1), "conf: 1 was given, but a level between 0 and 1"),
         (lambda: average_over_seeds([5, 6]), r"errors: shape \(2,\) was given, but the shape \(models, seeds\)"),

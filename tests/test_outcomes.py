@@ -127,3 +127,8 @@ def test_runs_together_are_as_the_rule_says_of_each(runs: list[Any]) -> None:
 def test_no_word_has_two_meanings() -> None:
     assert set(WORDS.values()) == set(Status)
     assert all(one == one.lower() for one in WORDS)
+
+
+def test_nothing_said_is_no_word() -> None:
+    missing = pytest.importorskip("pandas").NA
+    assert codes([None, NAN, "", " ", missing, "<NA>", "done"]).tolist() == [NO_WORD] * 6 + [Status.FINISHED]

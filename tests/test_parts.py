@@ -244,7 +244,7 @@ def test_units_of_a_part_are_those_of_its_population(few: Path, monkeypatch: pyt
         for name in ("resnet", SMALL, LARGE):
             rows = find_units(parts, name)
             assert rows is not None
-            assert not (rows.comparable or rows.repeated)
+            assert (rows.comparable, rows.repeated) == (False, False)
 
 
 def test_parts_of_published_files(published: Path) -> None:

@@ -56,7 +56,7 @@ LINES = [
 
 # Empty or null unless something rare happens: curves that cross, no range with such bins, a model that differs, a
 # population that the archive lacks, a setting in which nothing can be compared.
-RARE = {"grid", "crossings", "widest", "reason", "missing", "why"}
+RARE = {"grid", "select", "crossings", "widest", "reason", "missing", "why"}
 # What these studies print as others do, though they hold no complexity equal, or exchange no models.
 NEVER = {"point": {"bins", "range"}, "samples": {"bins", "range"}, "plan": {"bins", "range", "left_out_why"}}
 

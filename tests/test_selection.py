@@ -17,6 +17,7 @@ from edfkit.archive.schema import REQUIRED_ATTRS, Status
 from edfkit.datasets import BUNDLED
 from edfkit.stats.bins import bin_index, complexity_weights
 from edfkit.stats.two_sample import summarize
+from edfkit.study.parts import Parts
 from edfkit.study.selection import (
     InMemory,
     Population,
@@ -309,7 +310,8 @@ def counts(params: NDArray[np.float64], lo: float, hi: float, bins: int) -> list
 def test_default_bins_are_the_most_that_hold_five_models_each(seed: int, size_a: int, size_b: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.gamma(2.0, size=size_a), rng.uniform(0, 4, size=size_b)
-    source = InMemory({"a": {"params": a, "error": np.full(size_a, 5)}, "b": {"params": b, "error": np.full(size_b, 5)}})
+    errors = {"a": np.full(size_a, 5.0), "b": np.full(size_b, 5.0)}
+    source = InMemory({name: {"params": {"a": a, "b": b}[name], "error": errors[name]} for name in "ab"})
     selected = select(source, ["a", "b"], given="params")
     lo, hi = max(a.min(), b.min()), min(a.max(), b.max())
     works = [bins for bins in range(1, 11) if min(counts(a, lo, hi, bins) + counts(b, lo, hi, bins)) >= 5]
@@ -370,7 +372,7 @@ def test_a_selection_is_plain_data(archive: Path) -> None:
         document = select(source, ["a", "b"], given="params", bins=2).to_dict()
         bare = select(source, ["a"]).to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert list(document) == ["metric", "given", "error", "diverged", "stopped", "bins", "range", "spaces"]
+    assert list(document) == ["metric", "given", "error", "diverged", "stopped", "select", "bins", "range", "spaces"]
     assert (document["bins"], document["range"], bare["bins"], bare["range"]) == (2, [100, 400], None, None)
     space = document["spaces"][0]
     assert (space["left_out"], space["left_out_why"]) == (2, {"failed": 1, "params above the range": 1})
@@ -439,3 +441,17 @@ def test_the_error_after_an_epoch_is_that_of_the_curve() -> None:
         for epoch in ("0", "9", "-1", "1.5", "worst"):
             with pytest.raises(EdfkitError, match="expected best, final or an epoch of resnet, 1 to 8; give one of"):
                 select(archive, ["resnet"], error=epoch)
+
+
+def test_codes_of_outcomes_that_do_not_exist_are_refused() -> None:
+    rows = {"error": [5.0, 6.0, 7.0], "status": [0, 1, 7]}
+    with pytest.raises(EdfkitError, match="a: 'status' has the code 7, expected 0 to 4"):
+        select(InMemory({"a": rows}), ["a"])
+    rows["status"] = [0, np.nan, 2]  # of the second nothing is said
+    assert select(InMemory({"a": rows}), ["a"]).populations[0].left_out == {"failed": 1}
+
+
+def test_models_that_all_take_no_part_are_told_without_those_that_are_no_part() -> None:
+    rows = {"error": [np.nan, np.nan, 3.0], "lr": [1.0, 2.0, np.nan]}
+    with pytest.raises(EdfkitError, match=r"All 2 models of a\[lr > 0\] failed, so it has no errors"):
+        select(Parts(InMemory({"a": rows})), ["a[lr > 0]"])

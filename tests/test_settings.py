@@ -93,7 +93,7 @@ def test_what_is_no_reading_and_no_control_is_refused(source: InMemory, settings
 
 
 def test_a_setting_that_cannot_be_is_refused(source: InMemory) -> None:
-    with pytest.raises(EdfkitError, match=r"^diverged: 'dropp' was given, expected one of keep, drop, censor"):
+    with pytest.raises(EdfkitError, match=r"^diverged: 'dropp' was given, expected one of keep, drop, worst, censor"):
         describe_populations(source, ["a"], diverged="dropp")
     with pytest.raises(EdfkitError, match="given is none; leave them out, or name one"):
         compare_populations(source, ["a", "b"], given="none", bins=3)
@@ -137,7 +137,7 @@ def test_the_front_page_runs_studies_of_what_is_in_memory(source: InMemory) -> N
     for names in ([], ["a"]):
         with pytest.raises(EdfkitError, match=f"names: {len(names)} populations were named, expected two or more"):
             edfkit.compare(source, names)
-    with pytest.raises(EdfkitError, match=r"^scheduler: these populations are in memory"):
+    with pytest.raises(EdfkitError, match=r"^scheduler: these populations are parts, in memory"):
         edfkit.compare(source, ["a", "b"], scheduler="tcp://127.0.0.1:1")
 
 

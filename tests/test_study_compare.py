@@ -16,7 +16,7 @@ from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.datasets import BUNDLED
 from edfkit.result import plain
-from edfkit.show.words import p_is
+from edfkit.show.words import findings, p_is
 from edfkit.stats.adjusted import Difference, balance, better, better_by_permutation, mean_difference
 from edfkit.stats.bands import crossings, difference_band, edf_band, tail
 from edfkit.stats.bootstrap import bootstrap
@@ -525,8 +525,8 @@ def test_a_comparison_is_plain_data(way: dict[str, Any]) -> None:
     document = compare_populations(three(), list("abc"), permutations=20, seed=5, equivalent=2.0, **way).to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert list(document) == [
-        *("metric", "given", "error", "diverged", "stopped", "bins", "range", "chosen_on_test", "spaces", "pairs"),
-        *("seed", "sensitivity"),
+        *("metric", "given", "error", "diverged", "stopped", "select", "bins", "range", "chosen_on_test", "spaces"),
+        *("pairs", "seed", "sensitivity"),
     ]
     assert (document["seed"], document["sensitivity"]) == (5, [])
     assert (document["bins"], document["range"] is None) == (way.get("bins"), "bins" not in way)
@@ -616,3 +616,25 @@ def test_intervals_of_a_summary_are_those_of_the_bootstrap() -> None:
     assert found["area"] == bootstrap("area", member.errors, upto=20.0, trials=200, confidence=0.9, rng=4)
     assert found["mean"].low < member.summary.mean < found["mean"].high
     assert found["median"].estimate == member.summary.median
+
+
+def test_a_finding_is_not_said_to_survive_runs_that_were_not_put_back() -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(shift: float, lost: int, sizeless: int) -> dict[str, Any]:
+        error, params = 20 + shift + rng.normal(0, 2, 90), rng.uniform(1e3, 5e4, 90)
+        error[:lost], params[:sizeless] = np.nan, np.nan
+        return {"error": error, "params": params}
+
+    same = "counted as the worst or the best, the finding is the same"
+    for sizeless, said in (
+        (0, same),
+        (1, f"{same}, but for 1 of unknown parameter count"),
+        (4, "whether they change the finding is not known, as their parameter count is not"),
+    ):
+        (pair,) = compare_populations(InMemory({"a": rows(0, 4, sizeless), "b": rows(9, 0, 0)}), ["a", "b"]).pairs
+        assert pair.better == "a"
+        assert pair.missing == (4, 0)
+        assert pair.fragile is not None
+        assert pair.fragile.unplaced == sizeless
+        assert dict(findings(pair))["runs without a value"] == f"4 runs of a: {said}"

@@ -17,7 +17,7 @@ from edfkit.study.complexity import complexity_study
 from edfkit.study.selection import InMemory, Source, select
 from edfkit.study.settings import COMPLEXITIES
 
-KEYS = ["by", "metric", "error", "diverged", "stopped", "range", "bins", "advice", "spaces", "histogram"]
+KEYS = ["by", "metric", "error", "diverged", "stopped", "select", "range", "bins", "advice", "spaces", "histogram"]
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_a_study_is_plain_data(digits: Source) -> None:
         noise_study(InMemory({"a": population(2)}), ["a"], one_network=True).to_dict(),
     ):
         assert json.loads(json.dumps(document, allow_nan=False)) == document
-        assert list(document) == ["metric", "diverged", "stopped", "spaces", "share"]
+        assert list(document) == ["metric", "diverged", "stopped", "select", "spaces", "share"]
         for space in document["spaces"]:
             studied = ["last", "others", "epochs", "seeds", "rates", "default"]
             assert list(space) == ["name", "models", "diverged", *studied, "left_out_why"]

@@ -15,7 +15,8 @@ from edfkit.study.point import point_study
 from edfkit.study.selection import InMemory, Source, select
 
 KEYS = [
-    *("metric", "given", "error", "diverged", "stopped", "bins", "range", "spaces", "space", "against", "small", "large"),
+    *("metric", "given", "error", "diverged", "stopped", "select", "bins", "range", "spaces", "space", "against"),
+    *("small", "large"),
     *("p_small_wins", "p_large_wins", "p_tie", "difference", "gap", "resampled"),
 ]
 

@@ -22,7 +22,7 @@ from edfkit.study.plan import plan_comparison, plan_precision, plan_study
 from edfkit.study.samples import sample_study
 from edfkit.study.selection import InMemory, Source, gather, select
 
-SELECTED = ["metric", "given", "error", "diverged", "stopped", "bins", "range", "spaces"]
+SELECTED = ["metric", "given", "error", "diverged", "stopped", "select", "bins", "range", "spaces"]
 
 
 @pytest.fixture(scope="module")

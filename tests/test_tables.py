@@ -225,7 +225,7 @@ def test_text_too_long_for_an_archive_is_left_out_and_said(tmp_path: Path, monke
 
 BAD = [
     ("err\n5\n", {"error": "error"}, r"has no column 'error'; did you mean 'err'\? It has 'err': name one of them\."),
-    ("a,b\n5,1\n", {"error": "zzz"}, r"table\.csv has no column 'zzz'; It has 'a', 'b'"),
+    ("a,b\n5,1\n", {"error": "zzz"}, r"table\.csv has no column 'zzz'; it has 'a', 'b'"),
     ("a,b\n5,1\n", {"error": "a", "params": "zz"}, "has no column 'zz'"),
     ("a,b\n5,1\n", {"error": "a", "accuracy": "b"}, "exactly one of them"),
     ("a,b\n5,1\n", {}, "exactly one of them"),

@@ -27,6 +27,7 @@ from edfkit.study.point import point_study
 from edfkit.study.samples import sample_study
 from edfkit.study.search import search_study
 from edfkit.study.selection import InMemory, Population, Source
+from edfkit.study.settings import Reading
 
 NAN = float("nan")
 NOT_A_NUMBER = re.compile(r"\bNone\b|\bnan\b|\binf\b|\[\]|array\(|np\.")
@@ -313,7 +314,8 @@ def test_policies_are_said() -> None:
     source = InMemory({"a": population([1.0, 2.0, 90.0], [1, 2, 3], status=[0, 2, 1])})
 
     def said(policy: str) -> str:
-        return render(text.populations(describe_populations(source, ["a"], diverged=policy), policy))
+        how = Reading(diverged=policy)
+        return render(text.populations(describe_populations(source, ["a"], reading=how), how))
 
     assert said("keep").endswith("a: left out 1 failed; 1 diverged, kept.")
     assert said("censor").endswith("a: left out 1 failed; 1 diverged, counted as 100 %.")
@@ -592,7 +594,7 @@ NAMES = [letter * 60 for letter in "abcde"]
 def test_large_comparisons(large: Source) -> None:
     found = render(text.comparison(compare_populations(large, NAMES[:3])))
     assert "24,9" in found or "25,000" in found
-    render(text.populations(describe_populations(large, NAMES), "keep"))
+    render(text.populations(describe_populations(large, NAMES), Reading()))
 
 
 def test_large_points_searches_and_samples(large: Source) -> None:

@@ -21,6 +21,7 @@ from edfkit.stats.sizes import draw_models, simulate_distance
 from edfkit.study.compare import Pair, compare_populations
 from edfkit.study.complexity import complexity_study
 from edfkit.study.describe import describe_study
+from edfkit.study.parts import Parts
 from edfkit.study.plan import plan_comparison
 from edfkit.study.point import point_study
 from edfkit.study.samples import sample_study
@@ -353,3 +354,10 @@ def test_every_text_says_what_counts() -> None:
         *text.plan(plan_comparison(source, ["a"], shift=8, trials=20)),
     ]
     assert sum("a: 180 runs of 60 networks; " in line for line in said) == 6
+
+
+def test_parts_of_the_same_rows_are_no_pairs_though_no_run_has_a_name() -> None:
+    parts = Parts(InMemory({"a": stated(20, 2, noise=1) | {"lr": np.linspace(1, 2, 40)}}))
+    (pair,) = compare_populations(parts, ["a[lr > 0]", "a[lr > 0.5]"], given="none").pairs
+    assert not pair.sharing.paired
+    assert pair.sharing.refused.startswith("40 of the runs are in both")

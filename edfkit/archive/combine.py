@@ -150,7 +150,7 @@ def subset(
     target : path-like
         The archive to write or replace; it may be the source.
     spaces : sequence of str, optional
-        The populations, in either case; all by default.
+        The populations, by name or label, in either case; all by default.
     given : str
         A complexity: params, macs, flops or acts.
     range : tuple of float, optional
@@ -177,7 +177,7 @@ def subset(
     chosen = _checked_choice(given, range, status, models, seed)
     with ExitStack() as opened:
         archive = opened.enter_context(Archive(source))
-        wanted = archive.names if spaces is None else sorted({archive.population(space).name for space in spaces})
+        wanted = archive.names if spaces is None else sorted({archive.identify(space) for space in spaces})
         if not wanted:
             raise EdfkitError("No space was given, expected one or more; name some, or leave it out to take all.")
         taken: dict[str, NDArray[np.bool_]] = {}

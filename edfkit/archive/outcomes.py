@@ -1,8 +1,10 @@
 """How a run ended: the one rule by which every import, and a population in memory, tells it.
 
 What a run shows comes before what is said of it: one whose metric or loss became infinite or NaN diverged, whatever
-its word. Then its word counts. A run without a word finished if it has a value, else it failed. One that says finished,
-or says nothing, and has fewer steps than the longest run of its population was stopped.
+its word. Then its word counts. A run that says finished, or nothing, finished if it has a value, else it failed; with
+fewer steps than the longest run of its population it was stopped.
+
+What a number in single precision cannot hold is as good as infinite, such as the perplexity of a loss of 100.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.schema import STATUS, Status
+from edfkit.metric import BEYOND
 
 NO_WORD = -1
 """The code of a run of which nothing is said."""
@@ -84,7 +87,7 @@ def unknown_word(text: object) -> str:
 
 
 def codes(texts: Iterable[object], extra: Mapping[str, Status] | None = None) -> NDArray[np.int8]:
-    """Give the outcomes that words stand for, `NO_WORD` for None, NaN and empty text.
+    """Give the outcomes that words stand for, `NO_WORD` for None, NaN, NA of pandas and empty text.
 
     Parameters
     ----------
@@ -101,10 +104,10 @@ def codes(texts: Iterable[object], extra: Mapping[str, Status] | None = None) ->
     EdfkitError
         If a word is not known.
     """
-    known: dict[str, int] = {"": NO_WORD}
+    known: dict[str, int] = {"": NO_WORD, "<NA>": NO_WORD}
     found: list[int] = []
     for text in texts:
-        key = "" if text is None or text != text else str(text).strip()
+        key = "" if text is None or (isinstance(text, float) and text != text) else str(text).strip()
         if key not in known:
             status = word(key, extra)
             if status is None:
@@ -132,8 +135,9 @@ def outcomes(
         What is said of each: a `Status`, or `NO_WORD`; see `codes`.
     broke : array_like of bool, shape (runs,), optional
         Other evidence that a run diverged: the text nan in a file, a NaN inside its curve, an infinite loss.
-    steps : array_like, shape (runs,), optional
-        How many epochs or steps each made; NaN where it is not known.
+    steps : array_like, shape (runs,) or (counts, runs), optional
+        How many epochs or steps each made; NaN where it is not known. Of several counts, such as the epochs with a
+        value and the last of them, a run has fewer steps if all are fewer: one that was tested less often did not stop.
 
     Returns
     -------
@@ -146,10 +150,11 @@ def outcomes(
     open_ended = (said == NO_WORD) | (said == Status.FINISHED)
     ended[open_ended] = np.where(np.isnan(metric[open_ended]), Status.FAILED, Status.FINISHED)
     if steps is not None and metric.size:
-        made = np.asarray(steps, float)
+        made = np.atleast_2d(np.asarray(steps, float))
         with np.errstate(invalid="ignore"):
-            ended[(ended == Status.FINISHED) & (made < np.fmax.reduce(made))] = Status.STOPPED
-    diverged = np.isinf(metric)
+            fewer = (made < np.fmax.reduce(made, axis=1, keepdims=True)).all(axis=0)
+        ended[(ended == Status.FINISHED) & fewer] = Status.STOPPED
+    diverged = np.abs(metric) >= BEYOND
     if broke is not None:
         diverged |= np.asarray(broke, bool)
     ended[diverged] = Status.DIVERGED

@@ -43,6 +43,8 @@ STATUS = tuple(status.name.lower() for status in Status)
 """The words of `Status`, in the order of its codes."""
 STATUS_1 = STATUS[:3]
 """Those of format version 1; a population has the others only if it needs them."""
+FINDINGS = ("none", "shape")
+"""What is found of two populations of which none is better: no names of populations that are compared."""
 # The meanings of op 0, 1, ...: part of the format, as archives hold the codes; other names are another format version.
 OPS = (
     "none",

@@ -21,6 +21,7 @@ from edfkit.exchange import foreign, rows
 from edfkit.exchange.foreign import MOST_CHARACTERS
 from edfkit.exchange.numbers import MISSING, Numbers, Style, free, joined, multiplied, refused, scaled, whole
 from edfkit.exchange.rows import Piece
+from edfkit.metric import BEYOND
 
 COUNTS = ("params", "macs", "flops", "acts")
 # Columns that are taken for the variable of the same name without being named for it.
@@ -92,6 +93,7 @@ class Measure:
     def end(self) -> None:
         """Put the pieces together."""
         self.values = np.concatenate([values for values, _ in self._parts])
+        self.values[np.abs(self.values) >= BEYOND] = np.inf  # see `edfkit.archive.outcomes`
         self.broke = np.concatenate([broke for _, broke in self._parts])
         if any(not isinstance(count, int) for count in self._counts):
             self.counts = np.concatenate(

@@ -76,8 +76,8 @@ class Curves(NamedTuple):
         NaN where a run has no value.
     curve : ndarray, shape (runs, epochs), or None
         None where the steps are not counted one by one, or are too many.
-    steps : ndarray, shape (runs,)
-        At how many steps each has a value.
+    steps : ndarray, shape (2, runs)
+        At how many steps each has a value, and the last of them.
     broke : ndarray of bool, shape (runs,)
         Whether a value of it is NaN, written as such, or infinite.
     """
@@ -111,14 +111,16 @@ def curves(
         Which value is the best.
     """
     broken = broke | np.isinf(values)
-    made = np.bincount(run[broken | ~np.isnan(values)], minlength=runs).astype(float)
+    valued = broken | ~np.isnan(values)
+    made = np.stack([np.bincount(run[valued], minlength=runs), np.full(runs, -np.inf)])
+    np.maximum.at(made[1], run[valued], step[valued])
     order = np.lexsort((step, run))
     order = order[np.isfinite(values[order])]
     of, at, known = run[order], step[order], values[order]
     best, final = np.full((2, runs), np.nan)
     (np.fmin if goal == "min" else np.fmax).at(best, of, known)
     final[of] = known  # the last one of each stays
-    places = np.unique(step[broken | ~np.isnan(values)])
+    places = np.unique(step[valued])
     curve = None
     counted = places.size > 0 and bool((np.diff(places) == 1).all())
     if counted and places.size <= MOST_EPOCHS and places.size * runs <= _MOST_VALUES:
@@ -208,6 +210,11 @@ def find(
             found = _counting(of, steps, valued, sure=sure, ordered=column not in named)
             if found is not None and found[1]:
                 return _runs(of, steps[found[0]], column, f"{told_by} and {found[0]!r}")
+            if found is not None and run:
+                raise EdfkitError(
+                    f"{where} has several rows of one {run!r} for one {found[0]!r}, as of a run that was started "
+                    "again; leave all but one out, or name a column that counts them apart by --step."
+                )
             unclear = unclear or (found and found[0])
     if not (run or config or _varies(apart)):
         for name, values in steps.items():

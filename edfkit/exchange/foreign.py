@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError, __version__
 from edfkit.archive import Variable, write
-from edfkit.archive.schema import STATUS, VARIABLES, Status, hashed
+from edfkit.archive.schema import FINDINGS, STATUS, VARIABLES, Status, hashed
 from edfkit.metric import ERROR, Metric
 
 UNITS = ("percent", "share")
@@ -197,7 +197,8 @@ def groups(labels: Iterable[str]) -> dict[str, dict[str, str | int | float]]:
     """Give populations names of their own, with the attributes that say what people call them.
 
     A name is as `population_name` has it. A label without letters a to z or digits, such as one in Chinese, becomes
-    `space-1`, the next such one `space-2`. What would have the name of another gets `-2`, `-3` and so on.
+    `space-1`, the next such one `space-2`. What would have the name of another, or of a finding (see `FINDINGS`), gets
+    `-2`, `-3` and so on.
 
     Parameters
     ----------
@@ -218,7 +219,7 @@ def groups(labels: Iterable[str]) -> dict[str, dict[str, str | int | float]]:
         if not name:
             unnamed += 1
             name = f"space-{unnamed}"
-        name = _distinct(name, found, "-", 100)
+        name = _distinct(name, {*found, *FINDINGS}, "-", 100)
         found[name] = {"name_in_source": text(label)[:1000] or "-"}
         printable = "".join(character if character.isprintable() else " " for character in text(label)).strip()[:200]
         if printable and printable != name:
@@ -285,11 +286,11 @@ def choose(what: str, name: str, names: Collection[str], where: str) -> str:
     if name in names:
         return name
     near = get_close_matches(name, names, 1) or [n for n in names if n.strip().lower() == name.strip().lower()]
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = f"did you mean {near[0]!r}? It has " if near else "it has "
     listed = ", ".join(map(repr, names)) if names else "none"
     if len(listed) > 1000:
         listed = f"{listed[:1000]} ..."
-    raise EdfkitError(f"{where} has no {what} {name!r}; {hint}It has {listed}: name one of them.")
+    raise EdfkitError(f"{where} has no {what} {name!r}; {hint}{listed}: name one of them.")
 
 
 def metric_variables(

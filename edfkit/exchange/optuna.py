@@ -29,7 +29,7 @@ from edfkit.archive.outcomes import codes, outcomes, status_map
 from edfkit.archive.schema import Status
 from edfkit.exchange import foreign
 from edfkit.exchange.foreign import Attributes, Imported, is_number
-from edfkit.metric import ERROR, Metric, check_bounds, is_other, stated
+from edfkit.metric import BEYOND, ERROR, Metric, check_bounds, is_other, stated
 
 if TYPE_CHECKING:
     import optuna
@@ -122,7 +122,7 @@ def import_optuna(
     states = np.array([trial.state.name for trial in trials])
     complete = states == "COMPLETE"
     raw = np.array([trial.values[which] if done else math.nan for trial, done in zip(trials, complete, strict=True)])
-    values = np.where(np.isinf(raw), math.nan, raw)
+    values = np.where(np.abs(raw) >= BEYOND, math.nan, raw)
     measured = _metric(found, which, values, metric, goal, unit)
     notes: list[str] = []
     steps = _Steps.of(trials, notes)

@@ -172,7 +172,7 @@ def import_table(
     for code, (population, attributes) in enumerate(groups.items()):
         chosen = slice(None) if len(groups) == 1 else np.flatnonzero(codes == code)
         part = {column: _chosen(one, chosen) for column, one in columns.items()}
-        steps = None if made is None else made[chosen]
+        steps = None if made is None else made[..., chosen]
         part["status"] = outcomes(values[chosen], said[chosen], broke=broke[chosen], steps=steps)
         foreign.check_ids(part["id"], _placing(table, lines[chosen]))
         populations[population] = part

@@ -8,6 +8,7 @@ A population has its design space's look (see `edfkit.show.look`) in all axes.
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from edfkit import EdfkitError
 from edfkit.metric import BEYOND, ERROR, Metric
 from edfkit.show import draw, words
 from edfkit.show.draw import FORMATS, check_path, write_figure
-from edfkit.show.labels import shown
+from edfkit.show.labels import labelled
 from edfkit.show.look import Look, looks
 from edfkit.show.words import short
 from edfkit.stats.edf import Floats
@@ -77,7 +78,7 @@ def edf_figure(comparison: Comparison, *, band: bool = False) -> "Figure":
     EdfkitError
         If bands are asked for of more than `catalogue.MOST_WITH_BANDS` populations.
     """
-    comparison = shown(comparison)
+    comparison = labelled(comparison)
     if band and (wrong := too_many_bands([member.name for member in comparison.drawn.populations])):
         raise EdfkitError(words.capital(wrong))
     steps = [partial(_draw_edfs, comparison)]
@@ -109,7 +110,7 @@ def point_figure(study: PointStudy) -> "Figure":
         below 0, where the small one wins, those above, and a line for a tie; 0.05 % of the probability at either end is
         left out. Dashed lines are at plus and minus the gap that means something, if it is finite. Right, the EDFs.
     """
-    study = shown(study)
+    study = labelled(study)
     metric = study.selection.metric
     figure, ((law, edfs),) = panels = draw.panels(2)
     wins, gap = study.wins, study.gap
@@ -147,7 +148,7 @@ def search_figure(study: SearchStudy) -> "Figure":
         quantiles of the searches as thin dotted lines, right the medians. Both show all lines whole; bands and
         quantiles may leave the axes.
     """
-    study = shown(study)
+    study = labelled(study)
     metric = study.selection.metric
     figure, ((mean, median),) = panels = draw.panels(2)
     quantiles = sorted({q for curve in study.curves for q in curve.best.quantiles})
@@ -162,12 +163,12 @@ def search_figure(study: SearchStudy) -> "Figure":
         ):
             if axes is mean and member.beyond:
                 continue
-            if axes is median or metric.bounded:
+            if study.picked_by is None and (axes is median or metric.bounded):
                 low, high = (_seen(edge, metric, clipped=True) for edge in (low, high))
                 axes.fill_between(x, low, high, color=look.light, alpha=0.15, linewidth=0.6)
             axes.plot(x, _seen(line, metric), label=draw.models_label(member), **draw.marked(look))
     banded = [(mean, "mean"), (median, "median")] if metric.bounded else [(median, "median")]
-    for axes, what in banded:  # the mean of values without bounds has none
+    for axes, what in banded if study.picked_by is None else ():  # the mean of values without bounds has none
         label = f"{what}: {100 * study.confidence:g} % band, all m at once"
         axes.fill_between([], [], color="#000000", alpha=0.15, label=label)
     if outermost:
@@ -188,6 +189,8 @@ def search_figure(study: SearchStudy) -> "Figure":
             axes.set_xlabel(f"mean cost of a search ({unit})")
             draw.ticks(axes.xaxis, 10)
         of = f"{what} {words.best(metric)} {draw.error_label(study.selection.error, metric)}"
+        if study.picked_by is not None:
+            of = f"{what} {draw.error_label(study.selection.error, metric)}, picked by {study.picked_by.label}"
         axes.set_ylabel(f"{of}\n({words.held(study.selection.given)})")
         draw.decorate(axes, draw.title(study.selection))
     draw.add_legends(*panels)
@@ -209,7 +212,7 @@ def samples_figure(study: SampleStudy) -> "Figure":
         logarithmic, so that the D of 0 of all models is not seen; with the simulated mean and its standard deviation,
         if there is one.
     """
-    study = shown(study)
+    study = labelled(study)
     figure, ((edfs, distances),) = panels = draw.panels(2)
     (member,) = study.selection.populations
     (look,) = _looks(study.selection)
@@ -236,7 +239,7 @@ def complexity_figure(study: ComplexityStudy) -> "Figure":
         mean and 2 standard deviations of the errors by bucket, populations side by side. Dotted lines are the ends of
         the range.
     """
-    study = shown(study)
+    study = labelled(study)
     metric = study.metric
     figure, ((scatter, counts, means),) = panels = draw.panels(3)
     number = len(study.spaces)
@@ -291,7 +294,7 @@ def noise_figure(study: NoiseStudy) -> "Figure":
     EdfkitError
         If there is none of these.
     """
-    study = shown(study)
+    study = labelled(study)
     chosen = looks([space.name for space in study.spaces])
     spaces = list(zip(study.spaces, chosen, strict=True))
     epochs = [(s.name, look, s.epochs) for s, look in spaces if s.epochs and _known(s.epochs)]
@@ -354,6 +357,10 @@ def _draw_edfs(comparison: Comparison, axes: "Axes") -> None:
     draw.edf_axes(axes, selection, "pairs have strata of their own" if own else "")
 
 
+_TITLE = 58
+"""Characters of a title that a panel has room for."""
+
+
 def _draw_difference(comparison: Comparison, pair: Pair, axes: "Axes") -> None:
     regions = [one.estimates.difference for one in comparison.pairs if one.estimates is not None]
     low = min((min(float(one.lower.min()), -one.half_width) for one in regions), default=-1.0)
@@ -372,7 +379,7 @@ def _draw_difference(comparison: Comparison, pair: Pair, axes: "Axes") -> None:
             axes.hlines([height] * len(above), *above.T, **bars, label=f"{name} is shown to have the higher EDF")
     axes.set_xlabel(draw.error_label(comparison.selection.error, pair.metric))
     axes.set_ylabel(f"EDF of {pair.a}\nminus EDF of {pair.b}")
-    draw.decorate(axes, f"{pair.a}, {pair.b}: {words.brief(pair)}")
+    draw.decorate(axes, "\n".join(wrap(f"{pair.a}, {pair.b}: {words.brief(pair)}", _TITLE)))
 
 
 def _draw_forest(comparison: Comparison, axes: "Axes") -> None:

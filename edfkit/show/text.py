@@ -13,7 +13,7 @@ import numpy as np
 
 from edfkit.metric import ERROR, Metric
 from edfkit.show import words
-from edfkit.show.labels import shown
+from edfkit.show.labels import labelled
 from edfkit.show.words import number
 
 if TYPE_CHECKING:  # the modules of the other studies are not loaded to print one
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the modules of the other studies are not loaded to print on
     from edfkit.study.samples import SampleStudy
     from edfkit.study.search import Curve, SearchStudy
     from edfkit.study.selection import Population, Selection
+    from edfkit.study.settings import Reading
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -114,14 +115,14 @@ def _chopped(word: str, width: int) -> list[str]:
     return chop_cells(word, width)
 
 
-def populations(members: Sequence[Population], policy: str) -> Iterator[str]:
-    """Summarise populations; `policy` is what is done with runs that diverged."""
+def populations(members: Sequence[Population], how: Selection | Reading) -> Iterator[str]:
+    """Summarise populations, and say which models these are."""
     metric = members[0].metric
     rows = [[member.name, *words.summary(member.summary, metric)] for member in members]
     yield table(["space", *words.summary_headings(metric)], rows)
     yield f"n_eff: effective models; {_values(metric)}; {_area(members)}."
     yield from _no_means(members)
-    yield from selected(members, policy)
+    yield from selected(members, how)
 
 
 def _values(metric: Metric) -> str:
@@ -139,9 +140,19 @@ def _no_means(members: Sequence[Population]) -> Iterator[str]:
     return filter(None, map(words.without_mean, members))
 
 
-def selected(members: Sequence[Population], policy: str) -> Iterator[str]:
-    """Say which models of populations took no part, and what was done with runs that diverged."""
-    return (words.taking_part(one.name, one.left_out, one.diverged, policy, one.metric, one.filled) for one in members)
+def selected(members: Sequence[Population], how: Selection | Reading, *, brief: bool = False) -> Iterator[str]:
+    """Say which models of populations took no part, and what was done with runs that diverged, or were stopped.
+
+    If `brief`, nothing is said of populations of which all do as usual.
+    """
+    for one in members:
+        line = words.taking_part(one.name, one.left_out, one.diverged, how.diverged, one.metric, one.filled)
+        if one.stopped:
+            line = f"{line[:-1]}; {words.plural(one.stopped, 'stopped run')} {words.stopped(how.stopped, one.metric)}."
+        if not (brief and line.endswith("left out none.")):
+            yield line
+    if how.select is not None and how.error == "best":
+        yield f"The epoch of each run is the best one by {how.select}."
 
 
 def taking_part(members: Sequence[Complexities | Noise], policy: str, metric: Metric = ERROR) -> Iterator[str]:
@@ -151,11 +162,11 @@ def taking_part(members: Sequence[Complexities | Noise], policy: str, metric: Me
 
 def description(study: Description) -> Iterator[str]:
     """Summarise populations, with their complexities and intervals."""
-    study = shown(study)
-    yield from populations(study.populations, study.reading.diverged)
+    study = labelled(study)
+    yield from populations(study.populations, study.reading)
     for name, known in study.ranges.items():
-        spans = [f"{count} {words.exact_span(ends)}" for count, ends in known.items() if ends]
-        yield f"{name}: {'; '.join(spans)}"
+        if spans := [f"{count} {words.exact_span(ends)}" for count, ends in known.items() if ends]:
+            yield f"{name}: {'; '.join(spans)}"
     what = "each network has the same weight, and intervals count networks"
     yield from _repeated(study.populations, what, stated=True)
     yield from intervals(study.intervals, study.populations[0].metric)
@@ -181,11 +192,11 @@ _IN_FULL = 3  # pairs up to which each is told in full; of more there is a table
 
 def comparison(result: Comparison) -> Iterator[str]:
     """Say what comparing populations gave: the populations, then the finding of each pair and how large it is."""
-    result = shown(result)
+    result = labelled(result)
     chosen = result.selection
     if chosen.bins is not None:
         yield words.control(chosen)
-        yield from populations(chosen.populations, chosen.diverged)
+        yield from populations(chosen.populations, chosen)
     else:
         yield from _compared(chosen)
     if chosen.chosen_on_test:
@@ -233,7 +244,7 @@ def _compared(chosen: Selection) -> Iterator[str]:
     also = f"; {', '.join(given)}: median" if given else ""
     yield f"Populations as they are; {_values(chosen.metric)}; {_area(chosen.populations)}{also}."
     yield from _no_means(chosen.populations)
-    yield from (line for line in selected(chosen.populations, chosen.diverged) if "left out none." not in line)
+    yield from selected(chosen.populations, chosen, brief=True)
 
 
 def _repeated(
@@ -332,10 +343,11 @@ def _apart(one: Setting, metric: Metric) -> str:
 
 def point(study: PointStudy) -> Iterator[str]:
     """Say whose best model wins."""
-    study = shown(study)
+    study = labelled(study)
     metric = study.selection.metric
     wins, gap = study.wins, study.gap
     names = [member.name for member in study.selection.populations]
+    yield from _picked(study)
     yield f"The best of {wins.small:,} {names[0]} models against the best of {wins.large:,} {names[-1]} models:"
     rows = [["exact", *(f"{p:.4f}" for p in (wins.small_wins, wins.large_wins, wins.tie)), ""]]
     if (drawn := study.resampled) is not None:
@@ -362,14 +374,15 @@ def point(study: PointStudy) -> Iterator[str]:
         )
     what = "the searches draw networks, with replacement, and one run of each at random"
     yield from _repeated(study.selection.populations, what, stated=True)
-    yield from selected(study.selection.populations, study.selection.diverged)
+    yield from selected(study.selection.populations, study.selection)
 
 
 def search(study: SearchStudy) -> Iterator[str]:
     """Say whose best of m models is expected to be lower, and show best-of-m curves."""
-    study = shown(study)
+    study = labelled(study)
     metric = study.selection.metric
     yield words.search_control(study)
+    yield from _picked(study)
     yield from _repeated(study.selection.populations)
     if study.pairs:
         yield ""
@@ -382,17 +395,30 @@ def search(study: SearchStudy) -> Iterator[str]:
         yield table(*_curve(curve, study), left=0)
     confidence = words.confidently(study.confidence).removesuffix(" CI")
     what = f"{words.capital(words.best(metric))} {metric.label} of m models{words.in_unit(metric)}"
+    band = f"band: {confidence}, of the medians of all m at once"
+    if study.picked_by is not None:
+        by = study.picked_by.label
+        what = f"{words.title(metric)} of the best of m models, picked by {by}{words.in_unit(metric)}"
+        band = f"no band: runs are picked by {by}"
     side = "below" if metric.goal == "min" else "above"
     yield (
-        f"{what}. mean: expectation, its interval for this m (-: too few models); "
-        f"band: {confidence}, of the medians of all m at once; 5 %, 95 %: so many searches end at or {side} it."
+        f"{what}. mean: expectation, its interval for this m (-: too few models); {band}; 5 %, 95 %: so many searches "
+        f"end at or {side} it."
     )
     yield from _no_means(study.selection.populations)
     top = ", ".join(f"{100 * share:g} %: {draws:,}" for share, draws in study.top.items())
     yield f"Draws for a model of the best share, with probability 0.95: {top}."
-    yield from (
-        line for line in selected(study.selection.populations, study.selection.diverged) if "left out none." not in line
-    )
+    yield from selected(study.selection.populations, study.selection, brief=True)
+
+
+def _picked(study: PointStudy | SearchStudy) -> Iterator[str]:
+    """Say by which other metric the best run is picked."""
+    if study.picked_by is not None:
+        by = study.picked_by.label
+        yield (
+            f"Runs are picked by {by}: of the models of a search the one with the best {by} counts, with its "
+            f"{study.selection.metric.label}."
+        )
 
 
 def _searches(study: SearchStudy) -> Iterator[str]:
@@ -432,13 +458,14 @@ def _curve(curve: Curve, study: SearchStudy) -> tuple[list[str], list[list[str]]
     for i, m in enumerate(best.m.tolist()):
         spent = [] if curve.cost_of_one is None else [f"{m * curve.cost_of_one:,.4g}"]
         interval = "-" if no_mean or np.isnan(curve.interval[i][0]) else _ends(metric, *curve.interval[i])
-        band = _ends(metric, curve.median_low[i], curve.median_high[i])
+        band = [] if study.picked_by else [_ends(metric, curve.median_low[i], curve.median_high[i])]
         mean = "-" if no_mean else words.value(metric, best.error[i])
-        row = [f"{m:,}", *spent, mean, interval, words.value(metric, curve.median[i]), band]
+        row = [f"{m:,}", *spent, mean, interval, words.value(metric, curve.median[i]), *band]
         rows.append([*row, *(words.value(metric, values[i]) for values in outer.values())])
     spent = [study.cost] if study.cost else []
     interval = words.confidently(study.confidence)
-    return ["m", *spent, "mean", interval, "median", "band", *(f"{100 * q:g} %" for q in outer)], rows
+    band = [] if study.picked_by else ["band"]
+    return ["m", *spent, "mean", interval, "median", *band, *(f"{100 * q:g} %" for q in outer)], rows
 
 
 def _ends(metric: Metric, low: float, high: float) -> str:
@@ -449,7 +476,7 @@ def _ends(metric: Metric, low: float, high: float) -> str:
 
 def samples(study: SampleStudy) -> Iterator[str]:
     """Say how many models are enough."""
-    study = shown(study)
+    study = labelled(study)
     metric = study.selection.metric
     drawn = study.simulated
     rows = []
@@ -468,7 +495,7 @@ def samples(study: SampleStudy) -> Iterator[str]:
         yield f"Samples drawn with seed {study.seed}; {_values(metric)}."
         yield from _no_means(study.selection.populations)
     yield from _repeated(study.selection.populations, "the models above are networks", stated=True)
-    yield from selected(study.selection.populations, study.selection.diverged)
+    yield from selected(study.selection.populations, study.selection)
 
 
 def plan(study: Precision | ComparisonPlan) -> Iterator[str]:
@@ -481,7 +508,7 @@ def plan(study: Precision | ComparisonPlan) -> Iterator[str]:
             f"{study.confidence:g}."
         )
         return
-    study = shown(study)
+    study = labelled(study)
     found = study.needed
     truth = "the pilot is" if found.prob_a_better is None else "the pilots are"
     yield from wrap(
@@ -494,12 +521,12 @@ def plan(study: Precision | ComparisonPlan) -> Iterator[str]:
         yield f"{one.name} has only {words.plural(one.summary.models, 'model')}: the plan is as good as the pilots are."
     yield f"{words.control(study.selection)} {found.trials:,} simulated comparisons, seed {study.seed}."
     yield from _repeated(study.selection.populations, "the models of the plan are networks", stated=True)
-    yield from selected(study.selection.populations, study.selection.diverged)
+    yield from selected(study.selection.populations, study.selection)
 
 
 def complexity(study: ComplexityStudy) -> Iterator[str]:
     """Show complexities, and how the error goes with them."""
-    study = shown(study)
+    study = labelled(study)
     metric, rows = study.metric, []
     for space in study.spaces:
         counts = (space.complexity.min(), _median(space.complexity, space.counts), space.complexity.max())
@@ -550,7 +577,7 @@ def _bucket(buckets: BucketMeans, i: int, metric: Metric) -> str:
 
 def noise(study: NoiseStudy) -> Iterator[str]:
     """Say what seeds, epochs and rates do to the errors."""
-    study = shown(study)
+    study = labelled(study)
     for space in study.spaces:
         yield ""
         yield f"{space.name}: {space.models:,} models"
@@ -606,4 +633,4 @@ def report(study: Report) -> Iterator[str]:
     """Say what a report claims."""
     from edfkit.show.report.content import verdict
 
-    yield verdict(shown(study.main))[0]
+    yield verdict(labelled(study.main))[0]

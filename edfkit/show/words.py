@@ -251,16 +251,17 @@ def taking_part(
     str
     """
     kept = ""
+    have, count = ("has", "counts") if filled == 1 else ("have", "count")
     if diverged and policy != "keep":
         kept = f"; {diverged:,} diverged, counted as {as_worst(metric)}"
     elif diverged and filled:
-        kept = f"; {diverged:,} diverged, of which {filled:,} have no {metric.label} and count as the worst"
+        kept = f"; {diverged:,} diverged, of which {filled:,} {have} no {metric.label} and {count} as the worst"
         if filled > diverged:  # some of them ended otherwise
             kept = f"; {diverged:,} diverged; {filled:,} runs have no {metric.label} and count as the worst"
     elif diverged:
         kept = f"; {diverged:,} diverged, kept"
     elif filled:
-        kept = f"; {filled:,} runs have no {metric.label} and count as the worst"
+        kept = f"; {filled:,} run{'s' * (filled != 1)} {have} no {metric.label} and {count} as the worst"
     return f"{name}: left out {reasons(left_out)}{kept}."
 
 
@@ -504,9 +505,8 @@ def verdict(pair: "Pair") -> str:
 
 
 def middle(pair: "Pair") -> str:
-    """Name what is tested for equivalence: the mean, or the median where a mean may not be defined."""
-    its = pair.estimates
-    return "mean" if its is None or _has_mean(its) else "median"
+    """Name what is tested for equivalence."""
+    return "median" if pair.medians else "mean"
 
 
 def _has_mean(its: "Estimates") -> bool:
@@ -526,6 +526,17 @@ def changed(pair: "Pair") -> bool:
     """Tell whether runs without a value could change what is found of a pair."""
     found = pair.fragile
     return found is not None and not found.plain == found.worst == found.best
+
+
+def _same(pair: "Pair") -> str:
+    """Say that runs without a value do not change what is found of a pair, as far as that is known."""
+    if changed(pair) or pair.fragile is None:
+        return ""
+    unplaced, equal = pair.fragile.unplaced, called(pair.given)
+    if unplaced == sum(pair.missing):
+        return f": whether they change the finding is not known, as their {equal} is not"
+    but = f", but for {unplaced:,} of unknown {equal}" if unplaced else ""
+    return f": counted as the worst or the best, the finding is the same{but}"
 
 
 def fragile(pair: "Pair") -> str:
@@ -633,7 +644,7 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
     if mean is not None and _has_mean(its):
         means = _difference(metric, a, sign, mean.estimate, mean.low, mean.high)
     found = [
-        ("better of two random models", f"{a}, {often}"),
+        ("better on the same network" if pair.sharing.paired else "better of two random models", f"{a}, {often}"),
         (f"mean {metric.label}", means),
         (f"median {metric.label}", _difference(metric, a, sign, *median, unknown)),
         *(
@@ -659,10 +670,7 @@ def findings(pair: "Pair") -> "list[tuple[str, str]]":
         answer = f"{'shown' if pair.is_equivalent else 'not shown'} ({p_is(pair.p_equivalent)})"
         found.append((f"{middle(pair)}s within {pair.equivalent:g}{gap_unit(metric)}", answer))
     if without := missing(pair):
-        same = (
-            "" if changed(pair) or not pair.fragile else ": counted as the worst or the best, the finding is the same"
-        )
-        found.append(("runs without a value", f"{without}{same}"))
+        found.append(("runs without a value", f"{without}{_same(pair)}"))
     found.append(("tests", _tests(pair, its)))
     return found
 

@@ -16,7 +16,7 @@ from edfkit.result import Result
 from edfkit.stats.bins import bin_counts, bin_index, default_bins
 from edfkit.stats.checks import same_models, unweighted
 from edfkit.stats.edf import Floats, finite_vector
-from edfkit.stats.epochs import DECIMALS, rank_correlation
+from edfkit.stats.epochs import DECIMALS, rank_correlation, steps
 from edfkit.stats.sample import Errors, checked_counts
 
 
@@ -254,17 +254,21 @@ def _widest(complexities: Sequence[Floats], lo: float, hi: float, bins: int, ste
     return found
 
 
-def correlation(errors: Errors, complexity: ArrayLike, *, counts: ArrayLike | None = None) -> float:
+def correlation(
+    errors: Errors, complexity: ArrayLike, *, counts: ArrayLike | None = None, decimals: int | None = DECIMALS
+) -> float:
     """Compute Spearman's rank correlation of error and complexity: below 0 where larger models are better.
 
     Parameters
     ----------
     errors : array_like, shape (n,), or Sample
-        Percent, without weights; those equal to `edfkit.stats.epochs.DECIMALS` decimals are tied.
+        Percent, without weights.
     complexity : array_like, shape (n,)
         Raw counts.
     counts : array_like of int, shape (n,), optional
         How many models each entry stands for, at least 1; one if not given.
+    decimals : int or None
+        To which tied errors agree; None: in single precision.
 
     Returns
     -------
@@ -278,4 +282,4 @@ def correlation(errors: Errors, complexity: ArrayLike, *, counts: ArrayLike | No
     """
     (sample, number), sizes = unweighted(errors, counts), finite_vector(complexity, "complexity")
     same_models(errors=sample, complexity=sizes)
-    return rank_correlation(np.round(sample, DECIMALS), sizes, number)
+    return rank_correlation(steps(sample, decimals), sizes, number)

@@ -115,7 +115,7 @@ def violation(strata: Strata, confidence: float = 0.95) -> Violation:
     worse, better = (float(width @ np.square(np.maximum(r, 0.0))) for r in (difference, -difference))
     square = worse + better
     distance = math.sqrt(square)
-    if distance < ROUND_OFF:
+    if square == 0:  # equal quantiles are the same error
         return Violation(math.nan, 0.0, 1.0, math.nan, 0.0)
     ratio = worse / square
 

@@ -2,7 +2,8 @@
 
 Convention: errors are percent, one row per model; every value is known, so leave failed models out before.
 Ranks and rank correlations treat errors as tied that agree to `DECIMALS` decimals: the published files hold 4.65 and
-4.650002 for one count of misclassified images. Ranks are 0 to 1.
+4.650002 for one count of misclassified images. Values in another unit than percent are tied where they are one number
+in single precision: `decimals=None`. Ranks are 0 to 1.
 """
 
 import math
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.checks import percent, same_models
-from edfkit.stats.edf import Floats, finite_vector
+from edfkit.stats.edf import ROUND_OFF, Floats, finite_vector
 from edfkit.stats.noise import interpolated_quantiles
 from edfkit.stats.sample import checked_counts
 from edfkit.stats.special import normal_quantile, student_quantile
@@ -23,13 +24,36 @@ DECIMALS = 4
 """Of a percent: two errors that differ by less are one, as one test image of 50,000 is worth 0.002."""
 
 
-def error_ranks(errors: ArrayLike) -> Floats:
+def decimals_of(unit: str) -> int | None:
+    """Say to how many decimals tied values of a unit agree; None: in single precision."""
+    return DECIMALS if unit == "percent" else None
+
+
+def steps(values: Floats, decimals: int | None) -> Floats:
+    """Bring values that are tied into one number.
+
+    Parameters
+    ----------
+    values : ndarray, any shape
+    decimals : int or None
+        To which they agree; None: in single precision.
+
+    Returns
+    -------
+    ndarray, shape of `values`
+    """
+    return np.asarray(np.float64(np.float32(values)) if decimals is None else np.round(values, decimals))
+
+
+def error_ranks(errors: ArrayLike, *, decimals: int | None = DECIMALS) -> Floats:
     """Rank errors: the share of models that are better, ties counting half.
 
     Parameters
     ----------
     errors : array_like, shape (models,)
-        Percent; those equal to `DECIMALS` decimals are tied.
+        Percent.
+    decimals : int or None
+        To which tied errors agree; None: in single precision.
 
     Returns
     -------
@@ -41,7 +65,7 @@ def error_ranks(errors: ArrayLike) -> Floats:
     EdfkitError
         If an error is not a finite number.
     """
-    return _ranks(np.round(percent(errors, "errors"), DECIMALS))
+    return _ranks(steps(percent(errors, "errors"), decimals))
 
 
 def _ranks(values: Floats, counts: NDArray[np.int64] | None = None) -> Floats:
@@ -166,7 +190,7 @@ class Optimism(Result):
     quantiles : dict of float to float
         Share to points, interpolated as by `numpy.quantile`.
     unchanged : int
-        Models whose two errors are equal (to `DECIMALS` decimals).
+        Models whose two errors are tied.
     rank_correlation : float
         Spearman's, of the two errors; NaN where all models are tied.
     rank_interval : (float, float)
@@ -183,9 +207,9 @@ class Optimism(Result):
     rank_interval: tuple[float, float]
 
 
-def _optimism(best: Floats, other: Floats) -> Optimism:
+def _optimism(best: Floats, other: Floats, decimals: int | None) -> Optimism:
     gap = other - best
-    best, other = np.round(best, DECIMALS), np.round(other, DECIMALS)
+    best, other = steps(best, decimals), steps(other, decimals)
     mean, half, correlation = float(gap.mean()), math.nan, rank_correlation(best, other)
     quantiles = interpolated_quantiles(gap)
     if gap.size > 1:
@@ -202,7 +226,7 @@ def _optimism(best: Floats, other: Floats) -> Optimism:
     )
 
 
-def best_against_last(error_best: ArrayLike, error_final: ArrayLike) -> Optimism:
+def best_against_last(error_best: ArrayLike, error_final: ArrayLike, *, decimals: int | None = DECIMALS) -> Optimism:
     """Measure what picking the best epoch on the test set gains over the last epoch.
 
     The published errors are the best ones. The last epoch is chosen beforehand, so its error is not biased by choice;
@@ -212,6 +236,8 @@ def best_against_last(error_best: ArrayLike, error_final: ArrayLike) -> Optimism
     ----------
     error_best, error_final : array_like, shape (models,)
         Percent: the smallest over the epochs, and after the last one.
+    decimals : int or None
+        To which tied errors agree; None: in single precision.
 
     Returns
     -------
@@ -225,15 +251,16 @@ def best_against_last(error_best: ArrayLike, error_final: ArrayLike) -> Optimism
     """
     best, final = percent(error_best, "error_best"), percent(error_final, "error_final")
     same_models(error_best=best, error_final=final)
-    if swapped := int(np.count_nonzero(best - final > 10.0**-DECIMALS)):
+    one = np.spacing(np.float32(np.abs(best))) if decimals is None else 10.0**-decimals
+    if swapped := int(np.count_nonzero(best - final > one)):
         raise EdfkitError(
             f"error_final: {swapped} of {best.size} models have a final error below their best, but the best is the "
             "smallest: leave those models out, or swap the two if it is all."
         )
-    return _optimism(best, final)
+    return _optimism(best, final, decimals)
 
 
-def selection_optimism(test_error: ArrayLike) -> Optimism:
+def selection_optimism(test_error: ArrayLike, *, decimals: int | None = DECIMALS) -> Optimism:
     """Measure what reporting each model's own best epoch gains over the epoch that all other models would choose.
 
     Each model is read at the epoch where the mean error of the others is smallest, a choice that its own noise has no
@@ -250,6 +277,8 @@ def selection_optimism(test_error: ArrayLike) -> Optimism:
     ----------
     test_error : array_like, shape (models, epochs)
         Percent; at least 2 models.
+    decimals : int or None
+        To which tied errors agree; None: in single precision.
 
     Returns
     -------
@@ -267,8 +296,10 @@ def selection_optimism(test_error: ArrayLike) -> Optimism:
             "test_error: 1 model was given, but its epoch is chosen by the others: give at least 2 models or seeds."
         )
     # Rounded, because taking a model out of the sum leaves round-off, which must not decide between equal epochs.
-    epoch = np.round(curves.sum(axis=0) - curves, DECIMALS).argmin(axis=1)
-    return _optimism(curves.min(axis=1), curves[np.arange(len(curves)), epoch])
+    total = curves.sum(axis=0)
+    scale = 1 / (ROUND_OFF * (np.abs(total).max() or 1.0)) if decimals is None else 10.0**decimals
+    epoch = np.rint((total - curves) * scale).argmin(axis=1)
+    return _optimism(curves.min(axis=1), curves[np.arange(len(curves)), epoch], decimals)
 
 
 @dataclass(frozen=True)
@@ -295,7 +326,7 @@ class AtEpochs(Result):
     kendall: Floats
 
 
-def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None) -> AtEpochs:
+def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None, *, decimals: int | None = DECIMALS) -> AtEpochs:
     """Read all models after some epochs, and say how well those predict the order after the last one.
 
     Parameters
@@ -304,6 +335,8 @@ def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None) -> AtEpoch
         Percent.
     epochs : array_like of int, shape (k,), optional
         Counted from 1; all of them if not given.
+    decimals : int or None
+        To which tied errors agree; None: in single precision.
 
     Returns
     -------
@@ -322,8 +355,7 @@ def at_epochs(test_error: ArrayLike, epochs: ArrayLike | None = None) -> AtEpoch
             f"epochs: {chosen.tolist()} was given, but a list of whole numbers from 1 to {last} is needed: count so."
         )
     rows = chosen.astype(np.intp) - 1
-    rounded = np.round(curves[rows], DECIMALS)
-    final = np.round(curves[-1], DECIMALS)
+    rounded, final = steps(curves[rows], decimals), steps(curves[-1], decimals)
     spearman = _correlations(np.array([_ranks(errors) for errors in rounded]), _ranks(final))
     kendall = np.full(rows.size, np.nan)
     for i in np.flatnonzero(~np.isnan(spearman)):

@@ -11,10 +11,15 @@ these logarithms lose no digits, where binomial coefficients overflow and differ
 
 In the place of errors, functions take an `edfkit.stats.sample.Sample`, and counts: how many models each entry stands
 for. They give what they would give if every entry were there so many times.
+
+A search may pick its model by another number than the one that is reported, such as by the validation accuracy where
+the test accuracy is reported: `chosen_by`. Then the model whose number is the smallest counts with its error, and of
+several with that number one at random. The law of the smallest number is the same; the error is one of the models that
+have it. Such an expectation need not fall with m.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -229,6 +234,7 @@ class _Population:
         replacement: bool,
         units: ArrayLike | None = None,
         counts: ArrayLike | None = None,
+        chosen_by: ArrayLike | None = None,
     ) -> None:
         given = errors.weights if isinstance(errors, Sample) else weights
         if given is not None and not replacement:
@@ -240,30 +246,35 @@ class _Population:
         self.models, self.replacement = int(number.sum()), replacement
         self.weighted = given is not None
         self.n_eff = effective_size(scaled, number) if self.weighted else float(self.models)
+        deciding = sample
+        if chosen_by is not None:
+            deciding = _beside(finite_vector(chosen_by, "chosen_by"), "chosen_by", errors, given)
         if given is None and self.models == sample.size:
-            self.values, ones = np.unique(sample, return_counts=True)
+            self.values, ones = np.unique(deciding, return_counts=True)
             mass = np.asarray(ones, dtype=np.float64)
         else:
-            self.values, step = np.unique(sample, return_inverse=True)
+            self.values, step = np.unique(deciding, return_inverse=True)
             mass = _sums(step, scaled * number)
         self._mass, self._left = mass, np.cumsum(mass[::-1])[::-1]
         self.shares = mass / self._left[0]
         self._sample, self._scaled, self._number, self._unit = sample, scaled, number, None
+        self.picked = None if chosen_by is None else _Picked.of(sample, scaled * number, self.values, deciding)
+        self.means = self.values if self.picked is None else self.picked.means
         if units is not None:
-            of_row, shape = np.asarray(units), np.shape(errors.errors if isinstance(errors, Sample) else errors)
-            if of_row.shape != shape:
-                raise EdfkitError(
-                    f"units: {of_row.size} were given for {math.prod(shape)} errors, but every model needs one of "
-                    "each: select both in the same way."
-                )
-            taken = slice(None) if given is None else np.asarray(given) > 0
-            self._unit = np.unique(of_row[taken], return_inverse=True)[1]
+            self._unit = np.unique(_beside(np.asarray(units), "units", errors, given), return_inverse=True)[1]
             self.n_eff = effective_size(_sums(self._unit, scaled * number))
 
     @cached_property
     def _place(self) -> NDArray[np.intp]:
-        """Which value each entry has."""
+        """Which value each entry has; where models are picked by another number, each has one of its own."""
+        if self.picked is not None:
+            return np.arange(self._sample.size)
         return np.searchsorted(self.values, self._sample)
+
+    @property
+    def entries(self) -> int:
+        """How many entries count."""
+        return self._sample.size
 
     def of_models(self, by_value: Floats) -> Floats:
         """Give each entry what its value has."""
@@ -336,15 +347,67 @@ class _Population:
     def influence(self, m: int) -> Floats:
         """Return the influence of a model on the expected smallest of m draws with replacement, by its value.
 
-        One more model at x lowers it by m times what the integral of (1 - F)^(m - 1) from x on is above its mean.
+        One more model at x lowers it by m times what the integral of (1 - F)^(m - 1) from x on is above its mean. Where
+        models are picked by another number x, that is the integral over their mean error at x. It moves this mean too,
+        by how far its own error is from it, times the probability that x is picked, over the share of models at x.
         """
         above = np.exp((m - 1) * np.cumsum(self.single)[:-1])
-        rest = np.append(np.cumsum((np.diff(self.values) * above)[::-1])[::-1], 0.0)
-        return np.asarray(m * (self.shares @ rest - rest))
+        rest = np.append(np.cumsum((np.diff(self.means) * above)[::-1])[::-1], 0.0)
+        found = np.asarray(m * (self.shares @ rest - rest))
+        if self.picked is None:
+            return found
+        step = self.picked.step
+        return np.asarray(found[step] + (_probabilities(m * self.single) / self.shares)[step] * self.picked.rest)
 
     def law(self, m: int) -> Law:
-        """Return the values and the probabilities of the smallest of m draws."""
-        return self.values, _probabilities(self.log_avoided(m))
+        """Return the errors and their probabilities of the best of m draws."""
+        probabilities = _probabilities(self.log_avoided(m))
+        if self.picked is None:
+            return self.values, probabilities
+        values, place = self.picked.places
+        return values, _sums(place, self.picked.within * probabilities[self.picked.step])
+
+
+def _beside(each: NDArray[Any], name: str, errors: Errors, weights: ArrayLike | None) -> NDArray[Any]:
+    """Return what belongs to the models that count, of one thing for each model, or refuse."""
+    shape = np.shape(errors.errors if isinstance(errors, Sample) else errors)
+    if each.shape != shape:
+        raise EdfkitError(
+            f"{name}: {each.size} were given for {math.prod(shape)} errors, but every model needs one of each: select "
+            "both in the same way."
+        )
+    return each if weights is None else np.asarray(each[np.asarray(weights) > 0])
+
+
+@dataclass(frozen=True)
+class _Picked:
+    """The errors of models that are picked by another number.
+
+    `errors` and `step` are of each entry, `step` being the number by which it is picked, `within` its share of the
+    models of that number, `rest` how far its error is from their mean; `means` and `variances` are by number.
+    """
+
+    errors: Floats
+    step: NDArray[np.intp]
+    within: Floats
+    rest: Floats
+    means: Floats
+    variances: Floats
+
+    @classmethod
+    def of(cls, errors: Floats, mass: Floats, values: Floats, deciding: Floats) -> "_Picked":
+        step = np.searchsorted(values, deciding)
+        within = mass / _sums(step, mass)[step]
+        one = np.empty(values.size)
+        one[step] = errors  # so that the mean of equal errors is exact
+        means = one + _sums(step, within * (errors - one[step]))
+        rest = errors - means[step]
+        return cls(errors, step, within, rest, means, _sums(step, within * np.square(rest)))
+
+    @cached_property
+    def places(self) -> tuple[Floats, NDArray[np.intp]]:
+        """The distinct errors, increasing, and which of them each entry has."""
+        return np.unique(self.errors, return_inverse=True)
 
 
 def _probabilities(log_avoided: Floats) -> Floats:
@@ -404,6 +467,7 @@ def best_of(
     q: Sequence[float] = (0.05, 0.5, 0.95),
     units: ArrayLike | None = None,
     counts: ArrayLike | None = None,
+    chosen_by: ArrayLike | None = None,
 ) -> BestOf:
     """Compute the expected smallest error of m models, for several m: the random-search curve (NDS, figure 6 right).
 
@@ -429,6 +493,8 @@ def best_of(
         The unit of each model, where some repeat one; then units are counted by `n_eff` and the standard error.
     counts : array_like of int, shape (n,), optional
         How many models each error stands for, at least 1; one if not given.
+    chosen_by : array_like, shape (n,), optional
+        The number of each model by which the best one is picked, the smallest; the error itself if not given.
 
     Returns
     -------
@@ -437,24 +503,33 @@ def best_of(
     Raises
     ------
     EdfkitError
-        If a q is outside (0, 1], there is not one unit per model, and see `minimum`.
+        If a q is outside (0, 1], there is not one unit per model, or one finite number to pick it by; and see
+        `minimum`.
     """
     shares = np.asarray(q, dtype=np.float64)
     if shares.ndim != 1 or not np.all((shares > 0) & (shares <= 1)):
         raise EdfkitError(f"q: {q} was given, but shares above 0 and up to 1 are needed: divide percent by 100.")
     draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
-    population = _Population(errors, weights, replacement, units, counts)
-    values, gaps = population.values, np.diff(population.values)
+    population = _Population(errors, weights, replacement, units, counts, chosen_by)
+    means, gaps = population.means, np.diff(population.means)
+    variances = 0.0 if population.picked is None else population.picked.variances
     log_missed = -np.log1p(-shares * (1 - ROUND_OFF))
     rows, reached = np.empty((len(draws), 4)), np.empty((len(draws), shares.size))
     for row, size in enumerate(draws):
         log_beyond = np.cumsum(population.log_avoided(size))  # log P(min > u)
         beyond = np.exp(log_beyond)
-        mean = values[0] + gaps @ beyond[:-1]
-        variance = -np.diff(beyond, prepend=1.0) @ np.square(values - mean)
+        mean = means[0] + gaps @ beyond[:-1]
+        variance = -np.diff(beyond, prepend=1.0) @ (np.square(means - mean) + variances)
         rows[row] = mean, variance, *population.variance(population.influence(size))
-        reached[row] = values[np.searchsorted(-log_beyond, log_missed)]
+        if population.picked is None:
+            reached[row] = means[np.searchsorted(-log_beyond, log_missed)]
+        else:
+            found, probabilities = population.law(size)
+            heights = np.cumsum(probabilities)
+            reached[row] = found[np.searchsorted(heights / heights[-1], shares * (1 - ROUND_OFF))]
     how = ("with" if replacement else "without") + " replacement"
+    if population.picked is not None:
+        how = f"picked by another number, {how}"
     return BestOf(
         m=np.array(draws),
         error=rows[:, 0],
@@ -470,7 +545,12 @@ def best_of(
 
 
 def pseudo_values(
-    errors: Errors, m: ArrayLike, weights: ArrayLike | None = None, *, counts: ArrayLike | None = None
+    errors: Errors,
+    m: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    counts: ArrayLike | None = None,
+    chosen_by: ArrayLike | None = None,
 ) -> Floats:
     """Give each model a number whose weighted mean is the expected smallest error of m draws with replacement.
 
@@ -487,6 +567,8 @@ def pseudo_values(
         Above 0, on any scale; all equal if not given.
     counts : array_like of int, shape (n,), optional
         How many models each error stands for, at least 1; one if not given.
+    chosen_by : array_like, shape (n,), optional
+        As in `best_of`.
 
     Returns
     -------
@@ -496,21 +578,21 @@ def pseudo_values(
     Raises
     ------
     EdfkitError
-        If a weight is 0, and see `minimum`.
+        If a weight is 0, and see `best_of`.
     """
     draws = [_whole(size, "m") for size in np.atleast_1d(np.asarray(m))]
-    population = _Population(errors, weights, replacement=True, counts=counts)
+    population = _Population(errors, weights, replacement=True, counts=counts, chosen_by=chosen_by)
     given = errors.weights if isinstance(errors, Sample) else weights
     unused = np.zeros(0, bool) if given is None else np.asarray(given) == 0
     if unused.any():
         raise EdfkitError(
             f"weights: {unused.sum()} of {unused.size} are 0, but models that count are needed: leave the others out."
         )
-    found = np.empty((population.values.size, len(draws)))
+    found = np.empty((population.entries, len(draws)))
     for column, size in enumerate(draws):
         values, probabilities = population.law(size)
-        found[:, column] = values @ probabilities + population.influence(size)
-    return population.of_models(found)
+        found[:, column] = population.of_models(values @ probabilities + population.influence(size))
+    return found
 
 
 def best_of_bins(errors: Errors, bin_index: ArrayLike, r: int, *, counts: ArrayLike | None = None) -> BestOfBins:
@@ -697,13 +779,17 @@ def _both(
     replacement: bool,
     counts_small: ArrayLike | None,
     counts_large: ArrayLike | None,
+    chosen_by_small: ArrayLike | None,
+    chosen_by_large: ArrayLike | None,
 ) -> tuple[Law, Law]:
     """Return the laws of both minima."""
     small, large = _whole(small, "small"), _whole(large, "large")
-    first = second = _Population(errors_small, weights_small, replacement, counts=counts_small)
+    first = second = _Population(
+        errors_small, weights_small, replacement, counts=counts_small, chosen_by=chosen_by_small
+    )
     if errors_large is not None:
-        second = _Population(errors_large, weights_large, replacement, counts=counts_large)
-    for name, given in (("weights", weights_large), ("counts", counts_large)):
+        second = _Population(errors_large, weights_large, replacement, counts=counts_large, chosen_by=chosen_by_large)
+    for name, given in (("weights", weights_large), ("counts", counts_large), ("chosen_by", chosen_by_large)):
         if errors_large is None and given is not None:
             raise EdfkitError(
                 f"{name}_large: they were given without errors_large, but one population has one set of {name}: give "
@@ -731,6 +817,8 @@ def who_wins(
     replacement: bool = False,
     counts_small: ArrayLike | None = None,
     counts_large: ArrayLike | None = None,
+    chosen_by_small: ArrayLike | None = None,
+    chosen_by_large: ArrayLike | None = None,
 ) -> Wins:
     """Compute who finds the smaller error, a search of `small` models or an independent one of `large` (NDS, figure 2).
 
@@ -752,6 +840,8 @@ def who_wins(
         Whether a model can be drawn again.
     counts_small, counts_large : array_like of int, shapes (n,) and (k,), optional
         How many models each error stands for, at least 1; one if not given.
+    chosen_by_small, chosen_by_large : array_like, shapes (n,) and (k,), optional
+        As in `best_of`: the error is that of the model which is picked.
 
     Returns
     -------
@@ -763,8 +853,9 @@ def who_wins(
         See `minimum`.
     """
     one, other = _both(
-        errors_small, small, errors_large, large, weights_small, weights_large, replacement, counts_small, counts_large
-    )
+        errors_small, small, errors_large, large, weights_small, weights_large, replacement, counts_small, counts_large,
+        chosen_by_small, chosen_by_large,
+    )  # fmt: skip
     (small_wins, tie), (large_wins, _) = _wins(one, other), _wins(other, one)
     return Wins(small_wins, large_wins, tie, int(small), int(large), 1 if errors_large is None else 2, replacement)
 
@@ -775,7 +866,7 @@ def _grid(scales: Iterable[float], *values: Floats) -> tuple[float, list[NDArray
     for scale in scales:
         scaled = pooled * scale
         units = np.rint(scaled)
-        if np.all(np.abs(scaled - units) < 1e-6) and np.all(np.diff(units) > 0):
+        if np.abs(units).max() < 2**53 and np.all(np.abs(scaled - units) < 1e-6) and np.all(np.diff(units) > 0):
             return scale, [np.rint(each * scale).astype(np.int64) for each in values]
     return None
 
@@ -791,6 +882,8 @@ def difference(
     replacement: bool = False,
     counts_small: ArrayLike | None = None,
     counts_large: ArrayLike | None = None,
+    chosen_by_small: ArrayLike | None = None,
+    chosen_by_large: ArrayLike | None = None,
 ) -> Law:
     """Compute the exact law of min_small - min_large for two independent searches (NDS, figure 2 left).
 
@@ -803,6 +896,8 @@ def difference(
     Parameters
     ----------
     errors_small, small, errors_large, large, weights_small, weights_large, replacement, counts_small, counts_large
+        As in `who_wins`.
+    chosen_by_small, chosen_by_large
         As in `who_wins`.
 
     Returns
@@ -817,8 +912,9 @@ def difference(
         If the errors are on no grid and there are too many pairs, and see `minimum`.
     """
     laws = _both(
-        errors_small, small, errors_large, large, weights_small, weights_large, replacement, counts_small, counts_large
-    )
+        errors_small, small, errors_large, large, weights_small, weights_large, replacement, counts_small, counts_large,
+        chosen_by_small, chosen_by_large,
+    )  # fmt: skip
     return _difference(*(_possible(law) for law in laws))
 
 
@@ -853,7 +949,7 @@ def _difference(one: Law, other: Law) -> Law:
     if pairs > MOST_PAIRS:
         raise EdfkitError(
             f"difference: {one[0].size} and {other[0].size} distinct errors on no common grid were given, which are "
-            f"more than {MOST_PAIRS} pairs: round the errors to 0.01."
+            f"more than {MOST_PAIRS} pairs: round the errors, such as percent to 0.01."
         )
     values, index = np.unique(np.subtract.outer(one[0], other[0]), return_inverse=True)
     return values, _sums(index.ravel(), np.multiply.outer(one[1], other[1]).ravel())
@@ -868,6 +964,7 @@ def minimum_gap(
     weights: ArrayLike | None = None,
     replacement: bool = False,
     counts: ArrayLike | None = None,
+    chosen_by: ArrayLike | None = None,
 ) -> Gap:
     """Compute how far apart the minima of two searches of one population must be to mean anything.
 
@@ -888,6 +985,8 @@ def minimum_gap(
         Whether a model can be drawn again.
     counts : array_like of int, shape (n,), optional
         How many models each error stands for, at least 1; one if not given.
+    chosen_by : array_like, shape (n,), optional
+        As in `best_of`.
 
     Returns
     -------
@@ -901,8 +1000,9 @@ def minimum_gap(
     if not 0 < alpha < 1:
         raise EdfkitError(f"alpha: {alpha:g} was given, but a level between 0 and 1 is needed, for example 0.05.")
     values, probabilities = difference(
-        errors, small, large=large, weights_small=weights, replacement=replacement, counts_small=counts
-    )
+        errors, small, large=large, weights_small=weights, replacement=replacement, counts_small=counts,
+        chosen_by_small=chosen_by,
+    )  # fmt: skip
     either, behind, ahead = (
         _rare(sizes[sizes > 0], probabilities[sizes > 0], alpha) for sizes in (np.abs(values), values, -values)
     )
@@ -959,6 +1059,8 @@ def resample_minima(
     counts: ArrayLike | None = None,
     counts_large: ArrayLike | None = None,
     replacement: bool = False,
+    chosen_by: ArrayLike | None = None,
+    chosen_by_large: ArrayLike | None = None,
 ) -> tuple[Floats, Floats]:
     """Draw two searches of models many times and keep their minima: the paper's study (NDS, figure 2 left).
 
@@ -981,6 +1083,8 @@ def resample_minima(
         How many models each error stands for, at least 1; one if not given.
     replacement : bool
         Whether a model can be drawn again; then with probabilities proportional to the weights.
+    chosen_by, chosen_by_large : array_like, shapes (n,) and (k,), optional
+        As in `best_of`.
 
     Returns
     -------
@@ -994,14 +1098,19 @@ def resample_minima(
     """
     times = range(_whole(trials, "trials"))
     minima = []
-    for name, size, given, number in (
-        ("small", small, errors, counts),
-        ("large", large, *((errors, counts) if errors_large is None else (errors_large, counts_large))),
+    for name, size, given, number, by in (
+        ("small", small, errors, counts, chosen_by),
+        (
+            "large",
+            large,
+            *((errors, counts, chosen_by) if errors_large is None else (errors_large, counts_large, chosen_by_large)),
+        ),
     ):
+        least = _least(given, by, rng)
         if replacement:
             sample, weights, models = counted_sample(given, counts=number)
             share = weights * models / (weights @ models)
-            minima.append(np.array([sample[rng.choice(sample.size, _whole(size, name), p=share)].min() for _ in times]))
+            minima.append(np.array([least(rng.choice(sample.size, _whole(size, name), p=share)) for _ in times]))
             continue
         sample, models = unweighted(given, number)
         ends = np.cumsum(models)
@@ -1013,5 +1122,22 @@ def resample_minima(
         places = (rng.choice(ends[-1], size, replace=False, shuffle=False) for _ in times)
         if ends[-1] > sample.size:
             places = (np.searchsorted(ends, some, side="right") for some in places)
-        minima.append(np.array([sample[some].min() for some in places]))
+        minima.append(np.array([least(some) for some in places]))
     return minima[0], minima[1]
+
+
+def _least(
+    errors: Errors, chosen_by: ArrayLike | None, rng: "np.random.Generator"
+) -> Callable[[NDArray[np.intp]], np.float64]:
+    """Give what finds the error of the best of some entries of positive weight."""
+    sample = counted_sample(errors)[0]
+    if chosen_by is None:
+        return lambda rows: sample[rows].min()
+    given = errors.weights if isinstance(errors, Sample) else None
+    deciding = _beside(finite_vector(chosen_by, "chosen_by"), "chosen_by", errors, given)
+
+    def found(rows: NDArray[np.intp]) -> np.float64:
+        best = rows[deciding[rows] == deciding[rows].min()]
+        return np.float64(sample[best[0] if best.size == 1 else rng.choice(best)])
+
+    return found

@@ -25,6 +25,9 @@ from edfkit.stats.permutation import checked_bins
 from edfkit.stats.sample import Errors, Floats, places
 
 
+_ROUND_OFF = 1e-12  # relative to the numbers of which sums are differences
+
+
 @dataclass(frozen=True)
 class Parts(Result):
     """A difference and its parts.
@@ -43,10 +46,10 @@ class Parts(Result):
     def shares(self) -> dict[str, float] | None:
         """Return each part divided by the total, signed: below 0 where it counteracts.
 
-        None if the total is 0, round-off or not known. Where parts counteract each other, shares exceed 1, and are the
+        None if the total is 0 or not known. Where parts counteract each other, shares exceed 1, and are the
         less telling the smaller the total is.
         """
-        if not abs(self.total) >= 1e-12:
+        if not abs(self.total) > 0:
             return None
         return {part: getattr(self, part) / self.total for part in ("composition", "within", "unshared")}
 
@@ -159,9 +162,9 @@ def decompose(
 
     curves = parts(lambda a, b: np.cumsum(a) - np.cumsum(b))
     return Mix(
-        mean=Parts(*parts(lambda a, b: float(errors @ a - errors @ b))),
-        prob_better=Parts(*parts(lambda a, b: float(a @ (0.5 - np.cumsum(b) + b / 2)))),
-        distance=Parts(*(float(np.abs(curve).max()) for curve in curves)),
+        mean=_parts(*parts(lambda a, b: float(errors @ a - errors @ b)), float(np.abs(errors).max())),
+        prob_better=_parts(*parts(lambda a, b: float(a @ (0.5 - np.cumsum(b) + b / 2)))),
+        distance=_parts(*(float(np.abs(curve).max()) for curve in curves)),
         errors=errors,
         total=curves[0],
         composition=curves[1],
@@ -173,6 +176,11 @@ def decompose(
         left_out_a=left_out_a,
         left_out_b=left_out_b,
     )
+
+
+def _parts(total: float, composition: float, within: float, unshared: float, size: float = 1.0) -> Parts:
+    """Give a difference of numbers up to this size and its parts; where it is round-off it is 0."""
+    return Parts(0.0 if abs(total) < _ROUND_OFF * size else total, composition, within, unshared)
 
 
 def holm(p_values: ArrayLike) -> Floats:

@@ -30,7 +30,7 @@ from edfkit.stats.checks import share, whole
 from edfkit.stats.claims import claims, permutations_needed
 from edfkit.stats.curves import shape_test
 from edfkit.stats.edf import Floats
-from edfkit.stats.sample import different
+from edfkit.stats.sample import different, tied
 from edfkit.stats.strata import Index, Strata, in_strata, usual_number
 
 LEAST = int(2 * LEAST_CLAIM)
@@ -41,9 +41,6 @@ STEP, RESOLUTION = 1.5, 0.03
 
 AT_ONCE = 100
 """Trials after which a number of models may be seen to be too small, or large enough."""
-
-DIGITS = 9
-"""Shifted errors are rounded to this many digits, so that 7.1 + 0.2 ties with 7.3."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,8 +317,9 @@ def _of_one(pilot: Pilot, models: int, shift: float, strata: int | None, rng: np
     if not models:
         return None
     at_a, at_b = rng.choice(pilot.shares.size, (2, models), replace=False, p=pilot.shares)
-    errors = np.round(pilot.errors[at_b] + shift, DIGITS).clip(*pilot.ends)
-    return in_strata(pilot.errors[at_a], errors, pilot.complexity_of(at_a), pilot.complexity_of(at_b), strata=strata)
+    shifted = (pilot.errors[at_b] + shift).clip(*pilot.ends)
+    errors = tied(pilot.errors[at_a], shifted)  # 1.1 + 2.2 and 3.3
+    return in_strata(*errors, pilot.complexity_of(at_a), pilot.complexity_of(at_b), strata=strata)
 
 
 def _claimed(strata: Strata, p_better: float, alpha: float, rng: np.random.Generator | None) -> bool:

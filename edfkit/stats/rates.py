@@ -13,7 +13,7 @@ from edfkit import EdfkitError
 from edfkit.result import Result
 from edfkit.stats.checks import same_models
 from edfkit.stats.edf import Floats, finite_vector
-from edfkit.stats.epochs import error_ranks
+from edfkit.stats.epochs import DECIMALS, error_ranks
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def rate_map(
     lr_bins: int | ArrayLike = 10,
     wd_bins: int | ArrayLike = 10,
     least: int = 5,
+    *,
+    decimals: int | None = DECIMALS,
 ) -> RateMap:
     """Map the rank of the error over learning rate and weight decay (NDS, figure 12).
 
@@ -67,6 +69,8 @@ def rate_map(
         increasing.
     least : int
         Models that the best cell must have.
+    decimals : int or None
+        To which tied errors agree; None: in single precision.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def rate_map(
         If the lengths differ, a rate is not above 0, an error is not a finite number, all rates are equal and no
         edges are given, or the edges are not at least two increasing numbers.
     """
-    lrs, wds, ranks = _rates(lr, wd, errors)
+    lrs, wds, ranks = _rates(lr, wd, errors, decimals)
     edges = _edges(lrs, lr_bins, "lr"), _edges(wds, wd_bins, "wd")
     counts = np.histogram2d(lrs, wds, edges)[0].astype(np.intp)
     sums = np.histogram2d(lrs, wds, edges, weights=ranks)[0]
@@ -121,6 +125,8 @@ def default_rank(
     errors: ArrayLike,
     default: tuple[float, float] = (0.1, 5e-4),
     factor: float = 2.0,
+    *,
+    decimals: int | None = DECIMALS,
 ) -> DefaultRank:
     """Compute the mean error rank near a default learning rate and weight decay (NDS, figure 12).
 
@@ -134,6 +140,8 @@ def default_rank(
         Learning rate and weight decay, above 0. NDS has (0.1, 5e-4) on CIFAR-10, (0.05, 5e-5) on ImageNet.
     factor : float
         Near is at most `factor` times more or less, in both; above 1.
+    decimals : int or None
+        To which tied errors agree; None: in single precision.
 
     Returns
     -------
@@ -145,7 +153,7 @@ def default_rank(
         If no model is near, the lengths differ, a rate is not above 0, an error is not a finite number, or `factor`
         is not above 1.
     """
-    lrs, wds, ranks = _rates(lr, wd, errors)
+    lrs, wds, ranks = _rates(lr, wd, errors, decimals)
     if not (1 < factor < np.inf and 0 < min(default) <= max(default) < np.inf):
         raise EdfkitError(
             f"default_rank: default = {default} and factor = {factor:g} were given, but rates above 0 and a factor "
@@ -164,8 +172,8 @@ def default_rank(
     return DefaultRank(chosen.size, float(chosen.mean()), float(error))
 
 
-def _rates(lr: ArrayLike, wd: ArrayLike, errors: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    lrs, wds, ranks = finite_vector(lr, "lr"), finite_vector(wd, "wd"), error_ranks(errors)
+def _rates(lr: ArrayLike, wd: ArrayLike, errors: ArrayLike, decimals: int | None) -> tuple[Floats, Floats, Floats]:
+    lrs, wds, ranks = finite_vector(lr, "lr"), finite_vector(wd, "wd"), error_ranks(errors, decimals=decimals)
     same_models(lr=lrs, wd=wds, errors=ranks)
     for name, rates in (("lr", lrs), ("wd", wds)):
         if rates.min() <= 0:

@@ -55,7 +55,13 @@ class BestDifference(Result):
 
 
 def best_difference(
-    strata: Strata, m: ArrayLike, confidence: float = 0.95, *, pairs: int = 1, rng: int = 0
+    strata: Strata,
+    m: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    pairs: int = 1,
+    rng: int = 0,
+    chosen_by: Floats | None = None,
 ) -> BestDifference:
     """Compare the expected smallest error of m models of two populations within strata, for several m at once.
 
@@ -71,6 +77,8 @@ def best_difference(
         Pairs of populations whose intervals are to hold together, at least 1.
     rng : int
         Seed of the directions in which the law of the smallest p value is averaged.
+    chosen_by : ndarray, shape (n,), optional
+        The number of each row of the strata by which the best model is picked, see `edfkit.stats.minima.best_of`.
 
     Returns
     -------
@@ -79,7 +87,8 @@ def best_difference(
     Raises
     ------
     EdfkitError
-        If H is below 2, the confidence is out of range, or m or `pairs` is not whole numbers from 1 on.
+        If H is below 2, the confidence is out of range, m or `pairs` is not whole numbers from 1 on, or there is not
+        one finite number to pick each row by.
     """
     alpha = check_overlap(strata, confidence) / int(whole(pairs, "pairs", 1))
     draws = np.atleast_1d(whole(m, "m", 1))
@@ -88,14 +97,15 @@ def best_difference(
     usable = np.flatnonzero(draws <= most)
     values = np.empty((strata.errors.size, usable.size))
     for one in (strata.first, ~strata.first):
-        values[one] = pseudo_values(strata.errors[one], draws[usable], strata.weights[one])
+        deciding = None if chosen_by is None else chosen_by[one]
+        values[one] = pseudo_values(strata.errors[one], draws[usable], strata.weights[one], chosen_by=deciding)
     units = strata.collapsed()
     if strata.unit is not None:
         values = np.column_stack([np.bincount(strata.unit, strata.size * column) for column in values.T])
     each = [clustered(units, column) for column in values.T]
     spread = np.array([math.sqrt(variance) for _, variance, _, _ in each])
     # Where all errors are equal, round-off is all the spread there is.
-    known = np.flatnonzero(spread > 1e-12 * strata.errors.max())
+    known = np.flatnonzero(spread > 1e-12 * np.abs(strata.errors).max())
     if known.size:
         estimate, error = np.array([each[i][0] for i in known]), spread[known]
         pulls = np.column_stack([each[i][3] for i in known])

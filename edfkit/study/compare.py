@@ -1,5 +1,6 @@
 """The compare study: error distributions of populations, every pair of them, and how sure the differences are."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
@@ -125,11 +126,14 @@ class Fragile(Result):
     ----------
     plain, worst, best : str
         Name of the better one, "shape" or "none", with those runs left out, counted as the worst, and as the best.
+    unplaced : int
+        Those that are left out in all three cases, as the complexity that is held equal is not known of them.
     """
 
     plain: str
     worst: str
     best: str
+    unplaced: int = 0
 
     @property
     def survives(self) -> str:
@@ -170,9 +174,9 @@ class Pair:
     adjusts : bool
         Whether what is held equal has an effect: False if one stratum or bin holds all complexities.
     equivalent : float or None
-        Percentage points within which the means were to be equivalent.
+        Percentage points within which the means, or the medians, were to be equivalent.
     p_equivalent : float or None
-        The p value of that, adjusted for the number of pairs.
+        The p value of that, adjusted for the number of pairs; not below 1e-6 of medians.
     permutation : Permutation or None
         The permutation test of D within bins, or of nothing held equal, if it was asked for; run by run.
     mix : Mix or None
@@ -183,6 +187,9 @@ class Pair:
         Runs of A and of B that are left out as they have no value.
     fragile : Fragile or None
         What is found if these count as the worst, or the best; None if there are none.
+    medians : bool
+        Whether medians are tested for equivalence rather than means, as the metric has no bounds, or runs without a
+        value count as the worst.
     """
 
     a: str
@@ -206,6 +213,7 @@ class Pair:
     metric: Metric = ERROR
     missing: tuple[int, int] = (0, 0)
     fragile: Fragile | None = None
+    medians: bool = False
 
     @property
     def better(self) -> str:
@@ -380,6 +388,8 @@ class Setting(Result):
         Whether complexity is equal enough for the interval to hold, see `edfkit.stats.adjusted.Balance`.
     why : str or None
         Why nothing is estimated, a sentence.
+    metric : Metric
+        What is compared.
     """
 
     group: str
@@ -397,6 +407,7 @@ class Setting(Result):
     balanced: bool | None = None
     why: str | None = None
     stopped: str = "drop"
+    metric: Metric = ERROR
 
     @property
     def chosen(self) -> bool:
@@ -410,7 +421,9 @@ class Setting(Result):
 
     def to_dict(self) -> "documents.Setting":
         """Give the setting as plain data."""
-        return {"label": self.label, **super().to_dict()}  # type: ignore[typeddict-item]
+        document = {"label": self.label, **super().to_dict()}
+        del document["metric"]
+        return document  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -456,6 +469,7 @@ class Comparison:
             "error": chosen.error,
             "diverged": chosen.diverged,
             "stopped": chosen.stopped,
+            "select": chosen.select,
             "bins": chosen.bins,
             "range": None if chosen.range is None else list(chosen.range),
             "chosen_on_test": chosen.chosen_on_test,
@@ -582,8 +596,15 @@ def compare_populations(
     result = compare_selected(take_part(counted, names, reading, control, area_to), **inference)
     if reading.failed != "drop" or not any(one.missing for one in result.selection.populations):
         return result
+    if control.binned:  # the same bins
+        control = replace(control, bins=result.selection.bins, range=result.selection.range)
     worst, best = (_if_counted(counted, names, replace(reading, failed=fill), control, inference) for fill in FILLS)
-    return replace(result, pairs=[_surviving(*three) for three in zip(result.pairs, worst, best, strict=True)])
+    unplaced = {one.name: one.unplaced for one in result.selection.populations}
+    pairs = [
+        _surviving(*three, unplaced[three[0].a] + unplaced[three[0].b])
+        for three in zip(result.pairs, worst, best, strict=True)
+    ]
+    return replace(result, pairs=pairs)
 
 
 def _if_counted(
@@ -593,14 +614,14 @@ def _if_counted(
     return compare_selected(take_part(source, names, reading, control), **inference, intervals=False).pairs
 
 
-def _surviving(pair: Pair, worst: Pair, best: Pair) -> Pair:
+def _surviving(pair: Pair, worst: Pair, best: Pair, unplaced: int) -> Pair:
     """Claim of a pair what holds whatever the runs without a value would have come to."""
     if not sum(pair.missing):
         return pair
     equivalent = pair.p_equivalent
     if equivalent is not None:
         equivalent = max(equivalent, *(1.0 if one.p_equivalent is None else one.p_equivalent for one in (worst, best)))
-    return replace(pair, fragile=Fragile(pair.found, worst.found, best.found), p_equivalent=equivalent)
+    return replace(pair, fragile=Fragile(pair.found, worst.found, best.found, unplaced), p_equivalent=equivalent)
 
 
 def take_part(
@@ -762,6 +783,7 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
         None if strata is None or binned or selection.given == "none" else strata.number,
         selection.bins, overlap, (outside[0], outside[1]), same, adjusts, how.equivalent, None, None, None,
         selection.metric, (a.missing, b.missing),
+        medians=not selection.metric.bounded or bool(a.filled or b.filled),
     )  # fmt: skip
     if strata is None or (not binned and (same.refused or overlap < LEAST_OVERLAP)):
         return start
@@ -788,7 +810,9 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     needed = estimates.better.p_value / OF_BETTER > least / OF_SHAPE
     shape = shape_test(strata, rng=how.seed, permutations=how.most) if needed else None
     p_value = None
-    if how.equivalent is not None and estimates.mean is not None:
+    if how.equivalent is not None and start.medians:
+        p_value = _medians_within(a, b, strata, how)
+    elif how.equivalent is not None and estimates.mean is not None:
         p_value = estimates.mean.equivalent(how.equivalent)
     return replace(start, shape=shape, claim=Claim("none", 1.0, 1.0), p_equivalent=p_value)
 
@@ -935,24 +959,56 @@ def _rows(one: Population) -> Population:
     return replace(one, errors=one.errors[rows], complexity=complexity, counts=None, units=None)
 
 
+def _medians_within(a: Population, b: Population, strata: Strata, how: _How) -> float:
+    """Compute the p value of medians that differ by less: the smallest level whose interval lies within, up to 1/4.
+
+    As two one-sided tests at a level have it, that is the interval of confidence 1 - 2 levels.
+    """
+    assert how.equivalent is not None
+
+    def within(level: float) -> bool:
+        at = replace(how, confidence=1 - 2 * level)
+        tail_at = _tails_in_bins(a, b, at, 0.5) if how.selection.bins is not None else _tails(strata, at, 0.5)
+        _, low, high = tail_at.difference()
+        return -how.equivalent < low <= high < how.equivalent  # type: ignore[operator]
+
+    if not within(0.25):
+        return 1.0
+    low, high = math.log(1e-6), math.log(0.25)
+    for _ in range(25):
+        middle = (low + high) / 2
+        low, high = (low, middle) if within(math.exp(middle)) else (middle, high)
+    return math.exp(high)
+
+
+def _tails(strata: Strata, how: _How, q: float) -> Tail:
+    """Describe the best share of both populations within strata."""
+    of_a, of_b = strata.first, ~strata.first
+    whole = strata.unit is None
+    counts = [strata.size[one].astype(np.int64) if whole else None for one in (of_a, of_b)]
+    weights = strata.weights[of_a], strata.weights[of_b]
+    each = [one if many is None else one / many for one, many in zip(weights, counts, strict=True)]
+    units = [None if strata.unit is None else strata.unit[one] for one in (of_a, of_b)]
+    return tail(
+        strata.errors[of_a], strata.errors[of_b], q, *each, confidence=how.confidence,
+        counts_a=counts[0], counts_b=counts[1], units_a=units[0], units_b=units[1],
+        strata_a=strata.stratum[of_a], strata_b=strata.stratum[of_b], ends=how.ends,
+    )  # fmt: skip
+
+
+def _tails_in_bins(a: Population, b: Population, how: _How, q: float) -> Tail:
+    """Describe the best share of both populations with the weights of bins."""
+    counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
+    return tail(a.errors, b.errors, q, a.weights, b.weights, confidence=how.confidence, ends=how.ends, **counts)
+
+
 def _in_strata(a: Population, b: Population, strata: Strata, means: Strata, how: _How) -> Estimates:
     """Estimate what two populations differ by, within strata."""
     of_a, of_b = strata.first, ~strata.first
-    errors, whole = (strata.errors[of_a], strata.errors[of_b]), strata.unit is None
-    weights = strata.weights[of_a], strata.weights[of_b]
-    counts = [strata.size[one].astype(np.int64) if whole else None for one in (of_a, of_b)]
-    each = [one if many is None else one / many for one, many in zip(weights, counts, strict=True)]
-    units = [None if strata.unit is None else strata.unit[one] for one in (of_a, of_b)]
+    errors, weights = (strata.errors[of_a], strata.errors[of_b]), (strata.weights[of_a], strata.weights[of_b])
     first = better(strata, how.confidence)
     band = strata_band(strata, rng=how.seed, confidence=how.confidence)
-    tails = [
-        tail(
-            *errors, q, *each, confidence=how.confidence,
-            counts_a=counts[0], counts_b=counts[1], units_a=units[0], units_b=units[1],
-            strata_a=strata.stratum[of_a], strata_b=strata.stratum[of_b], ends=how.ends,
-        )
-        for q in (how.best_share, 0.5)
-    ]  # fmt: skip
+    tails = [_tails(strata, how, q) for q in (how.best_share, 0.5)]
     plain = how.selection.given == "none" and not strata.paired
     exact = ks(a.errors, b.errors, counts_a=a.counts, counts_b=b.counts).p_value if plain else None
     beyond = a.beyond or b.beyond
@@ -978,9 +1034,7 @@ def _in_bins(a: Population, b: Population, strata: Strata, means: Strata, how: _
     first = Better(prob_better(*errors, *shares), 0.0, 1.0, 1.0, 0.0, 0.0)
     if enough:
         first = better_of(a, b, strata, how.confidence, binned=True)
-    tails = [
-        tail(*errors, q, *weights, confidence=how.confidence, ends=how.ends, **counts) for q in (how.best_share, 0.5)
-    ]
+    tails = [_tails_in_bins(a, b, how, q) for q in (how.best_share, 0.5)]
     return Estimates(
         ks(*errors, *weights, **counts).statistic,
         first,
@@ -1069,7 +1123,7 @@ def _common(members: list[Population], selection: Selection) -> Selection | None
 
 
 def describe_populations(
-    source: Source, names: Sequence[str], *, area_to: float = 50.0, **settings: Unpack[ReadingKeywords]
+    source: Source, names: Sequence[str], *, area_to: float | None = None, **settings: Unpack[ReadingKeywords]
 ) -> list[Population]:
     """Summarise the errors of populations one by one, without normalising for complexity.
 

@@ -12,7 +12,7 @@ from edfkit.result import Result, plain, signed
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
 from edfkit.stats.edf import Floats
-from edfkit.stats.epochs import rank_interval
+from edfkit.stats.epochs import decimals_of, rank_interval
 from edfkit.study.selection import Population, Source, gather
 from edfkit.study.settings import ReadingKeywords, settle
 from edfkit.study.weighing import repeated
@@ -90,7 +90,7 @@ class ComplexityStudy:
     by : str
         Which complexity.
     metric : Metric
-    error, diverged, stopped : str
+    error, diverged, stopped, select : str
         As in `selection.Selection`.
     range : (float, float)
         The one given, or that all populations cover, raw counts.
@@ -108,6 +108,7 @@ class ComplexityStudy:
     error: str
     diverged: str
     stopped: str
+    select: str | None
     range: tuple[float, float]
     spaces: list[Complexities]
     histogram: Histogram
@@ -122,6 +123,7 @@ class ComplexityStudy:
             "error": self.error,
             "diverged": self.diverged,
             "stopped": self.stopped,
+            "select": self.select,
             "range": list(self.range),
             "bins": self.bins,
             "advice": self.advice.to_dict(),
@@ -174,7 +176,8 @@ def complexity_study(
     members = [_units(one) for one in everyone]
     complexities = {one.name: one.complexity[:, 0] for one in members if one.complexity is not None}
     lo, hi = range or common_range(*complexities.values(), names=list(complexities))
-    related = {one.name: correlation(one.sample, complexities[one.name]) for one in members}
+    decimals = decimals_of(members[0].metric.unit)
+    related = {one.name: correlation(one.sample, complexities[one.name], decimals=decimals) for one in members}
     spaces = [
         Complexities(
             one.name,
@@ -201,6 +204,7 @@ def complexity_study(
         reading.error,
         reading.diverged,
         reading.stopped,
+        reading.select,
         (lo, hi),
         spaces,
         histogram(complexities, 0.0, largest, buckets, counts=number),

@@ -417,7 +417,7 @@ def metrics_of(source: "Source", name: str) -> list[Metric]:
 def label_of(source: "Source", name: str) -> str:
     """Give the name of a population as people see it."""
     known = getattr(source, "label", None)
-    return name if known is None else str(known(name))
+    return folded(name) if known is None else str(known(name))
 
 
 def once(source: "Source") -> Counted:

@@ -45,6 +45,7 @@ class Description:
             "error": self.reading.error,
             "diverged": self.reading.diverged,
             "stopped": self.reading.stopped,
+            "select": self.reading.select,
             "spaces": [
                 {
                     **member.to_dict(),

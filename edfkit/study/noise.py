@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+from edfkit.archive.schema import curve_of, final_of
 from edfkit.metric import Metric
 from edfkit.result import Result, signed
-from edfkit.stats.epochs import AtEpochs, Optimism, at_epochs, best_against_last, selection_optimism
+from edfkit.stats.epochs import AtEpochs, Optimism, at_epochs, best_against_last, decimals_of, selection_optimism
 from edfkit.stats.noise import NoiseShare, SeedNoise, noise_share, seed_noise
 from edfkit.stats.rates import DefaultRank, RateMap, default_rank, rate_map
 from edfkit.study.counting import once
-from edfkit.study.selection import Population, Source, curve_of, select
-from edfkit.study.settings import ReadingKeywords, settle
+from edfkit.study.selection import Population, Source, select
+from edfkit.study.settings import Reading, ReadingKeywords, settle
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class NoiseStudy(Result):
     Attributes
     ----------
     metric : Metric
-    diverged, stopped : str
+    diverged, stopped, select : str
         As in `selection.Selection`.
     spaces : list of Noise
     share : NoiseShare or None
@@ -87,6 +88,7 @@ class NoiseStudy(Result):
     metric: Metric
     diverged: str
     stopped: str
+    select: str | None
     spaces: list[Noise]
     share: NoiseShare | None
 
@@ -141,7 +143,7 @@ def noise_study(
         raise EdfkitError(f"The default rates were {default}, expected two numbers above 0; correct them.")
     source = once(source)
     members = select(source, names, reading=reading, by_row=True).populations
-    spaces = [_noise(source, member, diverged, one_network, default) for member in members]
+    spaces = [_noise(source, member, reading, one_network, default) for member in members]
     share = None
     if same_models:
         if len(members) < 2 or any(not np.array_equal(member.rows, members[0].rows) for member in members):
@@ -151,31 +153,35 @@ def noise_study(
                 "populations of the same models; name others, or leave that out."
             )
         share = noise_share(np.stack([member.errors for member in members], axis=1))
-    return NoiseStudy(members[0].metric, diverged, reading.stopped, spaces, share)
+    return NoiseStudy(members[0].metric, diverged, reading.stopped, reading.select, spaces, share)
 
 
-def _noise(source: Source, member: Population, diverged: str, one_network: bool, default: tuple[float, float]) -> Noise:
-    metric = member.metric
+def _noise(
+    source: Source, member: Population, reading: Reading, one_network: bool, default: tuple[float, float]
+) -> Noise:
+    metric, decimals = member.metric, decimals_of(member.metric.unit)
     final, curves = (
         None if values is None else metric.turned(values)
-        for values in (_known(source, member, name) for name in (f"{metric.name}_final", curve_of(metric)))
+        for values in (_known(source, member, name) for name in (final_of(metric.name), curve_of(metric.name)))
     )
     lr, wd = _known(source, member, "lr"), _known(source, member, "wd")
-    if diverged in ("worst", "censor") and member.diverged:
-        final = None  # the errors are no longer the smallest of the curves
+    worst = member.diverged and reading.diverged in ("worst", "censor")
+    worst = worst or member.filled or (member.stopped and reading.stopped == "worst")
+    if worst or reading.select is not None:
+        final = None  # the errors are not, or no longer, the best of the curves
     rates = near = None
     if lr is not None and wd is not None and min(lr.min(), wd.min()) > 0 and np.ptp(lr) > 0 and np.ptp(wd) > 0:
-        rates = rate_map(lr, wd, member.errors)
+        rates = rate_map(lr, wd, member.errors, decimals=decimals)
         if np.any((np.abs(np.log2(lr / default[0])) <= 1) & (np.abs(np.log2(wd / default[1])) <= 1)):
-            near = default_rank(lr, wd, member.errors, default)
+            near = default_rank(lr, wd, member.errors, default, decimals=decimals)
     return Noise(
         member.name,
         len(member.errors),
         member.diverged,
         member.left_out,
-        None if final is None else best_against_last(member.errors, final),
-        None if curves is None or len(curves) < 2 else selection_optimism(curves),
-        None if curves is None else at_epochs(curves, _some_epochs(curves.shape[1])),
+        None if final is None else best_against_last(member.errors, final, decimals=decimals),
+        None if curves is None or len(curves) < 2 else selection_optimism(curves, decimals=decimals),
+        None if curves is None else at_epochs(curves, _some_epochs(curves.shape[1]), decimals=decimals),
         seed_noise(member.errors) if one_network else None,
         rates,
         near,

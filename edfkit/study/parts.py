@@ -218,13 +218,17 @@ class Parts:
 
     def _part(self, name: str) -> _Part:
         if name not in self._parts:
-            base, expression = _split(name)
             identify: Callable[[str], str] = getattr(self.source, "identify", str.lower)
+            base, expression = (name, None) if self._is_label(name) else _split(name)
             if self.where is not None:
                 expression = self.where if expression is None else expression & self.where
             part = _Part(identify(base).lower(), expression)
             self._parts[name] = self._parts[part.name] = part
         return self._parts[name]
+
+    def _is_label(self, name: str) -> bool:
+        """Tell whether a name with a bracket is a label as it stands, and not the name of a part."""
+        return "[" in name and hasattr(self.source, "label") and name in map(self.source.label, self.source.names)
 
     def _models_of(self, part: _Part) -> _Taken:
         assert part.expression is not None

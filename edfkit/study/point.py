@@ -1,15 +1,18 @@
 """The point-estimate study: what the best of a small search and the best of a large one say about their populations."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from edfkit import EdfkitError
+from edfkit.metric import Metric
 from edfkit.result import Result, signed
 from edfkit.stats.edf import Floats
 from edfkit.stats.minima import Gap, Wins, difference, minimum_gap, resample_minima, who_wins
-from edfkit.study.selection import Selection, Source, tied_together
+from edfkit.study.counting import once
+from edfkit.study.picking import columns, deciding, pickable, picking
+from edfkit.study.selection import Selection, Source, check_names, tied_together
 from edfkit.study.settings import ReadingKeywords, settle
 from edfkit.study.weighing import number, repeated, select_units
 
@@ -54,6 +57,8 @@ class PointStudy:
         How far split two minima must be to mean anything, if both searches drew from the first population.
     resampled : Resampled or None
         The study by resampling, if it was asked for.
+    picked_by : Metric or None
+        The metric by which the best run is picked; None: the one that is reported.
     """
 
     selection: Selection
@@ -62,6 +67,12 @@ class PointStudy:
     probabilities: Floats
     gap: Gap
     resampled: Resampled | None
+    picked_by: Metric | None = None
+
+    @property
+    def mean(self) -> float:
+        """The mean of the difference, oriented."""
+        return float(self.values @ self.probabilities)
 
     def to_dict(self) -> "documents.PointStudy":
         """Give the study as plain data, see the guide; the law of the difference is given by its quantiles."""
@@ -79,12 +90,15 @@ class PointStudy:
             "p_large_wins": self.wins.large_wins,
             "p_tie": self.wins.tie,
             "difference": {
-                "mean": float(self.values @ self.probabilities),
+                # Where a run counts as worse than any value there is none, however rare it is that it decides.
+                "mean": None if any(one.beyond for one in self.selection.populations) else self.mean,
                 "quantiles": {f"{q:g}": v for q, v in zip(shares, self.values[places].tolist(), strict=True)},
             },
             "gap": self.gap.to_dict(),
             "resampled": None if self.resampled is None else self.resampled.to_dict(),
         }
+        if self.picked_by is not None:
+            document["select"] = self.picked_by.name
         return signed("PointStudy", document, self.selection.metric)  # type: ignore[no-any-return]
 
 
@@ -122,7 +136,8 @@ def point_study(
     seed : int
         Of the resampling.
     **settings
-        `reading`, or its fields, see `edfkit.study.settings`.
+        `reading`, or its fields, see `edfkit.study.settings`. A metric to select by may pick runs, see
+        `edfkit.study.picking`.
 
     Returns
     -------
@@ -131,13 +146,19 @@ def point_study(
     Raises
     ------
     EdfkitError
-        If a search draws more models than there are, and see `selection.select`.
+        If a search draws more models than there are, the metric that runs are picked by is not known of all, and see
+        `selection.select`.
     """
     reading, _ = settle("point_study", settings)
-    selection = select_units(source, [space] if against is None else [space, against], reading=reading)
+    counted, names = once(source), check_names([space] if against is None else [space, against])
+    reading, picked_by = picking(counted, names, reading)
+    also = columns(counted, names[0], reading, picked_by)
+    selection = pickable(select_units(counted, names, reading=reading, also=also), picked_by, reading)
     first, other = selection.populations[0].sample, None
     if against:
         first, other = (member.sample for member in tied_together(*selection.populations))
+    by = None if picked_by is None else deciding(selection.populations[0])
+    by_large = deciding(selection.populations[1]) if picked_by is not None and against else None
     again = any(repeated(member) for member in selection.populations)
     for name, draws, member in (
         ("small", small, selection.populations[0]),
@@ -145,18 +166,22 @@ def point_study(
     ):
         if draws > number(member):
             raise EdfkitError(
-                f"{name}: the search is to draw {draws:,} models and {member.name} has {number(member):,}; draw no "
+                f"{name}: the search is to draw {draws:,} models and {member.label or member.name} has {number(member):,}; draw no "
                 "more than there are."
             )
-    wins = who_wins(first, small, other, large=large, replacement=again)
-    values, probabilities = difference(first, small, other, large=large, replacement=again)
+    how: dict[str, Any] = {"large": large, "replacement": again, "chosen_by_small": by, "chosen_by_large": by_large}
+    wins = who_wins(first, small, other, **how)
+    values, probabilities = difference(first, small, other, **how)
     resampled = None
     if trials:
         rng = np.random.default_rng(seed)
-        one, two = resample_minima(first, small, large, trials, rng=rng, errors_large=other, replacement=again)
+        one, two = resample_minima(
+            first, small, large, trials, rng=rng, errors_large=other, replacement=again,
+            chosen_by=by, chosen_by_large=by_large,
+        )  # fmt: skip
         ahead, behind, tie = (float(np.mean(outcome)) for outcome in (one < two, two < one, one == two))
         se = float(np.sqrt(wins.large_wins * (1 - wins.large_wins) / trials))
         resampled = Resampled(trials, seed, ahead, behind, tie, se)
     most = number(selection.populations[0])
-    gap = minimum_gap(first, min(small, most), min(large, most), alpha=alpha, replacement=again)
-    return PointStudy(selection, wins, values, probabilities, gap, resampled)
+    gap = minimum_gap(first, min(small, most), min(large, most), alpha=alpha, replacement=again, chosen_by=by)
+    return PointStudy(selection, wins, values, probabilities, gap, resampled, picked_by)

@@ -2,6 +2,8 @@
 
 Curves of several populations are at equal complexity by strata that all have, pairs by strata of their own, as in
 `edfkit.study.compare`; with bins or a range all have bins of equal width, as in the paper.
+
+The best of m runs may be picked by another metric than the one that is reported, see `edfkit.study.picking`.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
+from edfkit.metric import Metric
 from edfkit.result import plain, signed
 from edfkit.stats.adjusted import better
 from edfkit.stats.bands import TABLE_SIZES, edf_band
@@ -22,8 +25,9 @@ from edfkit.stats.sample import Sample
 from edfkit.stats.searches import best_difference
 from edfkit.stats.strata import Strata
 from edfkit.study.compare import at_equal_complexity, balanced, prepared, side_by_side, take_part, untested
-from edfkit.study.counting import once
-from edfkit.study.selection import Population, Selection, Source, check_column, tied_together
+from edfkit.study.counting import Counted, once
+from edfkit.study.picking import columns, deciding, pickable, picking
+from edfkit.study.selection import Population, Selection, Source, check_column, check_names, tied_together
 from edfkit.study.settings import Control, Reading, SelectionKeywords, settle
 from edfkit.study.weighing import repeated
 
@@ -43,13 +47,14 @@ class Curve:
     name : str
     best : BestOf
     low, high : ndarray, shape (k,)
-        Simultaneous band of the expected smallest error, percent.
+        Simultaneous band of the expected smallest error, percent; NaN where runs are picked by another metric, of which
+        a band of the EDF says nothing.
     cost_of_one : float or None
         Mean cost of a draw, in the unit of the cost; None if there is none.
     interval : ndarray, shape (k, 2)
         Confidence interval of the expected smallest error, of each m alone, percent; NaN where m is above `most`.
     median, median_low, median_high : ndarray, shape (k,)
-        Median of the smallest error, and its simultaneous band, percent.
+        Median of the smallest error, and its simultaneous band, percent; the band is NaN as the other one is.
     """
 
     name: str
@@ -76,8 +81,8 @@ class Curve:
             "error": best["error"],
             "interval": [None if np.isnan(ends).any() else ends.tolist() for ends in self.interval],
             "median": self.median.tolist(),
-            "median_low": self.median_low.tolist(),
-            "median_high": self.median_high.tolist(),
+            "median_low": plain(self.median_low),
+            "median_high": plain(self.median_high),
             "spread": best["spread"],
             "se": plain(np.where(self.best.m <= self.most, self.best.se, np.nan)),
             "quantiles": best["quantiles"],
@@ -86,8 +91,8 @@ class Curve:
             "most": self.most,
             "replacement": best["replacement"],
             "method": best["method"],
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
+            "low": plain(self.low),
+            "high": plain(self.high),
             "cost_of_one": self.cost_of_one,
             "cost": None if self.cost_of_one is None else (self.cost_of_one * self.best.m).tolist(),
         }
@@ -186,6 +191,8 @@ class SearchStudy:
         What the cost is counted in.
     top : dict of float to int
         Draws that find a model of that best share with probability 0.95, whatever the population.
+    picked_by : Metric or None
+        The metric by which the best run is picked; None: the one that is reported.
     """
 
     selection: Selection
@@ -196,6 +203,7 @@ class SearchStudy:
     confidence: float
     cost: str | None
     top: dict[float, int]
+    picked_by: Metric | None = None
 
     def to_dict(self) -> "documents.SearchStudy":
         """Give the study as plain data, see the guide."""
@@ -207,6 +215,7 @@ class SearchStudy:
             "error": selected["error"],
             "diverged": selected["diverged"],
             "stopped": selected["stopped"],
+            "select": selected["select"] if self.picked_by is None else self.picked_by.name,
             "bins": selected["bins"],
             "range": selected["range"],
             "strata": self.selection.strata if self.selection.given != "none" else None,
@@ -252,7 +261,7 @@ def search_study(
         Of bands and intervals, and of all claims together; at least 0.5 and below 1.
     **settings
         `reading` and `control`, or their fields, see `edfkit.study.settings`; by default params is held equal by
-        strata, where there are several populations.
+        strata, where there are several populations. A metric to select by may pick runs, see `edfkit.study.picking`.
 
     Returns
     -------
@@ -261,7 +270,8 @@ def search_study(
     Raises
     ------
     EdfkitError
-        If the cost is not known, models with weights are to be drawn without replacement, and see `selection.select`.
+        If the cost is not known, models with weights are to be drawn without replacement, the metric that runs are
+        picked by is not known of all, and see `selection.select`.
     """
     reading, control = settle("search_study", settings, Control())
     given = control.given
@@ -270,7 +280,9 @@ def search_study(
             f"replacement: models that are weighted, given {given}, cannot be drawn without replacement; draw them "
             "with it, or hold nothing equal (given none)."
         )
-    gathered = _gathered(source, names, reading, control, cost)
+    counted = once(source)
+    reading, picked_by = picking(counted, check_names(names), reading)
+    gathered = _gathered(counted, names, reading, control, cost, picked_by)
     if not replacement and (again := [one.name for one in gathered.populations if repeated(one)]):
         raise EdfkitError(
             f"replacement: rows of {again[0]} repeat networks, which cannot be drawn without replacement; draw them "
@@ -285,26 +297,33 @@ def search_study(
             f"m: {list(m)} was given, expected one or more, and without replacement none above "
             f"{fewest:,}, the models of the smallest population; correct them."
         )
-    curves = [_curve(member, np.array(m), replacement, confidence, cost) for member in selection.populations]
-    pairs = _pairs(gathered, curves[0].best.m, confidence)
+    picks = picked_by is not None
+    curves = [_curve(member, np.array(m), replacement, confidence, cost, picks) for member in selection.populations]
+    pairs = _pairs(gathered, curves[0].best.m, confidence, picks)
     unadjusted = None
     if given != selection.given:
         unadjusted = _why(gathered)
         given = given if pairs else "none"
     top = {share: draws_for_top(share, 0.05) for share in (0.1, 0.05, 0.01, 0.001)}
-    return SearchStudy(selection, curves, pairs, given, unadjusted, confidence, cost, top)
+    return SearchStudy(selection, curves, pairs, given, unadjusted, confidence, cost, top, picked_by)
 
 
-def _gathered(source: Source, names: Sequence[str], reading: Reading, control: Control, cost: str | None) -> Selection:
-    """Select the models; with one population there is nothing to hold equal."""
-    also = () if cost is None else (cost,)
+def _gathered(
+    source: Counted,
+    names: Sequence[str],
+    reading: Reading,
+    control: Control,
+    cost: str | None,
+    picked_by: Metric | None,
+) -> Selection:
+    """Select the models, with what a draw costs in the first other column and what picks it in the last one."""
+    also = [*([] if cost is None else [cost]), *columns(source, names[0], reading, picked_by)]
     if len(names) > 1 or control.binned:
-        return take_part(source, names, reading, control, also=also)
-    counted = once(source)
-    for name in names:
+        return pickable(take_part(source, names, reading, control, also=also), picked_by, reading)
+    for name in names:  # there is nothing to hold equal
         for column in control.columns:
-            check_column(column, counted.field(name, column))
-    alone = take_part(counted, names, reading, Control("none"), also=also)
+            check_column(column, source.field(name, column))
+    alone = pickable(take_part(source, names, reading, Control("none"), also=also), picked_by, reading)
     return replace(alone, given=control.given, strata=control.strata)
 
 
@@ -339,41 +358,69 @@ def _price(member: Population, sample: Sample, cost: str | None) -> float | None
     return float(np.average(each, weights=sample.weighing[1] * sample.weighing[2]))
 
 
-def _curve(member: Population, m: NDArray[np.int64], replacement: bool, confidence: float, cost: str | None) -> Curve:
+def _curve(
+    member: Population, m: NDArray[np.int64], replacement: bool, confidence: float, cost: str | None, picks: bool
+) -> Curve:
     """Compute the curve of a population, with what is known of its expectation and its median."""
     units = member.units if member.units is not None and member.repeats else None
     # Rows that repeat a network share one draw.
     weights = units.weights if units is not None and member.weights is None else member.weights
     sample = Sample(member.errors, weights if replacement else None, member.counts)
-    found = best_of(sample, m, replacement=replacement, units=None if units is None else units.unit)
-    # Narrow at the best models, which is what counts here; without weights only, and within what is tabulated.
-    local = sample.weights is None and units is None and member.models <= TABLE_SIZES[-1]
-    method = "equal-local-levels" if local else "ks"
-    band = edf_band(sample, confidence=confidence, method=method, n_eff=found.n_eff)
-    edges = band.values, band.lower, band.upper, found.m
-    least, most = member.metric.least, member.metric.most
-    span: dict[str, float] = {"upper_before": band.upper_before, "least": least, "most": most}
-    low, high = best_of_band(*edges, **span)
-    median_low, median_high = median_band(*edges, **span)
+    found = best_of(
+        sample,
+        m,
+        replacement=replacement,
+        units=None if units is None else units.unit,
+        chosen_by=deciding(member) if picks else None,
+    )
+    ends = member.metric.least, member.metric.most
+    unknown = np.full(m.size, np.nan)
+    low, high, median_low, median_high = (
+        (unknown, unknown, unknown, unknown) if picks else _bands(member, sample, found, units is None, confidence)
+    )
     return Curve(
         member.name,
         found,
         low,
         high,
         _price(member, sample, cost),
-        found.interval(confidence, (least, most)),
+        found.interval(confidence, ends),
         found.quantiles[0.5],
         median_low,
         median_high,
     )
 
 
-def _pairs(gathered: Selection, m: NDArray[np.int64], confidence: float) -> list[SearchPair]:
+def _bands(
+    member: Population, sample: Sample, found: BestOf, by_model: bool, confidence: float
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Give the ends of the band of the expectation, and of that of the median."""
+    # Narrow at the best models, which is what counts here; without weights only, and within what is tabulated.
+    local = sample.weights is None and by_model and member.models <= TABLE_SIZES[-1]
+    method = "equal-local-levels" if local else "ks"
+    band = edf_band(sample, confidence=confidence, method=method, n_eff=found.n_eff)
+    edges = band.values, band.lower, band.upper, found.m
+    span: dict[str, float] = {
+        "upper_before": band.upper_before,
+        "least": member.metric.least,
+        "most": member.metric.most,
+    }
+    return *best_of_band(*edges, **span), *median_band(*edges, **span)
+
+
+def _pairs(gathered: Selection, m: NDArray[np.int64], confidence: float, picks: bool) -> list[SearchPair]:
     """Compare every pair of populations; the intervals of all those that can be tested hold together."""
     members, both, shared = prepared(gathered)
-    together: list[tuple[str, str, Strata | None, str | None]] = []
+    together: list[tuple[str, str, Strata | None, Floats | None, str | None]] = []
     for (a, b), same in zip(both, shared, strict=True):
-        _, _, strata = side_by_side(*tied_together(members[a.name], members[b.name]), same, gathered)
+        chosen_by = None
+        if picks:  # alike in the error, models may differ in what picks them
+            first, second = _as_they_are(a, b, binned=gathered.bins is not None)
+            _, _, strata = side_by_side(first, second, same, gathered)
+            if strata is not None:
+                chosen_by = deciding(first, second)[_within(strata, first.errors.size)]
+        else:
+            _, _, strata = side_by_side(*tied_together(members[a.name], members[b.name]), same, gathered)
         overlap = 0.0 if strata is None else strata.overlap
         why = untested(a.name, b.name, gathered.given, overlap, same)
         if why is None and (a.beyond or b.beyond):
@@ -382,16 +429,16 @@ def _pairs(gathered: Selection, m: NDArray[np.int64], confidence: float) -> list
                 f"Some runs of {name} count as worse than any {a.metric.label}, so that the best of m has no "
                 "expectation to compare; --diverged drop leaves them out."
             )
-        together.append((a.name, b.name, strata, why))
+        together.append((a.name, b.name, strata, chosen_by, why))
     tested = sum(why is None for *_, why in together)
     pairs = []
-    for name, other, strata, why in together:
+    for name, other, strata, chosen_by, why in together:
         if strata is None or why is not None:
             unknown = np.full(m.size, np.nan)
             pairs.append(SearchPair(name, other, m, unknown, unknown, unknown, unknown, ["none"] * m.size, None, why))
             continue
         budgets, place = np.unique(m, return_inverse=True)  # one that comes twice is one claim
-        found = best_difference(strata, budgets, confidence, pairs=tested)
+        found = best_difference(strata, budgets, confidence, pairs=tested, chosen_by=chosen_by)
         lower = np.where(found.estimate < 0, name, other)
         claimed = np.where(found.p_adjusted <= 1 - confidence, lower, "none")[place].tolist()
         pairs.append(
@@ -410,3 +457,21 @@ def _pairs(gathered: Selection, m: NDArray[np.int64], confidence: float) -> list
             )
         )
     return pairs
+
+
+def _as_they_are(a: Population, b: Population, *, binned: bool) -> list[Population]:
+    """Give two populations in an order of their own, row by row unless both are counted."""
+    by_row = binned or a.counts is None or b.counts is None
+    found = []
+    for one in (a, b):
+        own = (one if one.counts is None else replace(one, units=None)).ordered()
+        if own.counts is not None and by_row:
+            own = replace(own.taken(np.repeat(np.arange(own.errors.size), own.counts)), counts=None)
+        found.append(own)
+    return found
+
+
+def _within(strata: Strata, of_a: int) -> NDArray[np.bool_]:
+    """Tell which of the rows that were put in strata, A's first, are in a stratum of both populations."""
+    first, second = (np.unique(part[part >= 0]) for part in (strata.placed[:of_a], strata.placed[of_a:]))
+    return np.isin(strata.placed, np.intersect1d(first, second, assume_unique=True))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edfkit import EdfkitError
 from edfkit.archive.outcomes import NO_WORD, codes, outcomes
-from edfkit.archive.schema import Status
+from edfkit.archive.schema import FINDINGS, Status, curve_of, final_of
 from edfkit.metric import BEYOND, ERROR, Metric, check_bounds, find
 from edfkit.stats.bins import DEFAULT_LEAST, bin_index, check_bins, common_range, default_bins
 from edfkit.stats.edf import Floats, effective_size
@@ -34,12 +34,10 @@ if TYPE_CHECKING:
     from edfkit import documents
 
 
+DEFAULT_READING = Reading()
+
 OUTCOMES = ("error", "error_final", "test_error", "train_error", "train_loss", "status")
 """Variables that cannot be held equal, as they are what is compared."""
-
-
-FINDINGS = ("none", "shape")
-"""What is found of two populations of which none is better: no names of populations that are compared."""
 
 
 class Source(Protocol):
@@ -136,7 +134,7 @@ class InMemory:
         known = values[~infinite]
         if known.size:
             ends = float(known.min()), float(known.max())
-            if not self._stated and ends[0] >= 0 and 0 < ends[1] <= 1:
+            if not self._stated and ends[0] >= 0 and 0 < ends[1] <= 1 and not self._above_one(metric.name):
                 raise EdfkitError(
                     f"No {metric.label} is above 1 (the largest is {ends[1]:g}), so they may be shares, or percent; "
                     "say which: give metric=Metric('error', 'share'), or metric=Metric() for percent."
@@ -144,15 +142,26 @@ class InMemory:
             check_bounds(metric, ends)
         return np.where(infinite, np.nan, values) if infinite.any() else values
 
+    def _above_one(self, variable: str) -> bool:
+        """Tell whether some value of any population is above 1."""
+        every = (self._column(name, variable) for name, columns in self._populations.items() if variable in columns)
+        return any((values[np.isfinite(values)] > 1).any() for values in every)
+
     def _status(self, name: str) -> NDArray[Any]:
         values, variables = self._column(name, self._metrics[0].name), self._variables(name)
         words = None
         if "status" in variables:
             given = self._column(name, "status")
             if given.dtype.kind in "iuf":
-                words = np.where(np.isnan(given), NO_WORD, given).astype(np.int8)
+                stated = np.where(np.isnan(given), NO_WORD, given)
+                if not (known := np.isin(stated, [NO_WORD, *Status])).all():
+                    raise EdfkitError(
+                        f"{name}: 'status' has the code {stated[~known].flat[0]:g}, expected 0 to {max(Status)}, the "
+                        "codes of finished, diverged, failed, stopped and running; correct it, or write words."
+                    )
+                words = stated.astype(np.int8)
             else:
-                words = codes(None if one != one else one for one in given.ravel().tolist())
+                words = codes(given.ravel().tolist())
         if values.dtype.kind not in "iuf" or (words is not None and words.shape != values.shape):
             return np.zeros(len(values), np.int8) if words is None else words  # which is refused as it is read
         return outcomes(values, words)
@@ -224,9 +233,13 @@ class Population:
     label : str
         The name as people see it.
     filled : int
-        Models among them that have no value, and count as the worst.
+        Models among those that diverged that have no value, and count as the worst as nothing else is said of them.
     missing : int
         Models that take no part as they have no value, for a reason that may have to do with it or not.
+    unplaced : int
+        Those among the missing whose complexity is not known either, so that what they could change is not.
+    stopped : int
+        Models among those that take part that were stopped.
     """
 
     name: str
@@ -247,6 +260,8 @@ class Population:
     label: str = ""
     filled: int = 0
     missing: int = 0
+    unplaced: int = 0
+    stopped: int = 0
 
     @property
     def beyond(self) -> bool:
@@ -402,6 +417,8 @@ class Selection:
         What is done with runs that diverged, and with those that were stopped, see `settings.Reading`.
     metric : Metric
         What is compared.
+    select : str or None
+        The metric by which epochs, or runs, are chosen; None: the same.
     bins : int or None
     range : (float, float) or None
         Raw counts, both ends included.
@@ -422,6 +439,7 @@ class Selection:
     chosen_on_test: bool = False
     metric: Metric = ERROR
     stopped: str = "drop"
+    select: str | None = None
 
     def to_dict(self) -> "documents.Selected":
         """Give what was selected, and how, as plain data; values are oriented."""
@@ -431,6 +449,7 @@ class Selection:
             "error": self.error,
             "diverged": self.diverged,
             "stopped": self.stopped,
+            "select": self.select,
             "bins": self.bins,
             "range": None if self.range is None else list(self.range),
             "spaces": [member.to_dict() for member in self.populations],
@@ -505,8 +524,9 @@ def select(
         expect(counted, names, reading, control.columns, also=also)
     read = {name: _read(counted, name, reading, control.columns, by_row=by_row, also=also) for name in names}
     chosen = Selection(given, reading.error, reading.diverged, None, None, [], metric=metric, stopped=reading.stopped)
+    chosen = replace(chosen, select=reading.select)
     if given == "none":
-        return replace(chosen, populations=[one.population(end) for one in read.values()])
+        return fitted(replace(chosen, populations=[one.population(end) for one in read.values()]))
     complexities = {name: one.complexity[:, 0] for name, one in read.items()}
     lo, hi = range = range or common_range(*complexities.values(), names=list(read))
     if bins is None:  # which depends only on whether bins hold up to 5 models
@@ -524,7 +544,7 @@ def select(
         index = bin_index(member.complexity[:, 0], lo, hi, bins)
         in_bin = np.bincount(index, member.counts, bins)
         populations.append(replace(member, weights=1 / (bins * in_bin[index]), bins=index))
-    return replace(chosen, bins=bins, range=range, populations=populations)
+    return fitted(replace(chosen, bins=bins, range=range, populations=populations))
 
 
 def gather(
@@ -564,7 +584,7 @@ def gather(
     for name in names:
         one = _read(counted, name, reading, control.columns, by_row=by_row, also=also).population(end)
         populations.append(replace(one, units=units_of(counted, one)))
-    return Selection(
+    selection = Selection(
         control.given,
         reading.error,
         reading.diverged,
@@ -575,7 +595,27 @@ def gather(
         chosen_on_test(counted, names, reading, by_row=by_row),
         metric,
         reading.stopped,
+        reading.select,
     )
+    return fitted(selection)
+
+
+def fitted(selection: Selection) -> Selection:
+    """Settle with how many decimals values are written: as many as show how the values of all populations differ."""
+    if selection.metric.unit == "percent":
+        return selection
+    metric = selection.metric.fitted(min(map(_spread, selection.populations), default=0.0))
+    members = [replace(one, metric=replace(one.metric, decimals=metric.decimals)) for one in selection.populations]
+    return replace(selection, metric=metric, populations=members)
+
+
+def _spread(member: Population) -> float:
+    """Give how far apart the middle half of the values is, or all of them."""
+    values = np.sort(member.errors[np.abs(member.errors) < BEYOND])
+    if not values.size:
+        return 0.0
+    low, high = values[values.size // 4], values[3 * (values.size - 1) // 4]
+    return float(high - low) or float(values[-1] - values[0])
 
 
 def common_metric(source: Source, names: Sequence[str], reading: Reading) -> Metric:
@@ -636,7 +676,7 @@ def chosen_on_test(source: Counted, names: Sequence[str], reading: Reading, *, b
 def best_and_last(source: Source, name: str, reading: Reading) -> tuple[str, str]:
     """Name the variables of the best value over the epochs and of the last one."""
     metric = find(metrics_of(source, name), reading.metric, name).name
-    return metric, f"{metric}_final"
+    return metric, final_of(metric)
 
 
 def tied_together(a: Population, b: Population) -> tuple[Population, Population]:
@@ -664,8 +704,9 @@ def expect(
     """Have large populations counted by an error and columns that are to be held equal, in one pass over each."""
     for name in names:
         if not source.by_row(name):
+            metric = find(metrics_of(source, name), reading.metric, name)
             for column in columns:
-                check_column(column, source.field(name, column))
+                check_column(column, source.field(name, column), metric)
             which = error_column(source, name, reading)
             ends = best_and_last(source, name, reading) if chosen and reading.error == "best" else None
             source.expect(name, Wanted((which, "status", *columns, *also), chosen=ends))
@@ -703,6 +744,7 @@ class _Read:
     label: str
     filled: int
     missing: int
+    unplaced: int
 
     def number(self, which: NDArray[np.bool_]) -> int:
         return _number(which, self.counts)
@@ -741,6 +783,8 @@ class _Read:
             label=self.label,
             filled=self.filled,
             missing=self.missing,
+            unplaced=self.unplaced,
+            stopped=self.number(self.status == Status.STOPPED),
         )
 
 
@@ -762,53 +806,40 @@ def _read(
     metric = find(metrics_of(source, name), reading.metric, name)
     which = error_column(source, name, reading)
     for column in columns:
-        check_column(column, source.field(name, column))
+        check_column(column, source.field(name, column), metric)
     found = source.rows(name, (which, "status", *columns, *also), by_row=by_row)
     status, counts = found.columns["status"], found.counts
-    errors = metric.turned(found.columns[which].astype(np.float64))
-    nothing = np.isnan(errors)
-    diverged, stopped = status == Status.DIVERGED, status == Status.STOPPED
-    failed, running = status == Status.FAILED, status == Status.RUNNING
-    if reading.diverged in ("worst", "censor"):
-        errors[diverged] = metric.worst
-    filled = diverged & np.isnan(errors)
-    errors[filled] = metric.worst
-    if reading.stopped == "worst":
-        errors[stopped] = metric.worst
-    away = {
-        "failed": failed,
-        "diverged": diverged & (reading.diverged == "drop"),
-        "stopped": stopped & ((reading.stopped == "drop") | np.isnan(errors)),
-        "running": running,
-    }
-    missing = nothing & (away["failed"] | away["stopped"] | away["running"])
-    takes = np.ones(status.size, bool)
-    for some in away.values():
-        takes &= ~some
+    values = metric.turned(found.columns[which].astype(np.float64))
+    errors, filled, away = _by_outcome(values, status, reading, metric)
+    takes = ~np.logical_or.reduce([*away.values()])
+    missing = np.isnan(values) & ~takes & (status != Status.DIVERGED)
+    placed = np.logical_and.reduce([missing, *(np.isfinite(found.columns[one].astype(float)) for one in columns)])
     if reading.failed != "drop":  # what those without a value could change, as far as it is known how large they are
-        placed = [np.isfinite(found.columns[column].astype(np.float64)) for column in columns]
-        back = np.logical_and.reduce([missing, *placed])
-        errors[back] = metric.worst if reading.failed == "worst" else metric.best
-        takes |= back
+        errors[placed] = metric.worst if reading.failed == "worst" else metric.best
+        takes |= placed
     left_out = {reason: _number(some & ~takes, counts) for reason, some in away.items()}
-    if isinstance(source.source, Parts):
-        left_out |= source.source.outside(name)
     rows = np.flatnonzero(takes)
     if not rows.size:
         reasons = " or ".join(_ENDED.get(reason, reason) for reason, count in left_out.items() if count)
+        if not status.size:
+            raise EdfkitError(f"{name} has no models, expected one or more; leave it out.")
         raise EdfkitError(
             f"All {source.models(name)} models of {name} {reasons}, so it has no {_plural(metric)} to compare; leave "
             "it out."
         )
+    if isinstance(source.source, Parts):
+        left_out |= source.source.outside(name)
     part = slice(None) if rows.size == status.size else rows  # nothing is copied where all take part
-    number_filled, number_missing = _number(filled & takes, counts), _number(missing, counts)
+    numbers = [_number(some, counts) for some in (filled & takes, missing, missing & ~placed)]
     status, counts = status[part], None if counts is None else counts[part]
     errors = errors[part]
     if unknown := _number(np.isnan(errors), counts):
         models = rows.size if counts is None else int(counts.sum())
+        which_one, other = f"{reading.error} {metric.label}", "the other"
+        if reading.error not in ("best", "final"):
+            which_one, other = f"{metric.label} after epoch {reading.error}", "the best"
         raise EdfkitError(
-            f"The {reading.error} {metric.label} of {unknown:,} of the {models:,} {name} models is not known; compare "
-            "by the other."
+            f"The {which_one} of {unknown:,} of the {models:,} {name} models is not known; compare by {other}."
         )
     complexity = [_known(found.columns[column][part], column, name, counts) for column in columns]
     others = [found.columns[column][part].astype(np.float64) for column in also]
@@ -824,9 +855,46 @@ def _read(
         left_out,
         metric,
         label_of(source, name),
-        number_filled,
-        number_missing,
+        *numbers,
     )
+
+
+def _by_outcome(
+    values: Floats, status: NDArray[Any], reading: Reading, metric: Metric
+) -> tuple[Floats, NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
+    """Say what runs count as, by how they ended.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Oriented; NaN where there is none.
+    status : ndarray, shape (n,)
+    reading : Reading
+    metric : Metric
+
+    Returns
+    -------
+    errors : ndarray, shape (n,)
+        Oriented values, as they count.
+    filled : ndarray of bool, shape (n,)
+        Those that diverged and are kept, have no value, and count as the worst.
+    away : dict of str to ndarray of bool, shapes (n,)
+        Those that take no part, by reason.
+    """
+    errors = values.copy()
+    diverged, stopped = status == Status.DIVERGED, status == Status.STOPPED
+    if reading.diverged in ("worst", "censor"):
+        errors[diverged] = metric.worst
+    filled = diverged & np.isnan(errors)
+    errors[filled] = metric.worst
+    if reading.stopped == "worst":
+        errors[stopped] = metric.worst
+    return errors, filled, {
+        "failed": status == Status.FAILED,
+        "diverged": diverged & (reading.diverged == "drop"),
+        "stopped": stopped & ((reading.stopped == "drop") | np.isnan(errors)),
+        "running": status == Status.RUNNING,
+    }  # fmt: skip
 
 
 _ENDED = {"stopped": "were stopped", "running": "are not over"}
@@ -836,9 +904,9 @@ def _plural(metric: Metric) -> str:
     return "errors" if metric.name == ERROR.name else f"values of {metric.label}"
 
 
-def curve_of(metric: Metric) -> str:
-    """Name the variable that has a metric after each epoch."""
-    return "test_error" if metric.name == ERROR.name else f"{metric.name}_curve"
+def without_curves(source: Counted, name: str, *metrics: Metric) -> list[str]:
+    """List the curves that a population lacks of those that choosing the epoch of one metric by another takes."""
+    return [curve for one in metrics if not source.has(name, curve := curve_of(one.name))]
 
 
 def error_column(source: Counted, name: str, reading: Reading) -> str:
@@ -848,24 +916,28 @@ def error_column(source: Counted, name: str, reading: Reading) -> str:
     ------
     EdfkitError
         If it is neither best nor final nor the number of an epoch; or the epoch is to be chosen by another metric, and
-        there are no curves.
+        there are no curves, or it is named too.
     """
     known = metrics_of(source, name)
     metric = find(known, reading.metric, name)
-    curve = curve_of(metric)
-    if reading.select is not None and reading.error == "best":
-        by = find(known, reading.select, name)
-        if by.name == metric.name:
-            return metric.name
-        lacking = [one for one in (curve, curve_of(by)) if not source.has(name, one)]
-        if lacking:
+    curve = curve_of(metric.name)
+    by = metric if reading.select is None else find(known, reading.select, name)
+    if by.name != metric.name:
+        if reading.error != "best":
+            raise EdfkitError(
+                f"select: the epoch was to be chosen by {by.label}, and the error was to be {reading.error}, which "
+                "names one; leave one of the two out."
+            )
+        if lacking := without_curves(source, name, metric, by):
             raise EdfkitError(
                 f"select: the epoch was to be chosen by {by.label}, and {name} has no {' and no '.join(lacking)}, "
                 "expected both metrics after each epoch; leave it out."
             )
-        return at_best(curve, curve_of(by), by.goal)
+        return at_best(curve, curve_of(by.name), by.goal)
     if reading.error in ("best", "final"):
-        return metric.name if reading.error == "best" else f"{metric.name}_final"
+        if reading.error == "final" and not has_column(source, name, final_of(metric.name)):
+            raise EdfkitError(f"The final {metric.label} of the {name} models is not known; compare by the best.")
+        return metric.name if reading.error == "best" else final_of(metric.name)
     epochs = source.field(name, curve).shape[1]
     if not reading.error.isdecimal() or not 1 <= int(reading.error) <= epochs:
         raise EdfkitError(
@@ -875,12 +947,14 @@ def error_column(source: Counted, name: str, reading: Reading) -> str:
     return at_epoch(curve, int(reading.error))
 
 
-def shared_range(source: Source, names: Sequence[str], given: str, diverged: str = "keep") -> tuple[float, float]:
+def shared_range(
+    source: Source, names: Sequence[str], given: str, reading: Reading = DEFAULT_READING
+) -> tuple[float, float]:
     """Find the range of a complexity that populations cover: what `select` takes without one.
 
     Parameters
     ----------
-    source, names, given, diverged
+    source, names, given, reading
         As in `select`; a complexity is given.
 
     Returns
@@ -893,7 +967,7 @@ def shared_range(source: Source, names: Sequence[str], given: str, diverged: str
     EdfkitError
         If there is no such range, and see `select`.
     """
-    reading, counted = Reading(diverged=diverged), once(source)
+    counted = once(source)
     read = {name: _read(counted, name, reading, (given,)).complexity[:, 0] for name in check_names(names)}
     return common_range(*read.values(), names=list(read))
 
@@ -935,15 +1009,15 @@ class Column(Protocol):
         """Its type."""
 
 
-def check_column(given: str, column: Column) -> None:
-    """Check that a column can be held equal.
+def check_column(given: str, column: Column, metric: Metric = ERROR) -> None:
+    """Check that a column can be held equal where a metric is compared.
 
     Raises
     ------
     EdfkitError
         If it is a result of the runs, has no numbers or several for each model.
     """
-    if given in OUTCOMES:
+    if given in (*OUTCOMES, metric.name, final_of(metric.name)):
         raise EdfkitError(
             f"given: {given} is a result of training, expected what was set before it; give another column."
         )

@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from edfkit import EdfkitError
+from edfkit.metric import Metric
 from edfkit.progress import steps
 from edfkit.stats.adjusted import LEAST_OVERLAP, mean_difference
 from edfkit.stats.bins import EmptyBinsError
@@ -30,7 +31,7 @@ from edfkit.study.selection import (
     tied_together,
     told_apart,
 )
-from edfkit.study.settings import COMPLEXITIES, FILLS, POLICIES, STOPPED, Control, Reading
+from edfkit.study.settings import COMPLEXITIES, FILLS, STOPPED, Control, Reading
 
 MANY = 100_000
 """Models of both populations above which they are sorted once for all settings, and not for each."""
@@ -109,14 +110,14 @@ def sensitivity(
 
     ways = [("chosen", reading, control)]
     if same.refused:  # in no setting the two can be compared
-        return [_estimated(_named("chosen", reading, control), main, confidence)]
+        return [_estimated(_named("chosen", reading, control, main.metric), main, confidence)]
     if not same.paired:  # else every network is compared with itself, whatever is held equal
         ways += _controls(main, reading, control, [one for one in COMPLEXITIES if known(reading, Control(one))])
     if reading.error in _OTHER and known(other := replace(reading, error=_OTHER[reading.error]), control):
         ways.append(("error", other, control))
     if any(one.diverged or "diverged" in one.left_out for one in main.populations):
-        chosen = {reading.diverged, "censor" if reading.diverged == "worst" else "worst"}
-        others = [policy for policy in POLICIES if policy not in chosen]
+        chosen = {"worst": "censor"}.get(reading.diverged, reading.diverged)  # which are two words for one
+        others = [policy for policy in ("keep", "drop", "censor") if policy != chosen]
         ways += [("diverged", replace(reading, diverged=policy), control) for policy in others]
     if any("stopped" in one.left_out for one in main.populations):
         others = [policy for policy in STOPPED if policy != reading.stopped]
@@ -125,7 +126,7 @@ def sensitivity(
         ways += [("failed", replace(reading, failed=fill), control) for fill in FILLS]
     found = []
     for group, how, held in steps(ways, "other settings"):
-        start = _named(group, how, held)
+        start = _named(group, how, held, main.metric)
         try:
             selection = main
             if group != "chosen":  # one selection serves any number of strata
@@ -137,14 +138,14 @@ def sensitivity(
         else:
             found.append(_estimated(start, selection, confidence))
     for span, half in _halves(select(reading, control), control):
-        start = replace(_named("range", reading, control), range=span)
+        start = replace(_named("range", reading, control, main.metric), range=span)
         found.append(_estimated(start, replace(half, strata=control.strata), confidence))
     return found
 
 
-def _named(group: str, how: Reading, held: Control) -> Setting:
+def _named(group: str, how: Reading, held: Control, metric: Metric) -> Setting:
     return Setting(group, held.given, held.strata, held.bins, held.range, how.error, how.diverged, how.failed,
-                   stopped=how.stopped)  # fmt: skip
+                   stopped=how.stopped, metric=metric)  # fmt: skip
 
 
 _OTHER = {"best": "final", "final": "best"}

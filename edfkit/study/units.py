@@ -6,7 +6,7 @@ part of it. Rows that repeat a unit say less than as many units do, and rows of 
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -103,14 +103,25 @@ def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[A
     if not isinstance(source, Parts):
         return _found(source, name, read or source.read)
     base = source.base(name)
-    whole = find_units(source.source, base) or _rows(base, source.source.models(base))
-    return whole.taken(source.mask(name))
+    models = source.source.models(base)
+    whole = find_units(source.source, base) or _rows(base, models)
+    known = whole.runs
+
+    def runs() -> NDArray[np.uint64] | None:
+        found = known()  # without identifiers runs are told apart by their place
+        return _rows(base, models).runs() if found is None else found
+
+    return replace(whole, runs=runs).taken(source.mask(name))
 
 
 def _found(source: Any, name: str, read: Callable[[str, str], NDArray[Any]]) -> Units | None:
     variables = source.variables(name)
     if "unit" in variables:
-        stated = read(name, "unit").astype(np.int64).view(np.uint64)
+        given = read(name, "unit")
+        if given.dtype.kind in "iub" or np.array_equal(given, given.astype(np.int64) if given.dtype.kind == "f" else []):
+            stated = given.astype(np.int64).view(np.uint64)
+        else:  # names, or numbers with fractions
+            stated = row_hashes({"unit": given if given.dtype.kind == "f" else given.astype(str)})
         return Units(stated, True, _runs(source, name, variables, read, stated), stated=True)
     if source.models(name) > MOST:
         return None
@@ -226,7 +237,7 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
         if one.unit.size > 1 and one.different.size == 1:
             return Sharing(
                 refused=f"All {one.unit.size:,} models of {name} are runs of one network with one setting: they show "
-                "training noise and not a design space; use edfkit noise."
+                "training noise and not a design space; use edfkit noise --one-network."
             )
     units_a, units_b = of_a.different, of_b.different
     both = np.intersect1d(units_a, units_b, assume_unique=True).size

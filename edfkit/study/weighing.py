@@ -18,13 +18,18 @@ from edfkit.study.units import Units
 
 
 def select_units(
-    source: Source, names: Sequence[str], *, area_to: float | None = None, **settings: Unpack[ReadingKeywords]
+    source: Source,
+    names: Sequence[str],
+    *,
+    area_to: float | None = None,
+    also: Sequence[str] = (),
+    **settings: Unpack[ReadingKeywords],
 ) -> Selection:
     """Find the models of populations that take part, each unit that the source states of one weight.
 
     Parameters
     ----------
-    source, names, area_to, **settings
+    source, names, area_to, also, **settings
         As in `edfkit.study.selection.select`; nothing is held equal.
 
     Returns
@@ -39,7 +44,7 @@ def select_units(
     """
     counted = once(source)
     stated = {name: units for name in check_names(names) if (units := _stated(counted, name)) is not None}
-    selection = select(counted, names, area_to=area_to, by_row=bool(stated), **settings)
+    selection = select(counted, names, area_to=area_to, also=also, by_row=bool(stated), **settings)
     return replace(selection, populations=[_weighed(one, stated.get(one.name)) for one in selection.populations])
 
 

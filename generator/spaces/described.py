@@ -68,7 +68,9 @@ def best(source: Archive | Published, name: str) -> Network:
     error = source.read(name, "error")
     left_out = np.isnan(error) | np.isin(source.read(name, "status"), [Status.FAILED, Status.RUNNING])
     if left_out.all():
-        raise EdfkitError(f"{source.path}: every model of {name} failed, so none is best; choose another population.")
+        raise EdfkitError(
+            f"{source.path}: no model of {name} ended with an error, so none is best; choose another population."
+        )
     model = np.where(left_out, np.inf, error).argmin()
     places, architecture, columns = next(part for part in describe(source, name) if model in part[0])
     network = {column: values[places == model][0] for column, values in columns.items()}

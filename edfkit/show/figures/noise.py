@@ -14,7 +14,7 @@ from edfkit.show.figures.page import Page, finish, page
 from edfkit.show.figures.reading import RATES, FigureSource
 from edfkit.show.look import looks, space_of
 from edfkit.stats.edf import edf
-from edfkit.stats.epochs import error_ranks
+from edfkit.stats.epochs import decimals_of, error_ranks
 from edfkit.stats.noise import average_over_seeds, noise_share, seed_noise
 from edfkit.stats.rates import default_rank
 from edfkit.study.selection import Population
@@ -31,7 +31,7 @@ def rates(reading: FigureSource, names: Sequence[str]) -> Page:
                 f"The learning rates and weight decays of {member.name} are not all known and above 0, or do not vary, "
                 "so there is no map of them; leave the population out."
             )
-        ranks = error_ranks(member.errors)
+        ranks = error_ranks(member.errors, decimals=decimals_of(member.metric.unit))
         default = RATES.get(reading.dataset([member.name]), RATES["cifar10"])
         axes = drawn.name(place, member.name, f"{len(ranks):,} models")
         points = axes.scatter(
@@ -44,7 +44,7 @@ def rates(reading: FigureSource, names: Sequence[str]) -> Page:
         axes.plot(*([value] for value in default), "+", color="#000000", markersize=11, markeredgewidth=2.4)
         axes.plot(*([value] for value in default), "+", color="#FF3B00", markersize=9, markeredgewidth=1.4, label=label)
         try:
-            near = default_rank(lr, wd, member.errors, default)
+            near = default_rank(lr, wd, member.errors, default, decimals=decimals_of(member.metric.unit))
         except EdfkitError:  # no model is so near
             near = None
         if near is not None:

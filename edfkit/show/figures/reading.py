@@ -99,7 +99,7 @@ class FigureSource:
         complexities. On others, and where that leaves a bin empty, it is the range that all populations cover. Where
         that leaves one empty too, there are as many bins as leave each population 5 models in each, at most 10.
         """
-        common = shared_range(self.counted, names, given, self.how.diverged)
+        common = shared_range(self.counted, names, given, self.how)
         bound = self.bound(names, given)
         tries: list[tuple[tuple[float, float], int]] = [(common, bins)]
         if bound is not None and (lowest or common[0]) < bound:

@@ -22,7 +22,7 @@ from edfkit.archive.files import write_text
 from edfkit.archive.published import Published
 from edfkit.metric import ERROR, Metric
 from edfkit.show import draw, words
-from edfkit.show.labels import named, shown
+from edfkit.show.labels import labelled, named
 from edfkit.show.look import looks
 from edfkit.show.report import figures
 from edfkit.show.report.content import Report, ReportOptions, decided, study, verdict
@@ -105,7 +105,7 @@ def render(source: Archive | Published, report: Report) -> str:
     confidence, names = report.options["confidence"], report.names
     packed, where, made_by = pack(report), archive(source, names), command(source, report)
     models = [source.models(name) for name in names]
-    report = shown(report)
+    report = labelled(report)
     metric = report.main.selection.metric
     template = Environment(autoescape=True, finalize=_unbroken).from_string(_part("page.html"))
     classes = {name: f"s{i}" for i, name in enumerate(report.names)}

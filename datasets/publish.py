@@ -223,8 +223,13 @@ def _measured(archive: Archive, scalars: Mapping[str, Mapping[str, np.ndarray]])
     """Say how good the models are: their errors, and whatever else is measured."""
     if any("error" in columns for columns in scalars.values()):
         yield "## Errors"
-        ended = all((columns["status"] <= Status.FAILED).all() for columns in scalars.values())
-        yield f"Top-1 test error in percent, of the models that {'finished or diverged' if ended else 'have one'}."
+        lacking = (
+            (columns["status"] > Status.FAILED)
+            | ((columns["status"] == Status.DIVERGED) & np.isnan(columns.get("error", np.nan)))
+            for columns in scalars.values()
+        )
+        which = "have one" if any(map(np.any, lacking)) else "finished or diverged"
+        yield f"Top-1 test error in percent, of the models that {which}."
         yield "\n".join(_errors(scalars))
     others = {name: [m for m in archive.metrics(name) if m.name != ERROR.name] for name in scalars}
     if any(others.values()):

@@ -4,7 +4,7 @@ An expression has names of columns, numbers, texts in quotes, `and`, `or`, `not`
 operators `+ - * / %`, indices as in `width[0]`, and the functions `FUNCTIONS`. Nothing of it is run as Python: its tree
 is rebuilt of what is allowed, and evaluated on whole columns.
 
-Numbers are float64. A column has one value for each model, or several: of its stages, counted from 0 and without the
+Numbers are float64, and may be written as 30k or 1.2M. A column has one value for each model, or several: of its stages, counted from 0 and without the
 stem, or of its epochs. `and`, `or` and `not` go value by value, and in the end `any` or `all` says how many have to be
 true. `sum`, `min`, `max`, `len`, `any` and `all` are about the values of one model; `min` and `max` also take several
 numbers. `log` is the natural logarithm. Texts are only equal or not.

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
 from edfkit import EdfkitError
 
@@ -252,18 +252,21 @@ def check_bounds(metric: Metric, ends: tuple[float, float]) -> None:
 
 
 def find(metrics: Iterable[Metric], name: str | None, where: str) -> Metric:
-    """Find a metric by its name or label, the first one if no name is given.
+    """Find a metric by its name, else by its label, the first one if no name is given.
 
     Raises
     ------
     EdfkitError
-        If there is none of the name; the message lists those there are.
+        If there is none of the name, or several have the label; the message lists those there are.
     """
     known = list(metrics)
     if name is None:
         return known[0]
-    for one in known:
-        if name in (one.name, one.label):
-            return one
-    listed: Any = ", ".join(one.label for one in known)
+    found = [one for one in known if one.name == name] or [one for one in known if one.label == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(one.name for one in found)
+        raise EdfkitError(f"metric: {where} has {len(found)} metrics called {name!r}: {listed}; name one of these.")
+    listed = ", ".join(one.label for one in known)
     raise EdfkitError(f"metric: {where} has no metric {name!r}, but only {listed}; name one of these.")

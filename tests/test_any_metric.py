@@ -445,3 +445,33 @@ def test_a_last_value_is_compared_with_the_best_one_only(settings):
     kept = noise_study(source, ["a"], diverged="drop").spaces[0].last
     assert kept is not None
     assert kept.mean == pytest.approx(1)
+
+
+@pytest.mark.parametrize("models", [20, 30, 70])
+def test_a_half_that_is_worse_than_any_does_not_weigh_in_the_mean_of_the_other(models):
+    losses = np.random.default_rng(models).uniform(1, 2, models)
+    rows = {"loss": losses.copy(), "status": (np.arange(models) < models // 2).astype(int)}
+    rows["loss"][: models // 2] = np.nan
+    source = InMemory({"a": rows, "b": {"loss": losses}}, LOSS)
+    (pair,) = compare_populations(source, ["a", "b"], given="none", best_share=0.5).pairs
+    assert pair.estimates.tail.a.mean == pytest.approx(losses[models // 2 :].mean())
+
+
+def test_an_infinite_value_of_a_curve_is_none():
+    curve = np.array([[np.inf, 2, 1.5], [3, 2, 1], [4, 3, 2]])
+    reward = np.array([[1, 2, np.inf], [1, 3, 2], [3, 2, 1]])
+    rows = {"loss": curve.min(axis=1), "loss_curve": curve, "reward_curve": reward, "status": [1, 0, 0]}
+    source = InMemory({"a": rows | {"reward": [2, 3, 3]}}, [LOSS, Metric("reward", "1", "max")])
+    (first,) = select(source, ["a"], error="1").populations
+    assert first.errors.tolist() == [BEYOND, 3, 4]
+    assert first.filled == 1
+    (chosen,) = select(source, ["a"], select="reward").populations
+    assert chosen.errors.tolist() == [2, 2, 4]  # where the largest number of the rewards is
+    assert noise_study(source, ["a"]).spaces[0].epochs is None
+
+
+def test_a_metric_is_found_by_its_name_before_a_label_and_not_by_a_label_of_several():
+    by_name, labelled, other = Metric("acc"), Metric("val", label="acc"), Metric("test", label="top")
+    assert find([labelled, by_name], "acc", "a") is by_name
+    with pytest.raises(EdfkitError, match="a has 2 metrics called 'top': test, best; name one of these"):
+        find([other, Metric("best", label="top")], "top", "a")

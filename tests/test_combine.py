@@ -281,6 +281,8 @@ def test_models_are_chosen_by_space_range_and_status(two: Path, tmp_path: Path) 
             "status": ["finished", "failed"],
         }
         assert opened.group_attrs("a") == {"space": "A"}
+    write(tmp_path / "l.h5", {"a": population(20, 1), "b": population(10, 2)}, ATTRS, {"a": {"label": "A (ours)"}})
+    assert subset(tmp_path / "l.h5", tmp_path / "l.h5", spaces=["a (OURS)"]) == {"a": 20}
     subset(tmp_path / "s.h5", tmp_path / "t.h5", models=5, seed=3)
     with Archive(tmp_path / "t.h5") as opened:
         record = json.loads(opened.attrs["subset"])

@@ -239,6 +239,26 @@ def test_a_trial_of_fewer_iterations_was_stopped(tmp_path: Path) -> None:
     assert found["status"].tolist() == [Status.STOPPED, Status.FINISHED, Status.FINISHED]
 
 
+@pytest.mark.parametrize("hole", ["a,1,\n", ""], ids=["an empty cell", "no row"])
+def test_a_run_that_was_not_tested_after_each_epoch_did_not_stop(tmp_path: Path, hole: str) -> None:
+    text = f"run,epoch,err\na,0,9\n{hole}a,2,7\nb,0,8\nb,1,7\nb,2,6\nc,0,9\nc,1,8\n"
+    found = Gathered(tmp_path, text, error="err")
+    assert found["status"].tolist() == [Status.FINISHED, Status.FINISHED, Status.STOPPED]
+    np.testing.assert_array_equal(found["test_error"][0], [9, NAN, 7])
+
+
+def test_a_run_that_was_started_again_is_named_as_such(tmp_path: Path) -> None:
+    text = "run,epoch,err\na,0,9\na,1,8\na,1,7\na,2,6\n"
+    with pytest.raises(EdfkitError, match=r"several rows of one 'run' for one 'epoch', as of a run that was started ag"):
+        Gathered(tmp_path, text, error="err", run="run", step="epoch")
+
+
+def test_a_perplexity_that_no_single_precision_holds_diverged(tmp_path: Path) -> None:
+    found = Gathered(tmp_path, "ppl\n12.5\n2.7e43\n14\n", metric="ppl", unit="1")
+    assert found["status"].tolist() == [Status.FINISHED, Status.DIVERGED, Status.FINISHED]
+    np.testing.assert_array_equal(found["ppl"], [12.5, NAN, 14])
+
+
 UNCLEAR = [
     ("epoch,err\n0,9\n1,8\n0,7\n1,6\n", {}),  # two runs, and nothing that tells them apart
     ("run,epoch,err\na,0,9\na,1,8\na,0,7\na,1,6\n", {}),  # a run that has two values at an epoch
@@ -325,7 +345,8 @@ def test_curves_are_those_of_each_run_by_itself(runs: list[list[float]], goal: A
         known = [value for value in run if math.isfinite(value)]
         best = (min if goal == "min" else max)(known) if known else NAN
         np.testing.assert_array_equal([found.best[i], found.final[i]], [best, known[-1] if known else NAN])
-        assert found.steps[i] == sum(not math.isnan(value) for value in run)
+        valued = [step for step, value in enumerate(run) if not math.isnan(value)]
+        assert found.steps[:, i].tolist() == [len(valued), max(valued, default=-INF)]
         assert found.broke[i] == (INF in run)
         if found.curve is not None:
             kept = found.curve[i][~np.isnan(found.curve[i])]

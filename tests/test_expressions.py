@@ -270,6 +270,8 @@ def test_masked_values_and_objects_are_read_as_text_or_are_unknown() -> None:
         ("width[ -1 ]>u", "width[-1] > u"),
         ("any( (w>1) )", "any(w > 1)"),
         ("u'x'==t # why", "'x' == t"),
+        ("30k<=a<1.2M or a== 2 B", "30000 <= a < 1200000 or a == 2000000000"),
+        ("t=='30k'", "t == '30k'"),
     ],
 )
 def test_equal_expressions_have_one_text(written: str, text: str) -> None:
@@ -355,7 +357,8 @@ def test_the_names_of_an_expression_come_in_its_order() -> None:
         ("a = 1", "cannot be read as an expression"),
         ("a < 1; b < 2", "cannot be read as an expression"),
         ("import os", "cannot be read as an expression"),
-        ("a < 30k", "cannot be read as an expression"),
+        ("a < 30x", "cannot be read as an expression"),
+        ("a < 1e5k", "cannot be read as an expression"),
         ("a\0 < 1", "cannot be read as an expression"),
         ("a < '\udc80", "cannot be read as an expression"),
         ("log(a, 10) < 1", "log takes one value and has 2"),
@@ -426,7 +429,7 @@ def test_the_language_needs_numpy_alone() -> None:
     code = "import sys, edfkit.expressions; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     loaded = {name for name in done.stdout.split() if name.split(".")[0] in ("edfkit", "scipy", "h5py", "pandas")}
-    assert loaded == {"edfkit", "edfkit.expressions"}
+    assert loaded == {"edfkit", "edfkit.expressions", "edfkit.numbers"}
 
 
 def test_a_million_models_take_no_loop() -> None:

@@ -94,6 +94,12 @@ def test_fewer_steps_than_the_longest_run_are_stopped() -> None:
     assert outcomes([1, 2, 3], steps=[5, NAN, 5]).tolist() == [FINISHED] * 3
     assert outcomes([1, 2], steps=[NAN, NAN]).tolist() == [FINISHED] * 2
     assert outcomes([], steps=[]).tolist() == []
+    # as many values as any, or one at the last step: tested at other steps, and not stopped
+    assert outcomes([1, 2, 3, 4], steps=[[4, 2, 4, 2], [8, 8, 4, 4]]).tolist() == [FINISHED] * 3 + [STOPPED]
+
+
+def test_what_single_precision_cannot_hold_diverged() -> None:
+    assert outcomes([2.7e43, -1e39, 3e38]).tolist() == [DIVERGED, DIVERGED, FINISHED]
 
 
 def plainly(value: float, said: int, broke: bool, steps: float, longest: float) -> int:

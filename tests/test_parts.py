@@ -17,6 +17,7 @@ from edfkit.archive.published import Published
 from edfkit.archive.schema import REQUIRED_ATTRS, VARIABLES
 from edfkit.cli import main
 from edfkit.datasets import BUNDLED
+from edfkit.exchange.tables import import_table
 from edfkit.study.compare import compare_populations
 from edfkit.study.counting import Counted, Wanted, counted
 from edfkit.study.parts import Parts, parted
@@ -75,6 +76,16 @@ def test_an_expression_for_all_goes_with_every_name_once() -> None:
     assert parts.named("resnet[params<9 or a<1]") == "resnet[(params < 9 or a < 1) and (lr < 1 or wd < 1)]"
     for name in ("resnet", "resnet[params<9 or a<1]"):
         assert parts.named(parts.named(name)) == parts.named(name)
+
+
+def test_a_label_with_a_bracket_names_its_population(tmp_path: Path) -> None:
+    text = "arch,err\na[b,5\na[b,6\n[x<1],7\n"
+    (tmp_path / "t.csv").write_text(text)
+    import_table(tmp_path / "t.csv", tmp_path / "o.h5", error="err", space="arch")
+    with Archive(tmp_path / "o.h5") as source:
+        parts = Parts(source)
+        assert [parts.named(name) for name in ("a[b", "[x<1]", "a-b[error<5.5]")] == ["a-b", "x-1-", "a-b[error < 5.5]"]
+        assert Parts(source, "error<5.5").named("a[b") == "a-b[error < 5.5]"
 
 
 def test_texts_in_a_name_keep_their_case() -> None:

@@ -4,27 +4,37 @@ import json
 import math
 from collections import defaultdict
 from itertools import combinations, product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 from strategies import counted, samples
 
 from edfkit import EdfkitError
+from edfkit.cli import edfkit
 from edfkit.metric import Metric
 from edfkit.show import text
 from edfkit.stats.edf import Floats
-from edfkit.stats.minima import best_of, pseudo_values
+from edfkit.stats.minima import best_of, difference, minimum_gap, pseudo_values, resample_minima, who_wins
 from edfkit.stats.searches import best_difference
 from edfkit.stats.strata import in_strata
+from edfkit.study.catalogue import schemas
 from edfkit.study.compare import compare_populations
 from edfkit.study.counting import Counted
+from edfkit.study.point import point_study
 from edfkit.study.search import SearchStudy, search_study
 from edfkit.study.selection import InMemory
 
 Sample = tuple[Floats, Floats]
+Counts = NDArray[np.int64]
+Columns = dict[str, Any]
 ACCURACY = [Metric("test_acc", "share", "max"), Metric("val_acc", "share", "max")]
 
 
@@ -94,11 +104,38 @@ def test_picked_by_the_error_itself_it_is_the_smallest(sample: Sample, m: list[i
     assert_allclose(own.se, plain.se, rtol=1e-7, atol=scale)
     kept = w > 0
     numbers = [pseudo_values(y[kept], m, w[kept], chosen_by=by) for by in (y[kept], None)]
-    assert_allclose(*numbers, rtol=1e-9, atol=scale)
+    assert_allclose(numbers[0], numbers[1], rtol=1e-9, atol=scale)
+
+
+def test_searches_of_two_populations_meet_as_enumeration_says() -> None:
+    y, by, _ = example(6, steps=1)
+    other, by_other, _ = example(5, 1, steps=1)
+    y, other = y.round(), other.round()
+    laws = []
+    for errors, chosen, m in ((y, by, 2), (other, by_other, 3)):
+        sets = list(combinations(range(errors.size), m))
+        laws.append(enumerated([(1 / len(sets), rows) for rows in sets], errors, chosen))
+    expected: dict[float, float] = defaultdict(float)
+    for (one, p), (two, q) in product(laws[0].items(), laws[1].items()):
+        expected[one - two] += p * q
+    how: dict[str, Any] = {"chosen_by_small": by, "chosen_by_large": by_other}
+    values, probabilities = difference(y, 2, other, large=3, **how)
+    assert_allclose(probabilities, [expected[value] for value in values], atol=1e-12)
+    wins = who_wins(y, 2, other, large=3, **how)
+    assert wins.small_wins == pytest.approx(sum(p for apart, p in expected.items() if apart < 0))
+    assert wins.small_wins + wins.large_wins + wins.tie == pytest.approx(1)
+    drawn = resample_minima(y, 2, 3, 4000, rng=np.random.default_rng(0), errors_large=other, chosen_by=by,
+                            chosen_by_large=by_other)  # fmt: skip
+    assert np.mean(drawn[0] < drawn[1]) == pytest.approx(wins.small_wins, abs=0.03)
+    gap = minimum_gap(y, 2, 3, alpha=0.2, chosen_by=by)
+    values, probabilities = difference(y, 2, large=3, chosen_by_small=by)
+    assert probabilities[np.abs(values) >= gap.either].sum() <= 0.2
+    with pytest.raises(EdfkitError, match="chosen_by_large: they were given without errors_large"):
+        who_wins(y, 2, large=3, chosen_by_large=by)
 
 
 @given(counted(), st.integers(1, 30), st.data())
-def test_counts_repeat_models(sample: tuple[Floats, Floats, Floats], m: int, data: st.DataObject) -> None:
+def test_counts_repeat_models(sample: tuple[Floats, Floats | None, Counts], m: int, data: st.DataObject) -> None:
     y, w, counts = sample
     by = np.array(data.draw(st.lists(st.integers(0, 3), min_size=y.size, max_size=y.size)), float)
     few = best_of(y, m, w, counts=counts, chosen_by=by)
@@ -169,14 +206,14 @@ def test_a_difference_is_that_of_the_curves() -> None:
 # --- Studies
 
 
-def population(n: int, seed: int, better: float = 0.0) -> dict[str, Floats]:
+def population(n: int, seed: int, better: float = 0.0) -> Columns:
     rng = np.random.default_rng(seed)
     true = rng.beta(8, 2, n) * (1 - better) + better
     val, test = (np.clip(true + rng.normal(0, 0.03, n), 0, 1).round(4) for _ in range(2))
     return {"test_acc": test, "val_acc": val, "params": rng.integers(10**5, 10**6, n)}
 
 
-def picked(populations: dict[str, dict[str, Floats]], **options: object) -> SearchStudy:
+def picked(populations: dict[str, Columns], **options: object) -> SearchStudy:
     settings = {"metric": "test_acc", "select": "val_acc", "given": "none", "m": [1, 2, 8]} | options
     return search_study(InMemory(populations, ACCURACY), list(populations), **settings)  # type: ignore[arg-type]
 
@@ -192,7 +229,7 @@ def test_a_study_picks_runs_by_one_metric_and_reports_another() -> None:
     pair = study.pairs[0]
     assert_allclose(pair.difference, study.curves[0].best.error - study.curves[1].best.error)
     assert pair.better == ["b"] * 3
-    document = study.to_dict()
+    document: Any = study.to_dict()
     json.dumps(document, allow_nan=False)
     assert document["select"] == "val_acc"
     assert document["spaces"][0]["error"][0] == pytest.approx(a["test_acc"].mean())
@@ -202,6 +239,21 @@ def test_a_study_picks_runs_by_one_metric_and_reports_another() -> None:
     assert "picked by val_acc" in printed
     assert "no band: runs are picked by val_acc" in printed
     assert " band " not in printed
+
+
+@pytest.mark.parametrize("against", [None, "b"])
+def test_point_estimates_pick_runs_too(against: str | None) -> None:
+    made = {"a": population(60, 0), "b": population(50, 1, 0.3)}
+    study = point_study(InMemory(made, ACCURACY), "a", against, small=5, large=20, metric="test_acc", select="val_acc",
+                        trials=2000)  # fmt: skip
+    (y, by), (other, by_other) = ((-one["test_acc"], -one["val_acc"]) for one in made.values())
+    expected = who_wins(y, 5, other if against else None, large=20, chosen_by_small=by,
+                        chosen_by_large=by_other if against else None)  # fmt: skip
+    assert study.wins == expected
+    assert study.resampled is not None
+    assert study.resampled.large_wins == pytest.approx(expected.large_wins, abs=0.05)
+    assert study.to_dict()["select"] == "val_acc"
+    assert "Runs are picked by val_acc" in "\n".join(text.point(study))
 
 
 def test_picked_by_the_metric_itself_nothing_changes() -> None:
@@ -251,10 +303,10 @@ def test_large_populations_are_picked_from_alike(options: dict[str, object]) -> 
     for whole in (0, 1000):
         source = Counted(InMemory(made, ACCURACY), whole=whole)
         found.append(search_study(source, ["a", "b"], **settings))  # type: ignore[arg-type]
-    for one, other in zip(found[0].curves, found[1].curves, strict=True):
-        assert_allclose(one.best.error, other.best.error)
-        assert_allclose(one.best.se, other.best.se)
-        assert one.cost_of_one == pytest.approx(other.cost_of_one)
+    for few, many in zip(found[0].curves, found[1].curves, strict=True):
+        assert_allclose(few.best.error, many.best.error)
+        assert_allclose(few.best.se, many.best.se)
+        assert few.cost_of_one == pytest.approx(many.cost_of_one)
     assert_allclose(found[0].pairs[0].difference, found[1].pairs[0].difference)
     assert_allclose(found[0].pairs[0].p_adjusted, found[1].pairs[0].p_adjusted, rtol=1e-6)
 
@@ -275,13 +327,19 @@ def test_runs_that_diverged_are_the_worst_in_both() -> None:
     assert found[0] > found[1] > found[2]
 
 
-def test_a_run_that_is_worse_than_any_has_no_mean() -> None:
-    metrics = [Metric("loss", "nats"), Metric("val_loss", "nats")]
-    a = {"loss": [1.0, np.nan, 3.0], "val_loss": [2.0, np.nan, 1.0], "status": ["finished", "diverged", "finished"]}
-    study = search_study(InMemory({"a": a}, metrics), ["a"], given="none", select="val_loss", m=[64])
-    assert study.curves[0].median.tolist() == [3.0]
-    assert "mean" in "\n".join(text.search(study))
-    json.dumps(study.to_dict(), allow_nan=False)
+@pytest.mark.parametrize("select", [None, "val_loss"])
+def test_a_run_that_is_worse_than_any_leaves_no_mean(select: str | None) -> None:
+    metrics, values = [Metric("loss", "nats"), Metric("val_loss", "nats")], np.arange(1.0, 40)
+    a = {"loss": [*values, np.nan], "val_loss": [*values[::-1], np.nan], "status": ["finished"] * 39 + ["diverged"]}
+    m = [1, 4, 24, 256]
+    study = search_study(InMemory({"a": a}, metrics), ["a"], given="none", select=select, m=m)
+    filled = np.append(values[::-1] if select else values, 1e3)
+    expected = best_of(np.append(values, 1e3), m, chosen_by=filled).quantiles[0.5]
+    assert_array_equal(study.curves[0].median, expected)
+    document: Any = study.to_dict()["spaces"][0]
+    assert [document[name] for name in ("error", "spread", "se", "low", "high")] == [[None] * 4] * 5
+    assert document["interval"] == [None] * 4
+    assert "mean not defined" in "\n".join(text.search(study))
 
 
 def test_a_run_that_cannot_be_picked_is_refused() -> None:
@@ -309,3 +367,22 @@ def test_curves_of_both_choose_the_epoch_and_other_studies_ask_for_them() -> Non
     last = picked({"a": a}, error="final")
     expected = best_of(-a["test_acc_final"], [1, 2, 8], chosen_by=-a["val_acc_final"])
     assert_allclose(last.curves[0].best.error, expected.error)
+
+
+def test_the_command_line_says_what_picks(tmp_path: Path) -> None:
+    made = population(120, 0)
+    rows = zip(*(made[name].tolist() for name in ("val_acc", "test_acc", "params")), strict=True)
+    table, archive = tmp_path / "runs.csv", tmp_path / "runs.h5"
+    table.write_text("val_acc,test_acc,params\n" + "".join(f"{v},{t},{p}\n" for v, t, p in rows))
+    options = "--name a --metric test_acc --metric val_acc --goal max --unit share --params params"
+    run = CliRunner().invoke(edfkit, f"import table {table} -o {archive} {options}")
+    assert run.exit_code == 0, run.output
+    given = ["search", "a", "--archive", str(archive), "--select", "val_acc", "-m", "1,2", "--json"]
+    document = json.loads(CliRunner().invoke(edfkit, given).stdout)
+    Draft202012Validator(schemas()["search"]).validate(document)
+    expected = best_of(-made["test_acc"], [1, 2], chosen_by=-made["val_acc"]).error
+    assert document["spaces"][0]["error"] == pytest.approx(-expected)
+    assert document["spaces"][0]["median_high"] == [None, None]
+    refused = CliRunner().invoke(edfkit, ["describe", *given[1:6]])
+    assert refused.exit_code == 1
+    assert "expected both metrics after each epoch" in str(refused.exception)

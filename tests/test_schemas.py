@@ -45,6 +45,8 @@ LINES = [
     "report first second -o report.html --bins 3 --permutations 20 --best-share 0.1 --area-to 30 --equivalent 5 "
     "--archive table.h5",
     "report first constant -o few.html --given none --archive table.h5",
+    "plan first second --given none --trials 20 --archive loss.h5",
+    "noise first --one-network --archive loss.h5",
     "spaces count resnet",
     "spaces sample resnet --models 1 --dataset digits --max-params 1e6",
     "status run",
@@ -82,6 +84,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows += [f"constant,{error},,0.1,0.0005,,finished" for error in (5, 5, 6)]
     (place / "table.csv").write_text("\n".join(rows))
     import_table(place / "table.csv", place / "table.h5", error="err", final="final", space="kind")
+
+    losses = [f"{kind},{loss:.3f}" for kind in ("first", "second") for loss in rng.gamma(3, 1 + (kind == "first"), 40)]
+    (place / "loss.csv").write_text("\n".join(["kind,loss", *losses, "first,inf", "second,nan"]))
+    import_table(place / "loss.csv", place / "loss.h5", metric="loss", unit="nats", space="kind")
 
     space = StageSpace("tiny", Architecture("double_plain_block", stem_width=8), {"depth": (1,), "width": (8, 16)})
     recipe = Recipe(epochs=2, batch=100, flip=False, shift=1, precise_bn=100)

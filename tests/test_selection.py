@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from edfkit import EdfkitError
 from edfkit.archive import Archive, write
 from edfkit.archive.schema import REQUIRED_ATTRS, Status
 from edfkit.datasets import BUNDLED
+from edfkit.metric import Metric
 from edfkit.stats.bins import bin_index, complexity_weights
 from edfkit.stats.two_sample import summarize
 from edfkit.study.parts import Parts
@@ -365,6 +367,29 @@ def test_a_source_in_memory() -> None:
         source.read("resnext", "error")
     with pytest.raises(EdfkitError, match=r"^The population 'resnet' has no 'params', but only error\.$"):
         source.read("resnet", "params")
+
+
+def test_objects_of_numbers_are_numbers_and_none_is_missing() -> None:
+    for missing in (None, float("nan"), pd.NA):
+        source = InMemory({"a": {"error": np.array([5, missing, 7.5], object)}})
+        np.testing.assert_array_equal(source.read("a", "error"), [5, np.nan, 7.5])
+        assert source.read("a", "status").tolist() == [FINISHED, FAILED, FINISHED]
+    with pytest.raises(EdfkitError, match="has the type object, expected one number"):
+        select(InMemory({"a": {"error": np.array([5, "six"], object)}}), ["a"], given="none")
+
+
+def test_a_population_without_models_is_refused() -> None:
+    with pytest.raises(EdfkitError, match=r"^a has no models, expected one or more; leave it out\.$"):
+        select(InMemory({"a": {"error": np.zeros(0)}}), ["a"], given="none")
+
+
+def test_an_error_that_is_not_known_is_named(archive: Path) -> None:
+    curves = {"error": [5.0, 6.0], "status": [FINISHED] * 2, "test_error": [[5.0, np.nan], [6.0, 7.0]]}
+    with pytest.raises(EdfkitError, match="The error after epoch 2 of 1 of the 2 a models is not known; compare by the"):
+        select(InMemory({"a": curves}), ["a"], given="none", error="2")
+    loss = InMemory({"a": {"loss": [5.0, 6.0]}}, metric=Metric("loss", "nats"))
+    with pytest.raises(EdfkitError, match="The final loss of the a models is not known; compare by the best"):
+        select(loss, ["a"], given="none", error="final")
 
 
 def test_a_selection_is_plain_data(archive: Path) -> None:

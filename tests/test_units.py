@@ -16,6 +16,7 @@ from edfkit.archive.published import Published
 from edfkit.archive.schema import REQUIRED_ATTRS, VARIABLES
 from edfkit.datasets import BUNDLED
 from edfkit.show import text
+from edfkit.show.words import findings
 from edfkit.stats.bootstrap import bootstrap
 from edfkit.stats.sizes import draw_models, simulate_distance
 from edfkit.study.compare import Pair, compare_populations
@@ -247,6 +248,15 @@ def test_what_a_source_states_are_units_in_all_of_its_populations() -> None:
     negative = find_units(InMemory({"a": a | {"unit": -a["unit"] - 1}}), "a")
     assert negative is not None
     assert negative.different.size == 40
+
+
+def test_units_in_memory_may_be_names_or_numbers_with_fractions() -> None:
+    errors = np.random.default_rng(2).uniform(10, 30, 12)
+    for unit in (np.arange(12), np.arange(12.0), np.arange(12) / 8, [f"net {i}" for i in range(12)]):
+        both = {"a": {"error": errors, "unit": unit}, "b": {"error": errors + 1, "unit": unit}}
+        (pair,) = compare_populations(InMemory(both), ["a", "b"], given="none").pairs
+        assert pair.sharing.paired
+        assert dict(findings(pair))["better on the same network"].startswith("a, 100 % of the time")
 
 
 def test_the_rows_of_a_network_weigh_as_one() -> None:

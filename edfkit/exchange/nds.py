@@ -490,7 +490,7 @@ def export_nds(source: Path, target: Path, spaces: Sequence[str] | None = None, 
     """
     with Archive(source) as archive:
         files: dict[str, list[_Part]] = {}
-        names = archive.names if spaces is None else spaces
+        names = archive.names if spaces is None else list(map(archive.identify, spaces))
         for name in dict.fromkeys(_stored_name(archive, name) for name in names):
             if archive.version > 1:
                 _check_sayable(archive, name)

@@ -209,8 +209,9 @@ class Numbers:
 
     def _two_readings(self, mark: str, more: str) -> None:
         line, cell = self._seen[mark]
+        sign = "comma" if "," in cell else "dot"
         raise EdfkitError(
-            f"{self._place(line)} has {cell!r} as {self.column!r}{more}, where the comma may be the decimal mark or "
+            f"{self._place(line)} has {cell!r} as {self.column!r}{more}, where the {sign} may be the decimal mark or "
             "stand between thousands; say which by --decimal , or --decimal . (the decimal mark)."
         )
 

@@ -22,7 +22,7 @@ from edfkit.exchange.columns import COUNTS, NUMBERS, Measure, Request, Table, re
 from edfkit.exchange.epochs import Runs
 from edfkit.exchange.foreign import MOST_CHARACTERS, Attributes, Imported
 from edfkit.exchange.numbers import MISSING
-from edfkit.metric import ERROR, Metric, is_other, stated
+from edfkit.metric import BOUNDS, ERROR, Metric, is_other, stated
 
 _LARGE = 10_000  # parameters and the like are more, where they have no fractions
 _BROKEN = re.compile(r"(^|[^a-z])nan([^a-z]|$)|diverge", re.IGNORECASE)
@@ -260,7 +260,13 @@ def _wanted(
         raise EdfkitError(f"--metric {twice[0]} was given twice; give each metric once.")
     bounds = [bounds] if len(bounds) == 2 and not isinstance(bounds[0], Sequence) else [*bounds]
     goals = _each("goal", [goal] if isinstance(goal, str) else [*goal], len(metric))
-    units = _each("unit", [unit] if isinstance(unit, str) else [*(unit or ())], len(named))
+    said = [unit] if isinstance(unit, str) else [*(unit or ())]
+    if first and metric and len(said) == 1 and said[0] not in BOUNDS:
+        raise EdfkitError(
+            f"--unit was given once, as {said[0]!r}, and the {first[0][1]} {first[0][0]!r} is in percent or share; give "
+            f"it for each in turn: --unit percent --unit {said[0]}."
+        )
+    units = _each("unit", said, len(named))
     limits = _each("bounds", bounds, len(metric))
     grids = _each("grid", [grid] if isinstance(grid, int | float) else [*grid], len(named))
     none = [None] * len(first)

@@ -148,7 +148,8 @@ def selected(members: Sequence[Population], how: Selection | Reading, *, brief: 
     for one in members:
         line = words.taking_part(one.name, one.left_out, one.diverged, how.diverged, one.metric, one.filled)
         if one.stopped:
-            line = f"{line[:-1]}; {words.plural(one.stopped, 'stopped run')} {words.stopped(how.stopped, one.metric)}."
+            kept = "kept" if how.stopped == "last" else f"counted as {words.as_worst(one.metric)}"
+            line = f"{line[:-1]}; {one.stopped:,} stopped, {kept}."
         if not (brief and line.endswith("left out none.")):
             yield line
     if how.select is not None and how.error == "best":

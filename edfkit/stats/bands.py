@@ -566,6 +566,7 @@ def _best(
         up_to, True, hi=values.size, key=lambda r: betainc(float(size - r), float(r + 1), 1 - q) > allowed
     )
     taken = np.diff(np.minimum(heights, q), prepend=0.0)
+    taken[at + 1 :] = 0.0  # round-off, that must not weigh a value as large as `edfkit.metric.BEYOND`
     return Best(
         quantile=float(values[at]),
         low=float(values[below - 1]) if below else ends[0],

@@ -1098,14 +1098,9 @@ def resample_minima(
     """
     times = range(_whole(trials, "trials"))
     minima = []
-    for name, size, given, number, by in (
-        ("small", small, errors, counts, chosen_by),
-        (
-            "large",
-            large,
-            *((errors, counts, chosen_by) if errors_large is None else (errors_large, counts_large, chosen_by_large)),
-        ),
-    ):
+    of_small = errors, counts, chosen_by
+    of_large = of_small if errors_large is None else (errors_large, counts_large, chosen_by_large)
+    for name, size, (given, number, by) in (("small", small, of_small), ("large", large, of_large)):
         least = _least(given, by, rng)
         if replacement:
             sample, weights, models = counted_sample(given, counts=number)

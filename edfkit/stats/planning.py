@@ -318,8 +318,8 @@ def _of_one(pilot: Pilot, models: int, shift: float, strata: int | None, rng: np
         return None
     at_a, at_b = rng.choice(pilot.shares.size, (2, models), replace=False, p=pilot.shares)
     shifted = (pilot.errors[at_b] + shift).clip(*pilot.ends)
-    errors = tied(pilot.errors[at_a], shifted)  # 1.1 + 2.2 and 3.3
-    return in_strata(*errors, pilot.complexity_of(at_a), pilot.complexity_of(at_b), strata=strata)
+    errors, others = tied(pilot.errors[at_a], shifted)  # such as 3.3 and 1.1 + 2.2
+    return in_strata(errors, others, pilot.complexity_of(at_a), pilot.complexity_of(at_b), strata=strata)
 
 
 def _claimed(strata: Strata, p_better: float, alpha: float, rng: np.random.Generator | None) -> bool:

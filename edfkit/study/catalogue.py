@@ -165,12 +165,13 @@ SEED = Option("seed", "Random seed.", int, 0, least=0)
 
 READING = (
     Option("metric", "Metric to compare, by its name.", str, usual="that of the archive"),
-    Option("select", "Choose the best epoch of each run by another metric.", str, metavar="METRIC", usual="the metric"),
+    Option("select", "Choose the best epoch of each run by another metric; without curves, search and point choose the "
+           "best run.", str, metavar="METRIC", usual="the metric"),
     Option("error", "Best value over the epochs, that after the last, or that after an epoch.", str, "best",
            metavar="best|final|EPOCH"),
     Option("diverged", "Runs that diverged keep their value (the worst where they have none), are left out, or count "
            "as the worst: 100 % of an error.", POLICIES, "keep"),
-    Option("stopped", "Runs that were stopped are left out, keep their last value, or count as the worst.", STOPPED,
+    Option("stopped", "Runs that were stopped are left out, keep the value that they had, or count as the worst.", STOPPED,
            "drop"),
 )  # fmt: skip
 """The fields of a `settings.Reading`."""

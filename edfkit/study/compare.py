@@ -1076,7 +1076,7 @@ def _drawn(selection: Selection, confidence: float) -> tuple[Selection, list[Ban
         size = None
         if one.repeats and one.units is not None and one.counts is None:
             weights = np.full(one.errors.size, 1.0) if one.weights is None else one.weights
-            size = effective_size(np.bincount(np.unique(one.units.unit, return_inverse=True)[1], weights))
+            size = effective_size(one.units.sums(weights))
         bands.append(edf_band(one.errors, one.weights, confidence=confidence, counts=one.counts, n_eff=size))
     return selection, bands
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from edfkit.metric import Metric
+from edfkit.metric import BEYOND, Metric
 from edfkit.result import Result, plain, signed
 from edfkit.stats.bins import common_range
 from edfkit.stats.buckets import Advice, BucketMeans, Histogram, advise, bucket_means, correlation, histogram
@@ -219,4 +219,6 @@ def _units(member: Population) -> Population:
     if units is None or member.complexity is None:
         return member
     complexity = np.column_stack([units.means(column) for column in member.complexity.T])
-    return replace(member, errors=units.means(member.errors), complexity=complexity, units=None)
+    # A mean is worse than any value where one of the rows is.
+    errors = np.where(units.sums(member.errors >= BEYOND), BEYOND, units.means(member.errors))
+    return replace(member, errors=errors, complexity=complexity, units=None)

@@ -217,7 +217,7 @@ def _taken(column: str, piece: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         return np.asarray(piece[curve][:, int(where) - 1])
     goal, by = where.split(" ")
     deciding = piece[by] if goal == "min" else -piece[by]
-    known = ~np.isnan(deciding)
+    known = np.isfinite(deciding)  # an infinite value is none
     best = np.where(known, deciding, np.inf).argmin(axis=1)
     rows = np.arange(len(best))
     return np.where(known[rows, best], piece[curve][rows, best], np.nan)

@@ -16,7 +16,7 @@ from edfkit.stats.noise import NoiseShare, SeedNoise, noise_share, seed_noise
 from edfkit.stats.rates import DefaultRank, RateMap, default_rank, rate_map
 from edfkit.study.counting import once
 from edfkit.study.selection import Population, Source, select
-from edfkit.study.settings import Reading, ReadingKeywords, settle
+from edfkit.study.settings import AS_WORST, Reading, ReadingKeywords, settle
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _noise(
         for values in (_known(source, member, name) for name in (final_of(metric.name), curve_of(metric.name)))
     )
     lr, wd = _known(source, member, "lr"), _known(source, member, "wd")
-    worst = member.diverged and reading.diverged in ("worst", "censor")
+    worst = member.diverged and reading.diverged in AS_WORST
     worst = worst or member.filled or (member.stopped and reading.stopped == "worst")
     if worst or reading.select is not None:
         final = None  # the errors are not, or no longer, the best of the curves
@@ -191,11 +191,11 @@ def _noise(
 
 
 def _known(source: Source, member: Population, variable: str) -> NDArray[np.float64] | None:
-    """Read a variable of the models that take part; None if it is not known of all."""
+    """Read a variable of the models that take part; None if it is not known, or infinite, of some."""
     if variable not in source.variables(member.name):
         return None
     values = source.read(member.name, variable)[member.rows].astype(float)
-    return None if np.isnan(values).any() else values
+    return values if np.isfinite(values).all() else None
 
 
 def _some_epochs(last: int) -> Any:

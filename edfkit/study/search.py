@@ -378,6 +378,8 @@ def _curve(
     low, high, median_low, median_high = (
         (unknown, unknown, unknown, unknown) if picks else _bands(member, sample, found, units is None, confidence)
     )
+    if member.beyond:  # so that there is no mean, however seldom such a run is the best one
+        low, high, found = unknown, unknown, replace(found, error=unknown, spread=unknown, se=unknown)
     return Curve(
         member.name,
         found,

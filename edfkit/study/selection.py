@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
@@ -27,7 +28,7 @@ from edfkit.stats.sample import Sample, tied
 from edfkit.stats.two_sample import Summary, summarize
 from edfkit.study.counting import Counted, Wanted, at_best, at_epoch, distinct, label_of, metrics_of, once
 from edfkit.study.parts import Parts, folded
-from edfkit.study.settings import COMPLEXITIES, Control, Reading, SelectionKeywords, settle
+from edfkit.study.settings import AS_WORST, COMPLEXITIES, Control, Reading, SelectionKeywords, settle
 from edfkit.study.units import Units, sharing
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class InMemory:
     ----------
     populations : mapping of str to mapping of str to array_like, or to xarray.Dataset
         For each population its variables, named as in an archive: the metric, and those that a study needs, such as
-        `params`. Masked values are not known. `status` holds words, such as finished and failed, or their codes;
+        `params`. Masked values, None and NaN are not known. `status` holds words, such as finished and failed, or their codes;
         without it a run without a value failed, and one whose value is infinite diverged, as
         `edfkit.archive.outcomes` has it. Rows that share the number in `unit` are of one network.
     metric : Metric, or sequence of Metric, optional
@@ -125,7 +126,7 @@ class InMemory:
             if np.asarray(values).dtype.kind not in "iufb":
                 return np.where(mask, "", np.asarray(values))
             return np.where(mask, np.nan, np.asarray(values, np.float64))
-        return np.asarray(values)
+        return _of_objects(np.asarray(values))
 
     def _checked(self, metric: Metric, values: NDArray[Any]) -> NDArray[Any]:
         if values.dtype.kind not in "iuf" or not values.size:
@@ -173,6 +174,16 @@ class InMemory:
         return variables
 
 
+def _of_objects(values: NDArray[Any]) -> NDArray[Any]:
+    """Give objects as numbers if all are, those that are missing aside: None and NA of pandas."""
+    if values.dtype.kind != "O" or values.ndim != 1:
+        return values
+    known = [None if one is None or str(one) == "<NA>" else one for one in values]
+    if not all(one is None or isinstance(one, Real) for one in known):
+        return values
+    return np.array(known, np.float64)  # None becomes NaN
+
+
 def cells(
     errors: Floats, complexity: Floats, counts: NDArray[np.int64] | None = None
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
@@ -192,6 +203,10 @@ def cells(
     """
     (errors, *columns), number = distinct([errors, *complexity.T], counts)
     return errors, np.column_stack(columns) if columns else np.zeros((errors.size, 0)), number
+
+
+def _beyond(errors: Floats) -> bool:
+    return bool(max(errors.max(), -errors.min()) >= BEYOND)
 
 
 @dataclass(frozen=True)
@@ -266,7 +281,7 @@ class Population:
     @property
     def beyond(self) -> bool:
         """Whether some model counts as worse, or better, than any value, so that there is no mean."""
-        return bool(self.errors.size) and max(self.errors.max(), -self.errors.min()) >= BEYOND
+        return bool(self.errors.size) and _beyond(self.errors)
 
     @property
     def models(self) -> int:
@@ -286,8 +301,7 @@ class Population:
             return self.summarized(counted.errors, counted.weights, counted.counts)
         if self.counts is None and self.units is not None and self.units.stated and self.repeats:
             weights = self.units.weights if self.weights is None else self.weights
-            of_units = np.bincount(np.unique(self.units.unit, return_inverse=True)[1], weights)
-            return replace(self.summarized(self.errors, weights), n_eff=effective_size(of_units))
+            return replace(self.summarized(self.errors, weights), n_eff=effective_size(self.units.sums(weights)))
         if self.weights is not None:
             return self.summarized(self.errors, self.weights, self.counts)
         (values,), counts = distinct([self.errors], self.counts)
@@ -296,9 +310,7 @@ class Population:
     def summarized(self, errors: Floats, weights: Floats | None = None, counts: Any = None) -> Summary:
         """Summarise oriented values of the metric; there is no mean where some are worse than any."""
         found = summarize(errors, weights, self.area_to, counts=counts, area_from=max(self.metric.least, -BEYOND))
-        if max(errors.max(), -errors.min()) >= BEYOND:
-            return replace(found, mean=math.nan, area=math.nan)
-        return found
+        return replace(found, mean=math.nan, area=math.nan) if _beyond(errors) else found
 
     @property
     def shares(self) -> NDArray[np.float64] | None:
@@ -682,7 +694,7 @@ def best_and_last(source: Source, name: str, reading: Reading) -> tuple[str, str
 def tied_together(a: Population, b: Population) -> tuple[Population, Population]:
     """Bring values of two populations that are one step into one, see `edfkit.stats.sample.tied`."""
     errors = [one for member in (a, b) for one in (member.errors, *([] if member.cells is None else member.cells[:1]))]
-    found = tied(*errors, grid=a.metric.grid if a.metric == b.metric else None)
+    found = tied(*errors, grid=a.metric.grid if a.metric.grid == b.metric.grid else None)
     if all(one is other for one, other in zip(found, errors, strict=True)):
         return a, b
     members = []
@@ -810,6 +822,7 @@ def _read(
     found = source.rows(name, (which, "status", *columns, *also), by_row=by_row)
     status, counts = found.columns["status"], found.counts
     values = metric.turned(found.columns[which].astype(np.float64))
+    values[np.isinf(values)] = np.nan  # as curves of runs that diverged may have
     errors, filled, away = _by_outcome(values, status, reading, metric)
     takes = ~np.logical_or.reduce([*away.values()])
     missing = np.isnan(values) & ~takes & (status != Status.DIVERGED)
@@ -883,7 +896,7 @@ def _by_outcome(
     """
     errors = values.copy()
     diverged, stopped = status == Status.DIVERGED, status == Status.STOPPED
-    if reading.diverged in ("worst", "censor"):
+    if reading.diverged in AS_WORST:
         errors[diverged] = metric.worst
     filled = diverged & np.isnan(errors)
     errors[filled] = metric.worst
@@ -935,7 +948,7 @@ def error_column(source: Counted, name: str, reading: Reading) -> str:
             )
         return at_best(curve, curve_of(by.name), by.goal)
     if reading.error in ("best", "final"):
-        if reading.error == "final" and not has_column(source, name, final_of(metric.name)):
+        if reading.error == "final" and not source.has(name, final_of(metric.name)):
             raise EdfkitError(f"The final {metric.label} of the {name} models is not known; compare by the best.")
         return metric.name if reading.error == "best" else final_of(metric.name)
     epochs = source.field(name, curve).shape[1]

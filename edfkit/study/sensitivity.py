@@ -31,7 +31,7 @@ from edfkit.study.selection import (
     tied_together,
     told_apart,
 )
-from edfkit.study.settings import COMPLEXITIES, FILLS, STOPPED, Control, Reading
+from edfkit.study.settings import AS_WORST, COMPLEXITIES, FILLS, STOPPED, Control, Reading
 
 MANY = 100_000
 """Models of both populations above which they are sorted once for all settings, and not for each."""
@@ -115,15 +115,7 @@ def sensitivity(
         ways += _controls(main, reading, control, [one for one in COMPLEXITIES if known(reading, Control(one))])
     if reading.error in _OTHER and known(other := replace(reading, error=_OTHER[reading.error]), control):
         ways.append(("error", other, control))
-    if any(one.diverged or "diverged" in one.left_out for one in main.populations):
-        chosen = {"worst": "censor"}.get(reading.diverged, reading.diverged)  # which are two words for one
-        others = [policy for policy in ("keep", "drop", "censor") if policy != chosen]
-        ways += [("diverged", replace(reading, diverged=policy), control) for policy in others]
-    if any("stopped" in one.left_out for one in main.populations):
-        others = [policy for policy in STOPPED if policy != reading.stopped]
-        ways += [("stopped", replace(reading, stopped=policy), control) for policy in others]
-    if any(one.missing for one in main.populations):
-        ways += [("failed", replace(reading, failed=fill), control) for fill in FILLS]
+    ways += [(group, how, control) for group, how in _outcomes(main, reading)]
     found = []
     for group, how, held in steps(ways, "other settings"):
         start = _named(group, how, held, main.metric)
@@ -181,6 +173,19 @@ def _controls(
     for given in ("none", *known, *map(",".join, combinations(known, 2))):
         if set(Control(given).columns) != set(control.columns):
             yield "complexity", reading, Control(given)
+
+
+def _outcomes(main: Selection, reading: Reading) -> Iterator[tuple[str, Reading]]:
+    """List what else can be done with runs that did not finish, where there are such."""
+    if any(one.diverged or "diverged" in one.left_out for one in main.populations):
+        chosen = "censor" if reading.diverged in AS_WORST else reading.diverged
+        others = [policy for policy in ("keep", "drop", "censor") if policy != chosen]
+        yield from (("diverged", replace(reading, diverged=policy)) for policy in others)
+    if any(one.stopped or "stopped" in one.left_out for one in main.populations):
+        others = [policy for policy in STOPPED if policy != reading.stopped]
+        yield from (("stopped", replace(reading, stopped=policy)) for policy in others)
+    if any(one.missing for one in main.populations):
+        yield from (("failed", replace(reading, failed=fill)) for fill in FILLS)
 
 
 def _columns(main: Selection) -> list[Floats]:

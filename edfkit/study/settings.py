@@ -10,8 +10,11 @@ from typing import Any, TypedDict
 
 from edfkit import EdfkitError
 
-POLICIES = ("keep", "drop", "worst", "censor")
-"""What can be done with runs that diverged; censor is another word for worst."""
+AS_WORST = ("worst", "censor")
+"""Two words for one policy: runs that diverged count as the worst, even those that have a value."""
+
+POLICIES = ("keep", "drop", *AS_WORST)
+"""What can be done with runs that diverged."""
 
 STOPPED = ("drop", "last", "worst")
 """What can be done with runs that were stopped."""

@@ -67,21 +67,29 @@ class Units:
         """The different units."""
         return different(self.unit)
 
+    @cached_property
+    def _own(self) -> NDArray[np.intp]:
+        """The place of the unit of each row among the different ones."""
+        return np.unique(self.unit, return_inverse=True)[1]
+
     @property
     def weights(self) -> NDArray[np.float64]:
         """What each row weighs: 1 / k of k rows of a unit, divided by the number of units."""
-        _, own, rows = np.unique(self.unit, return_inverse=True, return_counts=True)
-        return np.asarray(1 / rows[own] / rows.size)
+        rows = np.bincount(self._own)
+        return np.asarray(1 / rows[self._own] / rows.size)
 
     @property
     def repeated(self) -> bool:
         """Whether some unit has several rows."""
         return self.different.size < self.unit.size
 
-    def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Add up what rows have over the rows of each unit."""
+        return np.bincount(self._own, values)
+
+    def means(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Average what rows have over the rows of each unit."""
-        _, own, rows = np.unique(self.unit, return_inverse=True, return_counts=True)
-        return np.asarray(np.bincount(own, values) / rows)
+        return self.sums(values) / np.bincount(self._own)
 
 
 def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[Any]] | None = None) -> Units | None:
@@ -117,11 +125,7 @@ def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[A
 def _found(source: Any, name: str, read: Callable[[str, str], NDArray[Any]]) -> Units | None:
     variables = source.variables(name)
     if "unit" in variables:
-        given = read(name, "unit")
-        if given.dtype.kind in "iub" or np.array_equal(given, given.astype(np.int64) if given.dtype.kind == "f" else []):
-            stated = given.astype(np.int64).view(np.uint64)
-        else:  # names, or numbers with fractions
-            stated = row_hashes({"unit": given if given.dtype.kind == "f" else given.astype(str)})
+        stated = _numbered(read(name, "unit"))
         return Units(stated, True, _runs(source, name, variables, read, stated), stated=True)
     if source.models(name) > MOST:
         return None
@@ -148,6 +152,15 @@ def _found(source: Any, name: str, read: Callable[[str, str], NDArray[Any]]) -> 
         unit = row_hashes({"unit": unit, "block": np.full(unit.size, row_hashes({"block": np.array([block])}))})
     comparable = bool(block) or isinstance(source, Published)
     return Units(unit, comparable, _runs(source, name, variables, read, unit))
+
+
+def _numbered(stated: NDArray[Any]) -> NDArray[np.uint64]:
+    """Give units as numbers: those of an archive are, and populations in memory may name their networks."""
+    if stated.dtype.kind == "f" and (stated % 1 == 0).all():
+        stated = stated.astype(np.int64)
+    if stated.dtype.kind in "iub":
+        return stated.astype(np.int64).view(np.uint64)
+    return row_hashes({"unit": stated if stated.dtype.kind == "f" else stated.astype(str)})
 
 
 def _rows(name: str, models: int) -> Units:
@@ -259,7 +272,7 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
         return Sharing(
             both,
             refused=f"{a} and {b} have {both:,} networks in common, of {smaller:,} in the smaller one: they are "
-            "neither independent samples nor pairs; leave the shared networks out of one of them (--where, edfkit "
-            "subset).",
+            "neither independent samples nor pairs; leave the shared networks out of one of them, or, for pairs, all "
+            "others out of both (--where, edfkit subset).",
         )
     return Sharing(both)

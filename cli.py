@@ -729,7 +729,7 @@ def _print_import(target: Path, imported: "Imported") -> None:
     for name, models in imported.models.items():
         others = [f"{count:,} {word}" for word, count in imported.outcomes[name].items() if word != "finished"]
         of_which = f", of which {', '.join(others)}" if others else ""
-        click.echo(f"{name}: {models:,} model{'s' * (models != 1)}{of_which}")
+        click.echo(f"{imported.labels.get(name, name)}: {models:,} model{'s' * (models != 1)}{of_which}")
     for reason, count in imported.left_out.items():
         click.echo(f"left out, {reason}: {count:,}")
     _say(imported.notes)

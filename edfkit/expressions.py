@@ -341,8 +341,9 @@ def _typed(name: str, values: NDArray[Any]) -> _Value:
     if kind in "OTU":
         gone = np.ma.getmaskarray(values)
         values = np.ma.getdata(values)
-        if kind == "O":
-            gone = gone | (values == None) | (values != values)  # noqa: E711  # element by element
+        if kind == "O":  # None, NA of pandas, which cannot be compared, and NaN
+            missing = [one is None or str(one) == "<NA>" or one != one for one in values.flat]
+            gone = gone | np.reshape(missing, values.shape)
         return _Value(np.where(gone, "", values.astype(str)), "text")
     if kind not in "biuf":
         raise EdfkitError(f"{name} has the type {values.dtype}, expected numbers or text; leave it out.")

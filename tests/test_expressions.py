@@ -437,3 +437,11 @@ def test_a_million_models_take_no_loop() -> None:
     true, open_ = parse("a % 2 == 0 and any(w * 2 > 100) and log(a + 1) < 1e9").of(many.__getitem__)
     assert true.tolist() == [True, False] * 500_000
     assert not open_.any()
+
+
+def test_what_pandas_has_for_a_missing_text_is_unknown() -> None:
+    missing = pytest.importorskip("pandas").NA
+    column = np.array(["sgd", missing, None, NAN, "adam"], object)
+    true, open_ = parse("opt == 'sgd'").of({"opt": column}.__getitem__)
+    assert true.tolist() == [True, False, False, False, False]
+    assert open_.tolist() == [False, True, True, True, False]

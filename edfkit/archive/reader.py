@@ -252,7 +252,9 @@ class Archive:
         ]
         if len(alike) > 1:
             raise EdfkitError(f"{self.path} has {listed(alike)} for the label {text!r}; choose one by its name.")
-        return alike[0] if alike else self.population(text).name
+        if not alike:
+            raise EdfkitError(f"{self.path} has no population {text!r}; choose from {listed([*labels.values()])}.")
+        return alike[0]
 
     def has(self, name: str, variable: str) -> bool:
         """Tell whether a population has a variable."""

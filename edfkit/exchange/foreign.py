@@ -63,12 +63,15 @@ class Imported:
         How many records are not in the archive, by reason; only reasons that occurred.
     notes : tuple of str
         What else is to be known of the import, a sentence each.
+    labels : dict of str to str
+        What people call populations, of those that have another name.
     """
 
     models: dict[str, int]
     outcomes: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> dict[str, int]:
@@ -117,7 +120,8 @@ def save(
         counts = np.bincount(np.asarray(columns["status"]), minlength=len(Status)).tolist()
         outcomes[name] = {word: count for word, count in zip(STATUS, counts, strict=True) if count}
     write(target, whole, attrs, group_attrs)
-    return Imported(models, outcomes, {why: n for why, n in (left_out or {}).items() if n}, tuple(notes))
+    labels = {name: str(given["label"]) for name, given in group_attrs.items() if "label" in given}
+    return Imported(models, outcomes, {why: n for why, n in (left_out or {}).items() if n}, tuple(notes), labels)
 
 
 def root_attrs(

@@ -99,7 +99,7 @@ def at_most(metric: Metric) -> str:
 
 def best(metric: Metric) -> str:
     """Name the best value: the smallest error, the best of another metric."""
-    return "smallest" if metric.label == ERROR.label else "best"
+    return "smallest" if metric.label == ERROR.label and metric.goal == "min" else "best"
 
 
 def turned_ends(metric: Metric, low: float, high: float) -> tuple[float, float]:
@@ -275,7 +275,7 @@ def better(name: str | None) -> str:
 
 def summary_headings(metric: Metric) -> list[str]:
     """Give the headings of `summary`."""
-    return list(SUMMARY) if metric.label == ERROR.label else [one.replace("min", "best") for one in SUMMARY]
+    return list(SUMMARY) if best(metric) == "smallest" else [one.replace("min", "best") for one in SUMMARY]
 
 
 def summary(of: "Summary", metric: Metric = ERROR) -> list[str]:

@@ -1,8 +1,7 @@
 """Searches that pick their best run by another metric than the one that is reported.
 
-Where all populations have both metrics after each epoch, the other one chooses the epoch of each run, as in every
-study, and the best run is the best one by what is reported. Else the best of m runs is the one that is best by the
-other metric, and what counts is its value of the one that is reported.
+The best of m runs is the one that is best by the other metric, and what counts is its value of the one that is
+reported: at the epoch that is best by the other metric too, where all populations have both after each epoch.
 """
 
 from collections.abc import Sequence
@@ -33,7 +32,7 @@ def picking(source: Counted, names: Sequence[str], reading: Reading) -> tuple[Re
     Returns
     -------
     reading : Reading
-        Without a metric to select by, where that picks runs.
+        Without a metric to select by, where that picks no epochs.
     picked_by : Metric or None
 
     Raises
@@ -47,9 +46,8 @@ def picking(source: Counted, names: Sequence[str], reading: Reading) -> tuple[Re
     by = common_metric(source, names, replace(reading, metric=reading.select))
     if by.name == metric.name:
         return reading, None
-    if reading.error == "best" and not any(without_curves(source, name, metric, by) for name in names):
-        return reading, None
-    return replace(reading, select=None), by
+    epochs = reading.error == "best" and not any(without_curves(source, name, metric, by) for name in names)
+    return (reading if epochs else replace(reading, select=None)), by
 
 
 def columns(source: Counted, name: str, reading: Reading, picked_by: Metric | None) -> list[str]:

@@ -560,8 +560,8 @@ def verify(where: str, complexity: bool) -> None:
                 + "; correct the source, or download it again."
             )
         models = sum(source.models(name) for name in source.names)
-        click.echo(f"{click.format_filename(source.path)}: whole, "
-                   f"{len(source.names):,} population{'s' * (len(source.names) != 1)}, {models:,} models")
+        populations = f"{len(source.names):,} population{'s' * (len(source.names) != 1)}"
+        click.echo(f"{click.format_filename(source.path)}: whole, {populations}, {models:,} models")
         if not complexity:
             return
         wrong = 0

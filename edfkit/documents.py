@@ -93,7 +93,7 @@ Chosen = Annotated[
 ]
 Stopped = Annotated[
     Annotated[str, Among("drop", "last", "worst")],
-    "What is done with runs that were stopped: they are dropped, keep the value that they had, or count as the worst.",
+    "What is done with runs that were stopped: they are dropped, keep the value they had, or count as the worst.",
 ]
 Reasons = Annotated[
     dict[str, Annotated[int, In("models", 1)]], "Models that take no part, by reason; only reasons that occurred."

@@ -4,10 +4,10 @@ An expression has names of columns, numbers, texts in quotes, `and`, `or`, `not`
 operators `+ - * / %`, indices as in `width[0]`, and the functions `FUNCTIONS`. Nothing of it is run as Python: its tree
 is rebuilt of what is allowed, and evaluated on whole columns.
 
-Numbers are float64, and may be written as 30k or 1.2M. A column has one value for each model, or several: of its stages, counted from 0 and without the
-stem, or of its epochs. `and`, `or` and `not` go value by value, and in the end `any` or `all` says how many have to be
-true. `sum`, `min`, `max`, `len`, `any` and `all` are about the values of one model; `min` and `max` also take several
-numbers. `log` is the natural logarithm. Texts are only equal or not.
+Numbers are float64, and may be written as 30k or 1.2M. A column has one value for each model, or several: of its
+stages, counted from 0 and without the stem, or of its epochs. `and`, `or` and `not` go value by value, and in the end
+`any` or `all` says how many have to be true. `sum`, `min`, `max`, `len`, `any` and `all` are about the values of one
+model; `min` and `max` also take several numbers. `log` is the natural logarithm. Texts are only equal or not.
 
 A value is unknown if it is NaN, masked or an empty text, and so is what cannot be computed, such as a division by 0 or
 the logarithm of a number that is not above 0. What an unknown value decides is unknown (Kleene's logic): `a < 1 or b <

@@ -9,9 +9,12 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from edfkit import EdfkitError
+
+if TYPE_CHECKING:
+    from edfkit import documents
 
 _T = TypeVar("_T")
 
@@ -27,18 +30,6 @@ _FAR = BEYOND / 1e12
 def is_known(value: float) -> bool:
     """Tell whether a number is one: not NaN, not infinite, nor a mean of up to 1e12 that `BEYOND` is among."""
     return abs(value) < _FAR
-
-
-class MetricDict(TypedDict):
-    """A metric as plain data; `low` and `high` are null where there is no bound, `grid` where it is not known."""
-
-    name: str
-    label: str
-    unit: str
-    goal: Literal["min", "max"]
-    low: float | None
-    high: float | None
-    grid: float | None
 
 
 @dataclass(frozen=True)
@@ -146,7 +137,7 @@ class Metric:
             return self
         return replace(self, decimals=min(12, max(0, 2 - math.floor(math.log10(spread)))))
 
-    def to_dict(self) -> MetricDict:
+    def to_dict(self) -> "documents.Metric":
         """Give the metric as plain data."""
         return {
             "name": self.name,
@@ -251,8 +242,8 @@ def check_bounds(metric: Metric, ends: tuple[float, float]) -> None:
             )
 
 
-def find(metrics: Iterable[Metric], name: str | None, where: str) -> Metric:
-    """Find a metric by its name, else by its label, the first one if no name is given.
+def find(metrics: Iterable[Metric], name: str | None, where: str, option: str = "metric") -> Metric:
+    """Find a metric by its name, else by its label, the first one if no name is given; `option` is what named it.
 
     Raises
     ------
@@ -267,6 +258,6 @@ def find(metrics: Iterable[Metric], name: str | None, where: str) -> Metric:
         return found[0]
     if found:
         listed = ", ".join(one.name for one in found)
-        raise EdfkitError(f"metric: {where} has {len(found)} metrics called {name!r}: {listed}; name one of these.")
+        raise EdfkitError(f"{option}: {where} has {len(found)} metrics called {name!r}: {listed}; name one of these.")
     listed = ", ".join(one.label for one in known)
-    raise EdfkitError(f"metric: {where} has no metric {name!r}, but only {listed}; name one of these.")
+    raise EdfkitError(f"{option}: {where} has no metric {name!r}, but only {listed}; name one of these.")

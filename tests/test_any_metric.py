@@ -229,6 +229,15 @@ def test_masked_values_are_not_known_and_words_are():
         describe_study(InMemory({"a": {"error": [5.0], "status": ["exploded"]}}), ["a"])
 
 
+def test_curves_in_memory_tell_who_diverged_and_who_was_stopped():
+    nan = np.nan
+    curves = [[9, 8, nan, 7], [9, nan, nan, 6], [9, 8, nan, nan], [np.inf, 5, nan, 4], [nan] * 4]
+    columns = {"error": [7, 6, 8, 4, nan], "test_error": np.array(curves, float)}
+    assert InMemory({"a": columns}).read("a", "status").tolist() == [0, 1, 3, 1, 2]  # no run has the third epoch
+    coded = InMemory({"a": columns | {"status": [0, 0, 0, 0, 2]}})
+    assert coded.read("a", "status").tolist() == [0, 0, 0, 0, 2]
+
+
 def test_an_infinite_value_diverged_and_is_none():
     source = InMemory({"a": {"error": [5.0, np.inf, 7.0], "status": ["finished"] * 3}})
     assert source.read("a", "status").tolist() == [0, 1, 0]

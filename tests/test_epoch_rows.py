@@ -249,7 +249,7 @@ def test_a_run_that_was_not_tested_after_each_epoch_did_not_stop(tmp_path: Path,
 
 def test_a_run_that_was_started_again_is_named_as_such(tmp_path: Path) -> None:
     text = "run,epoch,err\na,0,9\na,1,8\na,1,7\na,2,6\n"
-    with pytest.raises(EdfkitError, match=r"several rows of one 'run' for one 'epoch', as of a run that was started ag"):
+    with pytest.raises(EdfkitError, match="several rows of one 'run' for one 'epoch', as of a run that was start"):
         Gathered(tmp_path, text, error="err", run="run", step="epoch")
 
 

@@ -134,7 +134,7 @@ def test_what_is_written_is_read(original: Path) -> None:
         assert archive.label("x") == "ViT-B/16 (ours)"
         assert archive.label("Y") == "y"
         assert [archive.identify(text) for text in ("x", "X", "ViT-B/16 (ours)", "vit-b/16 (OURS)", "y")] == [*"xxxxy"]
-        assert "has no population 'vit'; choose from 'x', 'y'" in refusal(lambda: archive.identify("vit"))
+        assert "has no population 'vit'; choose from 'ViT-B/16 (ours)', 'y'" in refusal(lambda: archive.identify("vit"))
         found = {v: archive.field("x", v).attrs for v in ("val_acc", "val_acc_curve", "status", "unit")}
         assert found["val_acc"] == ACCURACY
         assert found["val_acc_curve"] == {"units": "share", "long_name": "val/acc after each epoch"}

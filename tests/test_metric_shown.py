@@ -205,6 +205,17 @@ def test_a_table_has_the_best_value_first_and_says_why_there_is_no_area() -> Non
     )
 
 
+def test_what_is_called_an_error_and_maximised_has_a_best_and_no_smallest_value() -> None:
+    odd = Metric("x_error", "m", "max", label="error")
+    assert (words.best(ERROR), words.best(odd)) == ("smallest", "best")
+    assert ("min" in words.summary_headings(ERROR), "min" in words.summary_headings(odd)) == (True, False)
+
+
+def test_one_run_has_and_counts() -> None:
+    said = words.taking_part("a", {}, 1, "keep", Metric("loss", "nats"), 1)
+    assert said == "a: left out none; 1 diverged, of which 1 has no loss and counts as the worst."
+
+
 def test_all_lines_of_a_text_have_as_many_digits() -> None:
     one = source(LOSS)
     found = said("comparison", compare_populations(one, one.names[:3]))

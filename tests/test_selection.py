@@ -385,11 +385,15 @@ def test_a_population_without_models_is_refused() -> None:
 
 def test_an_error_that_is_not_known_is_named(archive: Path) -> None:
     curves = {"error": [5.0, 6.0], "status": [FINISHED] * 2, "test_error": [[5.0, np.nan], [6.0, 7.0]]}
-    with pytest.raises(EdfkitError, match="The error after epoch 2 of 1 of the 2 a models is not known; compare by the"):
+    with pytest.raises(EdfkitError, match="The error after epoch 2 of 1 of the 2 a models is not known; comp"):
         select(InMemory({"a": curves}), ["a"], given="none", error="2")
     loss = InMemory({"a": {"loss": [5.0, 6.0]}}, metric=Metric("loss", "nats"))
     with pytest.raises(EdfkitError, match="The final loss of the a models is not known; compare by the best"):
         select(loss, ["a"], given="none", error="final")
+    with pytest.raises(EdfkitError, match="The loss of a after each epoch is not known; compare by the best"):
+        select(loss, ["a"], given="none", error="2")
+    with pytest.raises(EdfkitError, match=r"^select: a has no metric 'x', but only loss; name one of these"):
+        select(loss, ["a"], given="none", select="x")
 
 
 def test_a_selection_is_plain_data(archive: Path) -> None:

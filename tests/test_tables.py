@@ -153,7 +153,7 @@ def test_a_column_splits_populations_and_they_compare(tmp_path: Path) -> None:
             assert (found["ks"], found["prob_a_better"]) == (pytest.approx(1.0, abs=1e-12), 1.0)
             assert found["better"] == "res-net"
         else:
-            assert "The macs of 60 of the 60 res-net models are not known" in done.stderr
+            assert "The macs of 60 of the 60 Res Net models are not known" in done.stderr
 
 
 def test_accuracies_and_shares_become_errors(tmp_path: Path) -> None:
@@ -233,6 +233,8 @@ BAD = [
     ("a\n0.5\n1\n\n", {"error": "a"}, r"lies in 0\.\.1 \(the largest is 1\).*--unit share or --unit percent"),
     ("a\n0.5\n", {"accuracy": "a"}, r"Each accuracy lies in 0\.\.1.*--unit share or --unit percent"),
     ("a\n0.5\n", {"error": "a", "unit": "permille"}, "'permille', expected percent or share"),
+    ("a,b\n5,1\n", {"error": "a", "metric": "b", "unit": "nats"}, "each in turn: --unit percent --unit nats"),
+    ("a,b\n5,1.234.567\n", {"error": "a", "params": "b"}, r"'1\.234\.567' as 'b', where the dot may be the decimal"),
     ("a\n0.5\n1.5\n", {"error": "a", "unit": "share"}, r"Line 3 of .*has the error 1\.5, expected 0\.\.1 \(share\)"),
     ("a\n5\n\n-1\n", {"error": "a"}, r"Line 4 of .* has the error -1, expected 0\.\.100"),
     ('a,b\n5,"x\ny"\n101,\n', {"error": "a"}, r"Line 4 of .* has the error 101, expected 0\.\.100"),
@@ -461,6 +463,17 @@ def test_several_metrics_with_what_is_said_of_each(tmp_path: Path) -> None:
         assert archive.read("table", "loss_final").tolist() == [50, 40]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("form", [".csv", ".jsonl", ".csv.gz"])
+def test_text_as_windows_writes_it_is_read(tmp_path: Path, encoding: str, form: str) -> None:
+    text = '{"err": 5}\n{"err": 6.5}\n' if "json" in form else "err\n5\n6.5\n"
+    encoded = ("\ufeff" * (encoding != "utf-16") + text).encode(encoding)
+    (tmp_path / f"t{form}").write_bytes(gzip.compress(encoded) if "gz" in form else encoded)
+    import_table(tmp_path / f"t{form}", tmp_path / "out.h5", error="err")
+    with Archive(tmp_path / "out.h5") as archive:
+        assert archive.read("t", "error").tolist() == [5, 6.5]
+
+
 def test_every_space_has_a_name_of_its_own_and_keeps_its_label(tmp_path: Path) -> None:
     labels = {
         "残差网络": "space-1",
@@ -547,7 +560,7 @@ def test_the_command_takes_all_options_and_says_how_runs_ended(tmp_path: Path) -
     command = [EDFKIT, "import", "table", str(file), "-o", str(tmp_path / "out.h5"), *arguments.split()]
     done = subprocess.run(command[:-2], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("a-1: 2 models, of which 1 stopped\nb: 1 model, of which 1 diverged\n")
+    assert done.stdout.startswith("A 1: 2 models, of which 1 stopped\nB: 1 model, of which 1 diverged\n")
     with Archive(tmp_path / "out.h5") as archive:
         assert archive.read("a-1", "params").tolist() == [1_500_000, 2_500_000]
         assert archive.attrs["dataset"] == "digits"

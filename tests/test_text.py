@@ -335,7 +335,7 @@ def test_a_point_study(digits: Source, against: str | None) -> None:
     assert "50 trials, seed 2" in found
     assert study.resampled is not None
     assert f"{study.resampled.large_wins:.4f}" in found
-    mean = study.to_dict()["difference"]["mean"]
+    mean = study.mean
     assert f"search is {abs(mean):.2f} points {'higher' if mean > 0 else 'lower'}." in found
     assert f"two searches of 10 and 100 models differ by {study.gap.either:.2f} points or more with" in found
     assert "nothing" not in found
@@ -560,6 +560,11 @@ def test_small_complexities(names: list[str]) -> None:
 @pytest.mark.parametrize("name", ["one", "two", "three", "zero", "hundred"])
 def test_small_noise_studies(name: str) -> None:
     render(text.noise(noise_study(SMALL, [name], one_network=name != "one")))
+
+
+def test_noise_of_which_nothing_is_known() -> None:
+    found = render(text.noise(noise_study(InMemory({"a": {"error": [5.0, 6.0, 7.0]}}), ["a"])))
+    assert "nothing to measure: no curves, no values after the last epoch" in found
 
 
 def test_noise_of_models_that_do_not_differ() -> None:

@@ -371,3 +371,30 @@ def test_parts_of_the_same_rows_are_no_pairs_though_no_run_has_a_name() -> None:
     (pair,) = compare_populations(parts, ["a[lr > 0]", "a[lr > 0.5]"], given="none").pairs
     assert not pair.sharing.paired
     assert pair.sharing.refused.startswith("40 of the runs are in both")
+
+
+@pytest.mark.parametrize("settings", [{"given": "none"}, {"bins": 1, "range": (1, 2)}, {"bins": 2, "range": (1, 2)}])
+def test_a_network_that_is_trained_often_weighs_as_one(settings: Any) -> None:
+    rng = np.random.default_rng(0)
+    one, other = ({"error": rng.normal(20, 2, 40), "params": rng.permutation(np.linspace(1, 2, 40))} for _ in "ab")
+    worst = one["error"].argmax()
+    again = np.append(np.arange(40), np.repeat(worst, 60))
+    often = {name: values[again] for name, values in one.items()} | {"unit": again}
+    plain, repeating = (
+        compare_populations(InMemory({"a": rows, "b": other}), ["a", "b"], **settings) for rows in (one, often)
+    )
+    assert repeating.selection.populations[0].models == 100
+    assert repeating.bands[0].n_eff == pytest.approx(40)
+    got, expected = (study.selection.populations[0].summary for study in (repeating, plain))
+    assert (got.mean, got.median, got.n_eff) == pytest.approx((expected.mean, expected.median, expected.n_eff))
+    found, wanted = (json.loads(json.dumps(study.pairs[0].to_dict())) for study in (repeating, plain))
+    for name in ("ks", "prob_a_better", "mean_difference", "median_difference", "p_better", "tail", "mix"):
+        near = 0.05 if name == "p_better" else 1e-6
+        assert flat(found[name]) == pytest.approx(flat(wanted[name]), rel=near, abs=1e-9), name
+
+
+def flat(value: Any) -> list[float]:
+    """Give the numbers of plain data."""
+    if isinstance(value, dict):
+        return [one for each in value.values() for one in flat(each)]
+    return [] if value is None else [value]

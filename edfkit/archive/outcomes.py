@@ -159,3 +159,27 @@ def outcomes(
         diverged |= np.asarray(broke, bool)
     ended[diverged] = Status.DIVERGED
     return ended
+
+
+def of_curves(curves: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Tell which runs diverged by their curves, and how many epochs each made.
+
+    Parameters
+    ----------
+    curves : array_like, shape (runs, epochs)
+        NaN after the end of a run. Epochs of which no run has a value were not measured, and do not count.
+
+    Returns
+    -------
+    broke : ndarray of bool, shape (runs,)
+        Whether there is a NaN before a value, or an infinite value.
+    steps : ndarray of int64, shape (runs,)
+        Up to the last value.
+    """
+    known = ~np.isnan(np.asarray(curves, float))
+    infinite = np.isinf(np.asarray(curves, float)).any(axis=1)
+    known = known[:, known.any(axis=0)]
+    steps = np.where(known.any(axis=1), known.shape[1] - known[:, ::-1].argmax(axis=1), 0) if known.size else (
+        np.zeros(len(known), np.int64)
+    )  # fmt: skip
+    return (known.sum(axis=1) < steps) | infinite, steps.astype(np.int64)

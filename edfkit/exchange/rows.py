@@ -4,6 +4,7 @@ Objects within JSON records become columns with dotted names, config.lr; a list 
 each of their keys, learning_curve.top_1.
 """
 
+import codecs
 import csv
 import gzip
 import json
@@ -112,9 +113,11 @@ def opened(file: Path, separator: str | None = None, decimal: str | None = None)
 
 
 def _text(file: Path) -> IO[str]:
-    if file.suffix.lower() == ".gz":
-        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
-    return open(file, encoding="utf-8-sig", newline="")
+    packed = file.suffix.lower() == ".gz"
+    with gzip.open(file) if packed else open(file, "rb") as raw:
+        of_windows = raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as PowerShell and Excel write text
+    encoding = "utf-16" if of_windows else "utf-8-sig"
+    return gzip.open(file, "rt", encoding=encoding, newline="") if packed else open(file, encoding=encoding, newline="")
 
 
 # --- CSV

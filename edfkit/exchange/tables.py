@@ -75,10 +75,11 @@ def import_table(
     Parameters
     ----------
     file : Path
-        A table: .csv, .tsv, .json, .jsonl or .ndjson, each also as .gz, or .parquet. CSV and TSV are UTF-8 with a line
-        of column names. In a column of numbers empty fields and NA, N/A, None, null and - are values not known; the
-        text nan and infinite values of a metric or a loss mean that the run diverged. Numbers may be written as 1.2M,
-        90.0%, 50 MFLOPs or 1,014.45. Columns of nested JSON have dotted names: config.lr, learning_curve.top_1.
+        A table: .csv, .tsv, .json, .jsonl or .ndjson, each also as .gz, or .parquet. CSV and TSV are UTF-8, or UTF-16
+        with its mark, with a line of column names. In a column of numbers empty fields and NA, N/A, None, null and -
+        are values not known; the text nan and infinite values of a metric or a loss mean that the run diverged. Numbers
+        may be written as 1.2M, 90.0%, 50 MFLOPs or 1,014.45. Columns of nested JSON have dotted names: config.lr,
+        learning_curve.top_1.
     target : Path
         The archive to write or replace, whole or not at all.
     error, accuracy : str, optional
@@ -263,8 +264,8 @@ def _wanted(
     said = [unit] if isinstance(unit, str) else [*(unit or ())]
     if first and metric and len(said) == 1 and said[0] not in BOUNDS:
         raise EdfkitError(
-            f"--unit was given once, as {said[0]!r}, and the {first[0][1]} {first[0][0]!r} is in percent or share; give "
-            f"it for each in turn: --unit percent --unit {said[0]}."
+            f"--unit was given once, as {said[0]!r}, and the {first[0][1]} {first[0][0]!r} is in percent or share; "
+            f"give it for each in turn: --unit percent --unit {said[0]}."
         )
     units = _each("unit", said, len(named))
     limits = _each("bounds", bounds, len(metric))

@@ -355,7 +355,7 @@ def point(study: PointStudy) -> Iterator[str]:
         shares = [f"{share:.4f}" for share in (drawn.small_wins, drawn.large_wins, drawn.tie)]
         rows.append([f"{drawn.trials:,} trials, seed {drawn.seed}", *shares, f"{drawn.se:.4f}"])
     yield table(["", "small wins", "large wins", "tie", "+- (large)"], rows)
-    mean = metric.turned(float(study.values @ study.probabilities))
+    mean = metric.turned(study.mean)
     if any(one.beyond for one in study.selection.populations):
         yield from _no_means(study.selection.populations)
     else:
@@ -582,7 +582,8 @@ def noise(study: NoiseStudy) -> Iterator[str]:
     for space in study.spaces:
         yield ""
         yield f"{space.name}: {space.models:,} models"
-        yield from _noise(space, study.metric)
+        known = list(_noise(space, study.metric))
+        yield from known or ["nothing to measure: no curves, no values after the last epoch, and no rates that vary"]
     if (share := study.share) is not None:
         low, high = share.interval
         yield (

@@ -124,7 +124,7 @@ def diverged(policy: str, metric: Metric = ERROR) -> str:
 
 def stopped(policy: str, metric: Metric = ERROR) -> str:
     """Say what is done with runs that were stopped."""
-    return {"drop": "are left out", "last": "keep the value that they had", "worst": f"count as {as_worst(metric)}"}[policy]
+    return {"drop": "are left out", "last": "keep the value they had", "worst": f"count as {as_worst(metric)}"}[policy]
 
 
 # --- Numbers

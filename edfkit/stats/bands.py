@@ -366,6 +366,8 @@ def difference_band(
     confidence: float = 0.95,
     counts_a: ArrayLike | None = None,
     counts_b: ArrayLike | None = None,
+    n_eff_a: float | None = None,
+    n_eff_b: float | None = None,
 ) -> DifferenceBand:
     """Compute a simultaneous band for F_A - F_B: the difference of the EDFs +- K / sqrt(n_e).
 
@@ -385,6 +387,8 @@ def difference_band(
         At least 0.5, below 1.
     counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
         How many models each error stands for, see `edfkit.stats.edf`; one if not given.
+    n_eff_a, n_eff_b : float, optional
+        Effective sizes, where rows are not independent; by default those of the weights.
 
     Returns
     -------
@@ -400,7 +404,8 @@ def difference_band(
         counted_sample(errors_b, weights_b, counts_b),
     )
     values, difference = edf_difference(sample_a, sample_b, each_a * number_a, each_b * number_b)
-    size_a, size_b = effective_size(each_a, number_a), effective_size(each_b, number_b)
+    size_a = effective_size(each_a, number_a) if n_eff_a is None else n_eff_a
+    size_b = effective_size(each_b, number_b) if n_eff_b is None else n_eff_b
     half = min(1.0, kolmogorov_inverse(1 - _checked_confidence(confidence)) * math.sqrt(1 / size_a + 1 / size_b))
     lower, upper = np.maximum(-1.0, difference - half), np.minimum(1.0, difference + half)
     return DifferenceBand(values, difference, lower, upper, half, size_a, size_b, confidence)

@@ -24,7 +24,6 @@ from edfkit.result import Result
 from edfkit.stats.permutation import checked_bins
 from edfkit.stats.sample import Errors, Floats, places
 
-
 _ROUND_OFF = 1e-12  # relative to the numbers of which sums are differences
 
 
@@ -106,6 +105,8 @@ def decompose(
     *,
     counts_a: ArrayLike | None = None,
     counts_b: ArrayLike | None = None,
+    sizes_a: ArrayLike | None = None,
+    sizes_b: ArrayLike | None = None,
 ) -> Mix:
     """Decompose the unnormalised difference of two populations into complexity mix and what is left within bins.
 
@@ -121,6 +122,8 @@ def decompose(
         sample, which has them as its strata.
     counts_a, counts_b : array_like of int, shapes (n_a,) and (n_b,), optional
         How many models of that error and bin there are; one if not given.
+    sizes_a, sizes_b : array_like, shapes (n_a,) and (n_b,), optional
+        What each entry is of a model, as 1 / k of k rows that repeat one; 1 if not given.
 
     Returns
     -------
@@ -133,6 +136,7 @@ def decompose(
     """
     sample_a, index_a, number_a, left_out_a = checked_bins(errors_a, bins_a, "A", counts_a)
     sample_b, index_b, number_b, left_out_b = checked_bins(errors_b, bins_b, "B", counts_b)
+    number_a, number_b = _sized(number_a, sizes_a, bins_a), _sized(number_b, sizes_b, bins_b)
     bins, index = places(np.concatenate([index_a, index_b]))
     errors, place = places(np.concatenate([sample_a, sample_b]))
     at_a, at_b = np.split(place, [index_a.size])
@@ -149,7 +153,7 @@ def decompose(
     everyone = number_a.astype(float), number_b.astype(float)
     sharing = number_a * shared[in_a], number_b * shared[in_b]
     shares = [models * shared / models[shared].sum() for models in (models_a, models_b)]
-    each = [(shares[0] + shares[1]) / 2 / np.maximum(models, 1) for models in (models_a, models_b)]
+    each = [(shares[0] + shares[1]) / 2 / np.where(models > 0, models, 1) for models in (models_a, models_b)]
     balanced = number_a * each[0][in_a], number_b * each[1][in_b]
     laws = []
     for weights in (everyone, sharing, balanced):
@@ -176,6 +180,11 @@ def decompose(
         left_out_a=left_out_a,
         left_out_b=left_out_b,
     )
+
+
+def _sized(number: NDArray[Any], sizes: ArrayLike | None, bins: ArrayLike | None) -> NDArray[Any]:
+    """Multiply the numbers of models of the entries in bins by their sizes."""
+    return number if sizes is None else number * np.asarray(sizes)[np.asarray(bins) >= 0]
 
 
 def _parts(total: float, composition: float, within: float, unshared: float, size: float = 1.0) -> Parts:

@@ -171,7 +171,7 @@ READING = (
            metavar="best|final|EPOCH"),
     Option("diverged", "Runs that diverged keep their value (the worst where they have none), are left out, or count "
            "as the worst: 100 % of an error.", POLICIES, "keep"),
-    Option("stopped", "Runs that were stopped are left out, keep the value that they had, or count as the worst.", STOPPED,
+    Option("stopped", "Runs that were stopped are left out, keep the value they had, or count as the worst.", STOPPED,
            "drop"),
 )  # fmt: skip
 """The fields of a `settings.Reading`."""

@@ -52,6 +52,7 @@ from edfkit.study.selection import (
 )
 from edfkit.study.settings import FILLS, Control, Reading, ReadingKeywords, SelectionKeywords, settle, split
 from edfkit.study.units import Sharing, sharing
+from edfkit.study.weighing import by_unit, numbers, repeated
 
 if TYPE_CHECKING:
     from edfkit import documents
@@ -657,7 +658,7 @@ def take_part(
     if not by_row:
         expect(counted, names, reading, control.columns, also=also, chosen=True)
     selection = select(counted, names, reading=reading, control=control, area_to=area_to, by_row=by_row, also=also)
-    members = [replace(one, units=units_of(counted, one)) for one in selection.populations]
+    members = [by_unit(replace(one, units=units_of(counted, one))) for one in selection.populations]
     chosen = chosen_on_test(counted, names, reading, by_row=by_row)
     return replace(selection, populations=members, chosen_on_test=chosen)
 
@@ -798,7 +799,11 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     mix = None
     if selection.given != "none" and (binned or not same.paired):
         bins = _bins(a, b) if binned else np.split(strata.placed, [a.errors.size])
-        mix = decompose(a.errors, bins[0], b.errors, bins[1], counts_a=a.counts, counts_b=b.counts)
+        sizes = [one.sizes if repeated(one) else None for one in (a, b)]
+        mix = decompose(
+            a.errors, bins[0], b.errors, bins[1],
+            counts_a=a.counts, counts_b=b.counts, sizes_a=sizes[0], sizes_b=sizes[1],
+        )  # fmt: skip
         if a.beyond or b.beyond:
             mix = replace(mix, mean=Parts(*[np.nan] * len(fields(Parts))))
     start = replace(start, estimates=estimates, permutation=permuted, mix=mix)
@@ -998,8 +1003,8 @@ def _tails(strata: Strata, how: _How, q: float) -> Tail:
 
 def _tails_in_bins(a: Population, b: Population, how: _How, q: float) -> Tail:
     """Describe the best share of both populations with the weights of bins."""
-    counts: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts}
-    return tail(a.errors, b.errors, q, a.weights, b.weights, confidence=how.confidence, ends=how.ends, **counts)
+    given: dict[str, Any] = {"counts_a": a.counts, "counts_b": b.counts, "units_a": numbers(a), "units_b": numbers(b)}
+    return tail(a.errors, b.errors, q, a.weights, b.weights, confidence=how.confidence, ends=how.ends, **given)
 
 
 def _in_strata(a: Population, b: Population, strata: Strata, means: Strata, how: _How) -> Estimates:
@@ -1026,6 +1031,12 @@ def _in_strata(a: Population, b: Population, strata: Strata, means: Strata, how:
     )
 
 
+def _effective(one: Population) -> float | None:
+    """Give the effective number of the units that are stated and repeated; None where rows count as they are."""
+    units = repeated(one)
+    return None if units is None or one.weights is None else effective_size(units.sums(one.weights))
+
+
 def _in_bins(a: Population, b: Population, strata: Strata, means: Strata, how: _How) -> Estimates:
     """Estimate what two populations differ by, with the weights of bins as in the paper."""
     errors, weights, shares = (a.errors, b.errors), (a.weights, b.weights), (a.shares, b.shares)
@@ -1041,7 +1052,9 @@ def _in_bins(a: Population, b: Population, strata: Strata, means: Strata, how: _
         mean_difference(means, how.confidence, slope=False) if enough and not beyond else None,
         balance(strata, first.standard_error),
         crossings(*errors, *shares),
-        difference_band(*errors, *weights, confidence=how.confidence, **counts),
+        difference_band(
+            *errors, *weights, confidence=how.confidence, n_eff_a=_effective(a), n_eff_b=_effective(b), **counts
+        ),
         tails[0],
         tails[1],
         violation(strata, how.confidence) if enough and not beyond else None,
@@ -1093,12 +1106,14 @@ def at_equal_complexity(selection: Selection) -> Selection:
     -------
     Selection
         Without models that no common stratum holds. Where nothing can be held equal, as there is one population or no
-        common stratum, it is unweighted, and given "none".
+        common stratum, it is unweighted, but for rows that repeat a unit, and given "none".
     """
-    if selection.bins is not None or selection.given == "none":
+    if selection.bins is not None:
         return selection
-    found = _common(selection.populations, selection) if len(selection.populations) > 1 else None
-    return replace(selection, given="none") if found is None else found
+    found = None
+    if selection.given != "none" and len(selection.populations) > 1:
+        found = _common(selection.populations, selection)
+    return found or replace(selection, given="none", populations=[*map(by_unit, selection.populations)])
 
 
 def _common(members: list[Population], selection: Selection) -> Selection | None:

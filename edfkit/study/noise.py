@@ -165,8 +165,8 @@ def _noise(
         for values in (_known(source, member, name) for name in (final_of(metric.name), curve_of(metric.name)))
     )
     lr, wd = _known(source, member, "lr"), _known(source, member, "wd")
-    worst = member.diverged and reading.diverged in AS_WORST
-    worst = worst or member.filled or (member.stopped and reading.stopped == "worst")
+    worst = member.diverged if reading.diverged in AS_WORST else member.filled
+    worst += member.stopped if reading.stopped == "worst" else 0
     if worst or reading.select is not None:
         final = None  # the errors are not, or no longer, the best of the curves
     rates = near = None

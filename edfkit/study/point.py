@@ -166,8 +166,8 @@ def point_study(
     ):
         if draws > number(member):
             raise EdfkitError(
-                f"{name}: the search is to draw {draws:,} models and {member.label or member.name} has {number(member):,}; draw no "
-                "more than there are."
+                f"{name}: the search is to draw {draws:,} models and {member.label or member.name} has "
+                f"{number(member):,}; draw no more than there are."
             )
     how: dict[str, Any] = {"large": large, "replacement": again, "chosen_by_small": by, "chosen_by_large": by_large}
     wins = who_wins(first, small, other, **how)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.archive.outcomes import NO_WORD, codes, outcomes
+from edfkit.archive.outcomes import NO_WORD, codes, of_curves, outcomes
 from edfkit.archive.schema import FINDINGS, Status, curve_of, final_of
 from edfkit.metric import BEYOND, ERROR, Metric, check_bounds, find
 from edfkit.stats.bins import DEFAULT_LEAST, bin_index, check_bins, common_range, default_bins
@@ -61,9 +61,10 @@ class InMemory:
     ----------
     populations : mapping of str to mapping of str to array_like, or to xarray.Dataset
         For each population its variables, named as in an archive: the metric, and those that a study needs, such as
-        `params`. Masked values, None and NaN are not known. `status` holds words, such as finished and failed, or their codes;
-        without it a run without a value failed, and one whose value is infinite diverged, as
-        `edfkit.archive.outcomes` has it. Rows that share the number in `unit` are of one network.
+        `params`. Masked values, None and NaN are not known. `status` holds words, such as finished and failed, or
+        their codes; without it a run without a value failed, one whose value is infinite or whose curve has a NaN
+        before a value diverged, and one with a shorter curve than others was stopped, as `edfkit.archive.outcomes` has
+        it. Rows that share the number, or the name, in `unit` are of one network.
     metric : Metric, or sequence of Metric, optional
         What is measured, the default first; by default `error`, percent.
     """
@@ -150,10 +151,10 @@ class InMemory:
 
     def _status(self, name: str) -> NDArray[Any]:
         values, variables = self._column(name, self._metrics[0].name), self._variables(name)
-        words = None
+        words, coded = None, False
         if "status" in variables:
             given = self._column(name, "status")
-            if given.dtype.kind in "iuf":
+            if coded := given.dtype.kind in "iuf":
                 stated = np.where(np.isnan(given), NO_WORD, given)
                 if not (known := np.isin(stated, [NO_WORD, *Status])).all():
                     raise EdfkitError(
@@ -165,7 +166,11 @@ class InMemory:
                 words = codes(given.ravel().tolist())
         if values.dtype.kind not in "iuf" or (words is not None and words.shape != values.shape):
             return np.zeros(len(values), np.int8) if words is None else words  # which is refused as it is read
-        return outcomes(values, words)
+        curve = curve_of(self._metrics[0].name)
+        if coded or curve not in variables:
+            return outcomes(values, words)
+        broke, steps = of_curves(self._column(name, curve))
+        return outcomes(values, words, broke=broke, steps=steps)
 
     def _variables(self, name: str) -> Mapping[Any, Any]:
         variables = self._populations.get(name.lower())
@@ -296,12 +301,12 @@ class Population:
     @cached_property
     def summary(self) -> Summary:
         """The errors in numbers, the same however the models were counted."""
-        if self.bins is not None:
-            counted = self.counted()
-            return self.summarized(counted.errors, counted.weights, counted.counts)
         if self.counts is None and self.units is not None and self.units.stated and self.repeats:
             weights = self.units.weights if self.weights is None else self.weights
             return replace(self.summarized(self.errors, weights), n_eff=effective_size(self.units.sums(weights)))
+        if self.bins is not None:
+            counted = self.counted()
+            return self.summarized(counted.errors, counted.weights, counted.counts)
         if self.weights is not None:
             return self.summarized(self.errors, self.weights, self.counts)
         (values,), counts = distinct([self.errors], self.counts)
@@ -638,15 +643,15 @@ def common_metric(source: Source, names: Sequence[str], reading: Reading) -> Met
     EdfkitError
         If one of them has none of that name, or another one than the others have by it.
     """
-    every = [find(metrics_of(source, name), reading.metric, name) for name in names]
+    every = [find(metrics_of(source, name), reading.metric, label_of(source, name)) for name in names]
     first = every[0]
     for name, one in zip(names, every, strict=True):
         if (one.name, one.unit, one.goal, one.low, one.high) != (
             first.name, first.unit, first.goal, first.low, first.high,
         ):  # fmt: skip
             raise EdfkitError(
-                f"metric: {names[0]} has {_described(first)} and {name} has {_described(one)}, expected one metric in "
-                "one unit; name one that both have, or compare others."
+                f"metric: {label_of(source, names[0])} has {_described(first)} and {label_of(source, name)} has "
+                f"{_described(one)}, expected one metric in one unit; name one that both have, or compare others."
             )
     return replace(first, grid=first.grid if all(one.grid == first.grid for one in every) else None)
 
@@ -815,6 +820,7 @@ def _read(
     also: Sequence[str] = (),
 ) -> _Read:
     """Read the models of a population that take part: the one place that says which these are."""
+    shown = label_of(source, name)
     metric = find(metrics_of(source, name), reading.metric, name)
     which = error_column(source, name, reading)
     for column in columns:
@@ -835,9 +841,9 @@ def _read(
     if not rows.size:
         reasons = " or ".join(_ENDED.get(reason, reason) for reason, count in left_out.items() if count)
         if not status.size:
-            raise EdfkitError(f"{name} has no models, expected one or more; leave it out.")
+            raise EdfkitError(f"{shown} has no models, expected one or more; leave it out.")
         raise EdfkitError(
-            f"All {source.models(name)} models of {name} {reasons}, so it has no {_plural(metric)} to compare; leave "
+            f"All {source.models(name)} models of {shown} {reasons}, so it has no {_plural(metric)} to compare; leave "
             "it out."
         )
     if isinstance(source.source, Parts):
@@ -852,9 +858,9 @@ def _read(
         if reading.error not in ("best", "final"):
             which_one, other = f"{metric.label} after epoch {reading.error}", "the best"
         raise EdfkitError(
-            f"The {which_one} of {unknown:,} of the {models:,} {name} models is not known; compare by {other}."
+            f"The {which_one} of {unknown:,} of the {models:,} {shown} models is not known; compare by {other}."
         )
-    complexity = [_known(found.columns[column][part], column, name, counts) for column in columns]
+    complexity = [_known(found.columns[column][part], column, shown, counts) for column in columns]
     others = [found.columns[column][part].astype(np.float64) for column in also]
     no_column = np.zeros((rows.size, 0))
     return _Read(
@@ -932,9 +938,10 @@ def error_column(source: Counted, name: str, reading: Reading) -> str:
         there are no curves, or it is named too.
     """
     known = metrics_of(source, name)
-    metric = find(known, reading.metric, name)
+    shown = label_of(source, name)
+    metric = find(known, reading.metric, shown)
     curve = curve_of(metric.name)
-    by = metric if reading.select is None else find(known, reading.select, name)
+    by = metric if reading.select is None else find(known, reading.select, shown, "select")
     if by.name != metric.name:
         if reading.error != "best":
             raise EdfkitError(
@@ -943,18 +950,20 @@ def error_column(source: Counted, name: str, reading: Reading) -> str:
             )
         if lacking := without_curves(source, name, metric, by):
             raise EdfkitError(
-                f"select: the epoch was to be chosen by {by.label}, and {name} has no {' and no '.join(lacking)}, "
+                f"select: the epoch was to be chosen by {by.label}, and {shown} has no {' and no '.join(lacking)}, "
                 "expected both metrics after each epoch; leave it out."
             )
         return at_best(curve, curve_of(by.name), by.goal)
     if reading.error in ("best", "final"):
         if reading.error == "final" and not source.has(name, final_of(metric.name)):
-            raise EdfkitError(f"The final {metric.label} of the {name} models is not known; compare by the best.")
+            raise EdfkitError(f"The final {metric.label} of the {shown} models is not known; compare by the best.")
         return metric.name if reading.error == "best" else final_of(metric.name)
+    if not source.has(name, curve):
+        raise EdfkitError(f"The {metric.label} of {shown} after each epoch is not known; compare by the best.")
     epochs = source.field(name, curve).shape[1]
     if not reading.error.isdecimal() or not 1 <= int(reading.error) <= epochs:
         raise EdfkitError(
-            f"The error was to be {reading.error!r}, expected best, final or an epoch of {name}, 1 to {epochs}; give "
+            f"The error was to be {reading.error!r}, expected best, final or an epoch of {shown}, 1 to {epochs}; give "
             "one of these."
         )
     return at_epoch(curve, int(reading.error))
@@ -995,7 +1004,7 @@ def read_complexity(source: Source, name: str, given: str, rows: NDArray[np.intp
     """
     values = source.read(name, given)
     check_column(given, values)
-    return _known(values[rows], given, name, None)
+    return _known(values[rows], given, label_of(source, name), None)
 
 
 def _known(values: NDArray[Any], given: str, name: str, counts: NDArray[np.int64] | None) -> Floats:

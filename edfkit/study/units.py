@@ -85,7 +85,7 @@ class Units:
 
     def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Add up what rows have over the rows of each unit."""
-        return np.bincount(self._own, values)
+        return np.asarray(np.bincount(self._own, values), np.float64)
 
     def means(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Average what rows have over the rows of each unit."""

@@ -66,6 +66,18 @@ def number(member: Population) -> int:
     return member.models if units is None else int(units.different.size)
 
 
+def by_unit(member: Population) -> Population:
+    """Weigh rows so that all units that are stated and repeated weigh alike, or all of one bin with bins."""
+    units = repeated(member)
+    if units is None:
+        return member
+    if member.bins is None:
+        return replace(member, weights=units.weights)
+    sizes = member.sizes
+    in_bin = np.bincount(member.bins, sizes)
+    return replace(member, weights=sizes / (in_bin.size * in_bin[member.bins]))
+
+
 def _stated(source: Counted, name: str) -> Units | None:
     units = source.units(name) if source.has(name, "unit") else None
     return units if units is not None and units.repeated else None
@@ -75,4 +87,4 @@ def _weighed(member: Population, units: Units | None) -> Population:
     if units is None:
         return member
     of_rows = units.taken(member.rows)
-    return replace(member, units=of_rows, weights=of_rows.weights if of_rows.repeated else None)
+    return by_unit(replace(member, units=of_rows))

@@ -13,7 +13,7 @@ import pytest
 from edfkit.metric import BEYOND, ERROR, Metric
 from edfkit.show import plot, text, words
 from edfkit.show.figures import make_figures
-from edfkit.show.labels import labelled
+from edfkit.show.labels import labelled, named
 from edfkit.show.report import page
 from edfkit.show.report.content import study
 from edfkit.stats.bands import Best
@@ -282,6 +282,20 @@ def test_names_in_sentences_are_replaced_as_words() -> None:
     one = Memory({"Net": population(ERROR, 3, 1), "net-2": population(ERROR, 3, 2)}, metric=ERROR)
     searched = labelled(search_study(one, one.names, given="none"))
     assert "Too few models of Net and net-2 to compare" in str(searched.pairs[0].no_claim)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("a and of have 5 networks in common, of 40", "A and Of (ours) have 5 networks in common, of 40"),
+        ("All 30 models of a are runs of one network: no", "All 30 models of A are runs of one network: no"),
+        ("All 3 models of of show noise and not a space", "All 3 models of Of (ours) show noise and not a space"),
+        ("Too few models of of and a, and a claim needs 4", "Too few models of Of (ours) and A, and a claim needs 4"),
+        ("A bin has no model of one of the populations.", "A bin has no model of one of the populations."),
+    ],
+)
+def test_words_that_are_also_names_stay_in_sentences(sentence: str, expected: str) -> None:
+    assert named(sentence, {"a": "A", "of": "Of (ours)"}) == expected
 
 
 def test_a_result_without_labels_is_itself() -> None:

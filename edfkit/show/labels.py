@@ -85,8 +85,16 @@ def _copied(value: Any, names: Mapping[str, str], of: str = "") -> Any:
 
 
 def named(sentence: str, names: Mapping[str, str]) -> str:
-    """Put labels in place of the names in a sentence, where each stands as a word."""
+    """Put labels in place of the names in a sentence, where each first stands as sentences have it: "models of a".
+
+    A name may be a word that is there besides, such as `a` or `of`.
+    """
     if not names:
         return sentence
     longest = sorted(names, key=len, reverse=True)
-    return re.sub(rf"(?<![\w-])({'|'.join(map(re.escape, longest))})(?![\w-])", lambda found: names[found[1]], sentence)
+    left = dict(names)
+    return re.sub(
+        rf"(?:^|(?<=of )|(?<=and )|(?<=both ))({'|'.join(map(re.escape, longest))})(?![\w-])",
+        lambda found: left.pop(found[1], found[1]),
+        sentence,
+    )

@@ -398,3 +398,20 @@ def flat(value: Any) -> list[float]:
     if isinstance(value, dict):
         return [one for each in value.values() for one in flat(each)]
     return [] if value is None else [value]
+
+
+def test_pairs_of_which_some_runs_failed_are_those_with_both_runs() -> None:
+    rng = np.random.default_rng(0)
+    good = rng.normal(20, 3, 60)
+    errors = {"a": good, "b": good + rng.normal(1, 1, 60)}
+    errors["a"][:2], errors["b"][5] = np.nan, np.nan
+    unit = np.arange(60)
+    source = InMemory({name: {"error": values, "unit": unit, "params": unit + 10} for name, values in errors.items()})
+    for given in ("none", "params"):
+        (pair,) = compare_populations(source, ["a", "b"], given=given).pairs
+        assert (pair.sharing.paired, pair.sharing.units, pair.excluded, pair.missing) == (True, 57, (1, 2), (2, 1))
+        both = ~np.isnan(errors["a"]) & ~np.isnan(errors["b"])
+        assert pair.estimates is not None
+        assert pair.estimates.mean is not None
+        assert pair.estimates.mean.estimate == pytest.approx((errors["a"] - errors["b"])[both].mean())
+        assert pair.better == "a"

@@ -94,7 +94,7 @@ def named(sentence: str, names: Mapping[str, str]) -> str:
     longest = sorted(names, key=len, reverse=True)
     left = dict(names)
     return re.sub(
-        rf"(?:^|(?<=of )|(?<=and )|(?<=both ))({'|'.join(map(re.escape, longest))})(?![\w-])",
+        rf"(?:^|(?<=of )|(?<=and )|(?<=both )|(?<='))({'|'.join(map(re.escape, longest))})(?![\w-])",
         lambda found: left.pop(found[1], found[1]),
         sentence,
     )

@@ -776,7 +776,8 @@ def _pair(a: Population, b: Population, same: Sharing, how: _How) -> Pair:
     elif strata is None:
         outside = [a.models, b.models]
     else:
-        outside = [strata.outside_a, strata.outside_b]
+        alone = [whole.models - some.models for whole, some in zip(untied, (a, b), strict=True)]
+        outside = [strata.outside_a + alone[0], strata.outside_b + alone[1]]
     overlap = 0.0 if strata is None else strata.overlap
     adjusts = strata is not None and _adjusts(strata, selection)
     start = Pair(
@@ -839,13 +840,24 @@ def side_by_side(
     Returns
     -------
     a, b : Population
-        Row by row where one of them is, as a network has several rows or a counterpart.
+        Row by row where one of them is, as a network has several rows or a counterpart; without the networks that
+        have no counterpart, where all others have.
     strata : Strata or None
         None if no stratum holds models of both, or the two cannot be compared.
     """
     if selection.bins is None and (a.counts is None or b.counts is None):
         a, b = _rows(a), _rows(b)
+    if selection.bins is None and same.paired:
+        a, b = _counterparts(a, b), _counterparts(b, a)
     return a, b, _strata(a, b, same, selection)
+
+
+def _counterparts(one: Population, other: Population) -> Population:
+    """Give the rows of networks that another population has too."""
+    assert one.units is not None
+    assert other.units is not None
+    rows = np.flatnonzero(np.isin(one.units.unit, other.units.different))
+    return one if rows.size == one.errors.size else one.taken(rows)
 
 
 def better_of(a: Population, b: Population, strata: Strata, confidence: float, *, binned: bool) -> Better:

@@ -45,22 +45,30 @@ class Units:
         Gives a hash of each run, its unit with its identifier and its error; None where rows have no identifier.
     stated : bool
         Whether the source says what the units are, in the variable `unit`; else the networks and settings do.
+    drawn : ndarray of uint64, or None
+        The different units of the population, with those of which no run takes part; None: those of the rows.
     """
 
     unit: NDArray[np.uint64]
     comparable: bool
     runs: Callable[[], NDArray[np.uint64] | None]
     stated: bool = False
+    drawn: NDArray[np.uint64] | None = None
 
     def taken(self, rows: NDArray[Any]) -> "Units":
-        """Give those of some rows."""
+        """Give those of some rows, of a population that was drawn whole."""
 
         @cache
         def runs() -> NDArray[np.uint64] | None:
             every = self.runs()
             return None if every is None else every[rows]
 
-        return Units(self.unit[rows], self.comparable, runs, self.stated)
+        return Units(self.unit[rows], self.comparable, runs, self.stated, self.every)
+
+    @property
+    def every(self) -> NDArray[np.uint64]:
+        """The different units that were drawn."""
+        return self.different if self.drawn is None else self.drawn
 
     @cached_property
     def different(self) -> NDArray[np.uint64]:
@@ -119,7 +127,7 @@ def find_units(source: "Source", name: str, read: Callable[[str, str], NDArray[A
         found = known()  # without identifiers runs are told apart by their place
         return _rows(base, models).runs() if found is None else found
 
-    return replace(whole, runs=runs).taken(source.mask(name))
+    return replace(replace(whole, runs=runs).taken(source.mask(name)), drawn=None)
 
 
 def _found(source: Any, name: str, read: Callable[[str, str], NDArray[Any]]) -> Units | None:
@@ -220,7 +228,7 @@ class Sharing:
     units : int
         Units that are in both.
     paired : bool
-        Whether all are, so that each is compared with its counterpart.
+        Whether all are, so that each is compared with its counterpart, if that has a run that takes part.
     refused : str
         Why the two cannot be compared, a sentence; nothing if they can.
     """
@@ -265,7 +273,7 @@ def sharing(a: str, b: str, of_a: Units | None, of_b: Units | None) -> Sharing:
         )
     if not (of_a.comparable and of_b.comparable):
         return Sharing()
-    if both == units_a.size == units_b.size:
+    if np.array_equal(of_a.every, of_b.every):  # of some no run may have a value
         return Sharing(both, paired=True)
     smaller = min(units_a.size, units_b.size)
     if both > OVERLAP * smaller:

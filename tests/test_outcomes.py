@@ -126,7 +126,8 @@ def plainly(value: float, said: int, broke: bool, steps: float, longest: float) 
 )
 def test_runs_together_are_as_the_rule_says_of_each(runs: list[Any]) -> None:
     values, said, broke, steps = map(np.array, zip(*runs, strict=True))
-    expected = [plainly(*run, max(steps)) for run in runs]
+    longest = max(steps)
+    expected = [plainly(value, word, broken, made, longest) for value, word, broken, made in runs]
     assert outcomes(values, said, broke=broke, steps=steps).tolist() == expected
 
 

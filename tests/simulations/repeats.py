@@ -66,7 +66,7 @@ def compared(case: str, stated: bool, seed: int) -> dict[str, float]:
     found = {
         given: compare_populations(source, ["a", "b"], given=given, seed=seed).pairs[0] for given in ("none", "params")
     }
-    claims = {f"claim_{given}": pair.better != "none" for given, pair in found.items()}
+    claims: dict[str, float] = {f"claim_{given}": pair.better != "none" for given, pair in found.items()}
     its = found["none"].estimates
     assert its is not None
     assert its.mean is not None

@@ -153,23 +153,28 @@ class Metric:
 ERROR = Metric()
 """The default metric: top-1 test error, percent."""
 
-_PERCENT = re.compile(r"(^|[^a-z])(acc|accuracy|err|error|top[-_@ ]?[15]|prec[15]?)([^a-z]|$)")
-_NO_PERCENT = re.compile(
-    r"(^|[^a-z])(loss|perplexity|ppl|nll|mse|rmse|mae|r2|auc|auroc|auprc|map|miou|iou|f1|bleu|rouge|reward|return|psnr|"
-    r"ssim|fid|elo|kl|bpc|bpb|bits?|entropy)([^a-z]|$)"
+# Words of names, as expressions that are compiled where they are used: commands that read archives do without.
+_PERCENT = r"acc|accuracy|err|error|top[-_@ ]?[15]|prec[15]?"
+_OTHERS = (
+    r"loss|perplexity|ppl|nll|mse|rmse|mae|r2|auc|auroc|auprc|map|miou|iou|f1|bleu|rouge|reward|return|psnr|ssim|fid|elo|"
+    r"kl|bpc|bpb|bits?|entropy"
 )
+
+
+def _named(name: str, words: str) -> bool:
+    """Tell whether a name has one of some words, as in val_loss, valLoss or VAL/LOSS."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    return any(re.search(rf"(^|[^a-z])({words})([^a-z]|$)", one.lower()) for one in (parted, name))
 
 
 def is_percentage(name: str) -> bool:
     """Tell whether a column is by its name an error or an accuracy: val_acc, top1_err."""
-    return bool(_PERCENT.search(name.lower())) and not is_other(name)
+    return _named(name, _PERCENT) and not is_other(name)
 
 
 def is_other(name: str) -> bool:
     """Tell whether a column is by its name neither an error nor an accuracy: val_loss, AUC, mAP."""
-    return bool(_NO_PERCENT.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())) or bool(
-        _NO_PERCENT.search(name.lower())
-    )
+    return _named(name, _OTHERS)
 
 
 def stated(

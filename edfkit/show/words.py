@@ -499,7 +499,8 @@ def verdict(pair: "Pair") -> str:
         claim = f"{first} has {good(pair.metric)} {pair.metric.label} than {second}{_adjusted(pair)}"
     if pair.is_equivalent and pair.p_equivalent is not None and pair.equivalent is not None:
         near = f"{pair.equivalent:g}{gap_unit(pair.metric)}"
-        near = f"their {middle(pair)} {many(pair.metric)} are shown to differ by less than {near}"
+        values = "errors" if many(pair.metric) == "errors" else f"values of {pair.metric.label}"
+        near = f"their {middle(pair)} {values} are shown to differ by less than {near}"
         claim += f"; {near} ({p_is(pair.p_equivalent)})"
     return f"{_opens(pair)}, {claim}." + (f" {fragile(pair)}" if changed(pair) else "")
 

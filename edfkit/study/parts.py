@@ -6,8 +6,7 @@ the expression is unknown are not in it, and are counted.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,9 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Archive
 from edfkit.archive.schema import Shape
-from edfkit.expressions import GROUP_WIDTH, Expression, parse, unknown
+
+if TYPE_CHECKING:
+    from edfkit.expressions import Expression
 
 _OF_A_POPULATION = ("dataset", "group_attrs", "metrics", "recipe")
 """What sources have besides, of a population by its name: of a part it is that of its population."""
@@ -54,7 +55,7 @@ def parted(source: Any, names: Sequence[str], where: str | None = None) -> Any:
 @dataclass(frozen=True)
 class _Part:
     base: str
-    expression: Expression | None
+    expression: "Expression | None"
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ class Parts:
 
     def __init__(self, source: Any, where: str | None = None) -> None:
         self.source = source
-        self.where = None if where is None else parse(where)
+        self.where = None if where is None else _parsed(where)
         self._parts: dict[str, _Part] = {}
         self._taken: dict[str, _Taken] = {}
 
@@ -243,8 +244,10 @@ class Parts:
             )
         return found
 
-    def _found(self, part: _Part, expression: Expression) -> _Taken:
+    def _found(self, part: _Part, expression: "Expression") -> _Taken:
         """Evaluate an expression piece by piece, as a population need not fit in memory."""
+        from edfkit.expressions import unknown
+
         columns = expression.columns(lambda column: self.has(part.base, column))
         self._check(part, columns)
         masks, many, gone = [], 0, set[str]()
@@ -261,6 +264,10 @@ class Parts:
         absent = [column for column in columns if not self.has(part.base, column)]
         if not absent:
             return
+        from difflib import get_close_matches
+
+        from edfkit.expressions import GROUP_WIDTH
+
         known = self.variables(part.base)
         close = get_close_matches(absent[0], [*known, "group_width"], 1)
         of = " to compute group_width of" if absent[0] in GROUP_WIDTH and "group_width" in part.name else ""
@@ -273,7 +280,13 @@ class Parts:
         return iter([{column: self.source.read(base, column) for column in columns}])
 
 
-def _split(name: str) -> tuple[str, Expression | None]:
+def _parsed(text: str) -> "Expression":
+    from edfkit.expressions import parse  # here, as most commands do without
+
+    return parse(text)
+
+
+def _split(name: str) -> tuple[str, "Expression | None"]:
     """Part the name of a population and its expression."""
     base, bracket, rest = name.partition("[")
     if not bracket:
@@ -282,7 +295,7 @@ def _split(name: str) -> tuple[str, Expression | None]:
     closed = rest.endswith("]")
     try:
         if closed:
-            return base.strip(), parse(rest[:-1])
+            return base.strip(), _parsed(rest[:-1])
     except EdfkitError:
         if rest.count("]") > rest.count("["):  # all is closed
             raise

@@ -26,7 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edfkit import EdfkitError
-from edfkit.numbers import number
 
 FUNCTIONS = ("sum", "min", "max", "any", "all", "len", "log")
 """What can be called."""
@@ -34,8 +33,9 @@ FUNCTIONS = ("sum", "min", "max", "any", "all", "len", "log")
 LONGEST = 1_000
 """Characters of an expression, at most."""
 
-_WRITTEN = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])((?:\d+\.?\d*|\.\d+) ?[kMGBT])(?!\w)""")
+_WRITTEN = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])(\d+\.?\d*|\.\d+) ?([kMGBT])(?!\w)""")
 """A text, which stays as it is, or a number as 30k or 1.2 M."""
+_POWERS = {"k": 3, "M": 6, "G": 9, "B": 9, "T": 12}
 
 DEEPEST = 50
 """Levels of an expression, at most."""
@@ -163,7 +163,7 @@ def parse(text: str) -> Expression:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Python warns of is refused, or means nothing here
-            plain = _WRITTEN.sub(lambda found: f"{number(found[1]):.17g}" if found[1] else found[0], text)
+            plain = _WRITTEN.sub(lambda of: f"{of[1]}e{_POWERS[of[2]]}" if of[1] else of[0], text)
             tree = ast.parse(plain.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         why = f" ({error.msg})" if isinstance(error, SyntaxError) else ""

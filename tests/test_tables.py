@@ -672,3 +672,11 @@ def test_names_of_variables_are_valid_and_never_meet(texts: list[str]) -> None:
 )
 def test_names_of_populations(text: str, name: str) -> None:
     assert population_name(text) == name
+
+
+def test_a_unit_that_a_name_gives_is_said(tmp_path: Path) -> None:
+    table = tmp_path / "runs.csv"
+    table.write_text("val_acc,loss\n81.5,2.1\n90.25,1.4\n")
+    imported = import_table(table, tmp_path / "a.h5", metric=["val_acc", "loss"], goal=["max", "min"])
+    assert imported.notes == ("'val_acc' is taken to be in percent, as its name says; --unit says what else it is in.",)
+    assert not import_table(table, tmp_path / "b.h5", metric="val_acc", goal="max", unit="percent").notes

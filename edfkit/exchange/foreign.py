@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edfkit import EdfkitError, __version__
 from edfkit.archive import Variable, write
-from edfkit.archive.schema import FINDINGS, STATUS, VARIABLES, Status, hashed
+from edfkit.archive.schema import FINDINGS, STATUS, VARIABLES, Status, curve_of, final_of, hashed
 from edfkit.metric import ERROR, Metric
 
 UNITS = ("percent", "share")
@@ -315,13 +315,12 @@ def metric_variables(
     curve : ndarray, shape (models, epochs), optional
         After each epoch, NaN where there is no value.
     """
+    names = (metric.name, final_of(metric.name), curve_of(metric.name))
     if metric.name == ERROR.name:
-        names = ("error", "error_final", "test_error")
         attrs: dict[str, str | float] = {} if metric.grid is None else {"grid": metric.grid}
         others: dict[str, str] = {}
     else:
         bounds = {"valid_min": metric.low, "valid_max": metric.high, "grid": metric.grid}
-        names = (metric.name, f"{metric.name}_final", f"{metric.name}_curve")
         others = {"units": metric.unit}
         attrs = {"units": metric.unit, "goal": metric.goal, "long_name": metric.label}
         attrs |= {key: value for key, value in bounds.items() if value is not None}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edfkit import EdfkitError
 from edfkit.archive import Variable
 from edfkit.archive.outcomes import NO_WORD, outcomes, status_map
-from edfkit.archive.schema import row_hashes
+from edfkit.archive.schema import curve_of, final_of, row_hashes
 from edfkit.exchange import epochs, foreign, rows
 from edfkit.exchange.columns import COUNTS, NUMBERS, Measure, Request, Table, read
 from edfkit.exchange.epochs import Runs
@@ -303,6 +303,8 @@ def _measured(
         values = np.where(np.isinf(measure.values), np.nan, measure.values)
         broke = measure.broke | np.isinf(measure.values)
         metric, values = _stated(one, measure, values, _placing(table, table.lines[measure.rows]), _names_of(metrics))
+        if one.kind == "metric" and one.unit is None and not measure.percent and metric.unit == ERROR.unit:
+            notes.append(f"{one.column!r} is taken to be in percent, as its name says; --unit says what else it is in.")
         final = curve = None
         if runs.gathered or measure.counts is not None:
             of, step = (runs.of, runs.step) if measure.counts is None else (measure.rows, measure.places)
@@ -356,10 +358,9 @@ def _stated(
 
 def _names_of(metrics: Sequence[Metric]) -> set[str]:
     """Name what nothing else may be called: the variables that metrics have or may have, and what would have these."""
-    ends = ("", "_final", "_curve")
-    return {f"{metric.name}{end}" for metric in metrics for end in ends} | {
-        metric.name.removesuffix(end) for metric in metrics for end in ends
-    }
+    names = [metric.name for metric in metrics]
+    own = {one for name in names for one in (name, final_of(name), curve_of(name))}
+    return own | {name.removesuffix(end) for name in names for end in (final_of(""), curve_of(""))}
 
 
 def _final(table: Table, measure: Measure, one: _Wanted, runs: Runs) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edfkit.metric import BEYOND, ERROR, Metric
+from edfkit.study.settings import AS_WORST
 
 if TYPE_CHECKING:
     from edfkit.stats.adjusted import Balance
@@ -117,7 +118,7 @@ def as_worst(metric: Metric, *, turned: bool = False) -> str:
 
 def diverged(policy: str, metric: Metric = ERROR) -> str:
     """Say what is done with runs that diverged, such as keep their error."""
-    if policy in ("worst", "censor"):
+    if policy in AS_WORST:
         return f"count as {as_worst(metric)}"
     return {"keep": f"keep their {metric.label}", "drop": "are left out"}[policy]
 

@@ -16,7 +16,7 @@ from edfkit.stats.edf import Floats
 from edfkit.stats.sample import tied
 from edfkit.study.counting import Counted
 from edfkit.study.selection import Population, Selection, common_metric, error_column, without_curves
-from edfkit.study.settings import Reading
+from edfkit.study.settings import AS_WORST, Reading
 
 
 def picking(source: Counted, names: Sequence[str], reading: Reading) -> tuple[Reading, Metric | None]:
@@ -97,7 +97,7 @@ def _pickable(member: Population, by: Metric, reading: Reading) -> Population:
     assert member.also is not None
     values, status = by.turned(member.also[:, -2]).copy(), member.also[:, -1]
     diverged, finished = status == Status.DIVERGED, status == Status.FINISHED
-    worst = diverged & (np.isnan(values) | (reading.diverged in ("worst", "censor")))
+    worst = diverged & (np.isnan(values) | (reading.diverged in AS_WORST))
     if reading.stopped == "worst":
         worst |= status == Status.STOPPED
     values[worst] = by.worst

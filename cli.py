@@ -789,13 +789,29 @@ def merge(archives: tuple[Path, ...], target: Path, **options: Any) -> None:
 @_RANGE
 @click.option("--status", type=click.Choice(["finished", "diverged", "failed", "stopped", "running"]), multiple=True,
               help="Take models that ended so; may be repeated.")  # fmt: skip
+@_WHERE
 @click.option("--models", type=_IntRange(1), help="Draw this many models of each population.")
 @_SEED
-def subset(archive: Path, target: Path, spaces: tuple[str, ...], status: tuple[str, ...], **options: Any) -> None:
+def subset(
+    archive: Path,
+    target: Path,
+    spaces: tuple[str, ...],
+    status: tuple[str, ...],
+    condition: str | None,
+    **options: Any,
+) -> None:
     """Take some models of an ARCHIVE into another one."""
     from edfkit.archive.combine import subset as take
 
-    _print_combined(target, take(archive, target, spaces=spaces or None, status=status or None, **options))
+    chosen: dict[str, Any] = {"spaces": spaces or None, "status": status or None, **options}
+    if condition is None:
+        _print_combined(target, take(archive, target, **chosen))
+        return
+    from edfkit.study.parts import Parts
+
+    with _open(str(archive)) as source:
+        parts = Parts(source, condition)
+        _print_combined(target, take(archive, target, where=(str(parts.where), parts.mask), **chosen))
 
 
 def _print_combined(target: Path, written: dict[str, int]) -> None:

@@ -100,6 +100,10 @@ class Expression:
     names: tuple[str, ...]
     _tree: ast.expr = field(repr=False, compare=False)
 
+    def __str__(self) -> str:
+        """Give the canonical text."""
+        return self.text
+
     def __and__(self, other: "Expression") -> "Expression":
         """Ask for both; what both ask for alike stands there once."""
         parts = {_text(part): part for tree in (self._tree, other._tree) for part in _parts_of(tree)}

@@ -370,3 +370,18 @@ def test_parts_of_a_table_that_overlap_are_refused() -> None:
     refused = {(pair.a, pair.b): bool(pair.sharing.refused) for pair in pairs}
     assert refused == {(names[0], names[1]): True, (names[0], names[2]): False, (names[1], names[2]): True}
     assert "of the runs are in both" in pairs[0].sharing.refused
+
+
+def test_a_subset_takes_the_models_of_a_condition(few: Path, tmp_path: Path, call: Call) -> None:
+    target = tmp_path / "some.h5"
+    status, _, error = call("subset", few, "-o", target, "--where", "params < 1e3")
+    assert status == 1
+    assert "None of the" in error
+    assert not target.exists()
+    assert call("subset", few, "-o", target, "--where", "params < 1e5")[0] == 0
+    with Archive(few) as whole, Archive(target) as part:
+        assert part.names == whole.names
+        for name in whole.names:
+            params = whole.read(name, "params")
+            assert part.read(name, "params").tolist() == params[params < 1e5].tolist()
+        assert json.loads(part.attrs["subset"])["where"] == "params < 100000"

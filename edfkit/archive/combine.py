@@ -13,7 +13,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -140,6 +140,7 @@ def subset(
     status: Sequence[str] | None = None,
     models: int | None = None,
     seed: int = 0,
+    where: tuple[str, Callable[[str], NDArray[np.bool_]]] | None = None,
 ) -> dict[str, int]:
     """Write an archive of some models of another, in their order.
 
@@ -162,6 +163,8 @@ def subset(
         How many of these models to take of every population, drawn without replacement.
     seed : int
         Of the draw, 0 or more. The models drawn of a population do not depend on the other populations.
+    where : (str, callable), optional
+        Any other condition, in words, and what tells of a population, by its name, which models meet it.
 
     Returns
     -------
@@ -183,11 +186,13 @@ def subset(
         taken: dict[str, NDArray[np.bool_]] = {}
         for name in wanted:
             mask = _selected(archive, name, given, range, status)
+            if where is not None:
+                mask &= where[1](name)
             left = int(mask.sum())
             if left < (models or 1):
                 raise EdfkitError(
                     f"{archive.path}: {left} of {mask.size} models of {name} are left, expected {models or 1} or more; "
-                    "choose a wider range, another status, fewer models, or leave that space out."
+                    "choose a wider range, another status or condition, fewer models, or leave that space out."
                 )
             if models is not None:
                 rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -195,7 +200,7 @@ def subset(
                 mask[:] = False
                 mask[drawn] = True
             taken[name] = mask
-        record = {"spaces": wanted} | chosen
+        record = {"spaces": wanted} | ({} if where is None else {"where": where[0]}) | chosen
         if "subset" in archive.attrs:
             record["of"] = json.loads(archive.attrs["subset"])
         with writing(target, archive.attrs | {"subset": json.dumps(record)}) as writer:

@@ -43,6 +43,11 @@ TABLES = {
             ["runs", "claim_none", "one_covers", "two_covers", "most_covers", "band_covers"],
         ),
     },
+    "picked": {
+        "curve: ": ("Intervals of runs picked by another metric", ["runs", "one_covers", "two_covers", "most_covers"]),
+        "pair: ": ("Pairs of such searches", ["runs", "all_cover", "claim"]),
+        "medians: ": ("Medians that differ by the margin", ["runs", "claim"]),
+    },
     "dominance": {
         "": ("Almost dominance and quantiles", ["runs", "true_ratio", "ratio", "ratio_covers", "curve_covers"])
     },

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
@@ -133,9 +133,9 @@ def wanted(name: str) -> dict[str, tuple[float, float]]:
     return claims | {"prob_covers": (COVERAGE, 1.0), "mean_covers": (COVERAGE, 1.0)}
 
 
-def main() -> None:
-    """Run the cells and write their figures, each as soon as it is done; those that are there are passed over."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(about: str, cells: Iterable[tuple[str, Callable[[int], dict[str, float]]]]) -> None:
+    """Run cells and write their figures, each as soon as it is done; those that are there are passed over."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=1000, help="Runs of a cell.")
     parser.add_argument("--only", default="", help="Cells whose name holds this text.")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="Processes.")
@@ -143,7 +143,7 @@ def main() -> None:
     options = parser.parse_args()
     done = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
     with ProcessPoolExecutor(options.workers) as pool:
-        for name, looks in cells():
+        for name, looks in cells:
             if options.only not in name or done.get(name, {}).get("runs", 0) >= options.runs:
                 continue
             began = time.perf_counter()
@@ -155,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(str(__doc__), cells())

@@ -1,137 +1,23 @@
-"""Searches that pick runs by one number and report another have intervals that cover, and claim no more than they may.
+"""Searches that pick runs by another number have intervals that cover, and claims hold their level."""
 
-Convention: what is reported goes with what picks it in several ways; samples are drawn with replacement from a large
-population, whose own curve is the truth.
-"""
-
-from collections.abc import Callable
-from functools import cache, partial
+import json
 
 import inference
-import numpy as np
 import pytest
-from numpy.typing import NDArray
-from searches import budgets
-
-from edfkit.stats.minima import best_of
-from edfkit.stats.searches import best_difference
-from edfkit.stats.strata import in_strata
-
-Floats = NDArray[np.float64]
-LAWS = ("close", "loose", "coarse", "turning", "heavy tail", "diverged")
-ANY = (-np.inf, np.inf)
+from picked import CELLS, FIGURES, RUNS, WANTED
 
 
-@cache
-def law(kind: str) -> tuple[Floats, Floats]:
-    """Make 100,000 models up: what is reported, and what picks."""
-    rng = np.random.default_rng(1)
-    by = np.round(5 + rng.gamma(3, 2, 100_000), 2)
-    noise = rng.standard_normal(by.size)
-    if kind == "coarse":  # so that many tie
-        by = np.round(by)
-    reported = {
-        "close": by + 0.5 * noise,
-        "loose": by + 4 * noise,
-        "coarse": by + 2 * noise,
-        "turning": np.abs(by - 8) + noise,  # the best by it are not the best
-        "heavy tail": by + np.exp(noise),
-        "diverged": by + noise,
-    }[kind]
-    if kind == "diverged":
-        bad = rng.random(by.size) < 0.1
-        reported, by = np.where(bad, 90, reported), np.where(bad, 90, by)
-    return reported, by
-
-
-@cache
-def truth(kind: str, n: int) -> Floats:
-    """Give the true expectations for the budgets of n models."""
-    reported, by = law(kind)
-    return best_of(reported, budgets(n), chosen_by=by).error
-
-
-def curve(kind: str, n: int, seed: int) -> dict[str, float]:
-    """Do the intervals of the expectations cover?"""
-    (reported, by), m = law(kind), budgets(n)
-    rows = np.random.default_rng(seed).integers(0, by.size, n)
-    low, high = best_of(reported[rows], m, chosen_by=by[rows]).interval(ends=ANY).T
-    true = truth(kind, n)
-    covers = (low <= true) & (true <= high)
-    return {"one_covers": covers[0], "two_covers": covers[m == 2][0], "most_covers": covers[-1]}
-
-
-def pair(kind: str, other: str, n: int, seed: int) -> dict[str, float]:
-    """Do the intervals hold the true differences together; of one law, is anything claimed?"""
-    m, rng = budgets(n), np.random.default_rng(seed)
-    drawn = [[column[rows] for column in law(one)] for one in (kind, other) for rows in [rng.integers(0, 100_000, n)]]
-    strata = in_strata(drawn[0][0], drawn[1][0])
-    assert strata is not None
-    found = best_difference(strata, m, chosen_by=np.concatenate([drawn[0][1], drawn[1][1]]))
-    true = truth(kind, n) - truth(other, n)
-    covers: dict[str, float] = {"all_cover": bool(np.all((found.low <= true) & (true <= found.high)))}
-    return covers | ({"claim": bool(np.any(found.p_adjusted <= 0.05))} if kind == other else {})
-
-
-def within(n: int, seed: int) -> dict[str, float]:
-    """Compare two populations of one law given size, within strata: is anything claimed?"""
-    rng = np.random.default_rng(seed)
-    made = inference.equal_mixes(n, n, rng)
-    by = np.concatenate(made.errors) + rng.normal(0, 2, 2 * n)
-    strata = in_strata(*made.errors, *made.complexity)
-    assert strata is not None
-    taken = np.isin(strata.placed, np.intersect1d(strata.placed[:n], strata.placed[n:]))
-    found = best_difference(strata, budgets(min(strata.effective)), chosen_by=by[taken])
-    return {"claim": bool(np.any(found.p_adjusted <= 0.05))}
-
-
-def units(n: int, seed: int) -> dict[str, float]:
-    """Do intervals cover where each network has three rows, whose noise is part of what is picked and reported?"""
-    rng, m = np.random.default_rng(seed), budgets(n)
-    rows = np.repeat(rng.integers(0, 100_000, n), 3) + 100_000 * rng.integers(0, SEEDS, 3 * n)
-    reported, by = seeds()
-    found = best_of(reported[rows], m, np.full(3 * n, 1 / 3), units=np.repeat(np.arange(n), 3), chosen_by=by[rows])
-    low, high = found.interval(ends=ANY).T
-    covers = (low <= true_of_seeds(n)) & (true_of_seeds(n) <= high)
-    return {"one_covers": covers[0], "two_covers": covers[m == 2][0], "most_covers": covers[-1]}
-
-
-SEEDS = 5
-
-
-@cache
-def seeds() -> tuple[Floats, Floats]:
-    """Train every model of a law with several seeds."""
-    rng = np.random.default_rng(2)
-    reported, by = (np.tile(column, SEEDS) + rng.normal(0, 0.5, SEEDS * column.size) for column in law("close"))
-    return reported, by
-
-
-@cache
-def true_of_seeds(n: int) -> Floats:
-    """Give the true expectations of one run of each network that is drawn."""
-    reported, by = seeds()
-    return best_of(reported, budgets(n), chosen_by=by).error
-
-
-CELLS: dict[str, Callable[[int], dict[str, float]]] = {
-    **{f"curve: {kind}, n = {n}": partial(curve, kind, n) for kind in LAWS for n in (50, 130, 500)},
-    **{f"pair: {kind}, n = {n}": partial(pair, kind, kind, n) for kind in LAWS for n in (50, 130, 500)},
-    **{f"pair: loose and turning, n = {n}": partial(pair, "loose", "turning", n) for n in (50, 130, 500)},
-    **{f"within strata, n = {n}": partial(within, n) for n in (50, 130, 500)},
-    "three rows a unit, n = 130": partial(units, 130),
-}
-
-RUNS = 4000
-WANTED = {"claim": (0.0, 0.07), "all_cover": (0.93, 1.0), "one_covers": (0.93, 1.0), "two_covers": (0.93, 1.0),
-          "most_covers": (0.92, 1.0)}  # fmt: skip
-
-
-def missed(figures: dict[str, float]) -> list[str]:
+def missed(figures: dict[str, float], runs: int = RUNS) -> list[str]:
     """List the figures that lie outside what has to hold; few runs may be three standard errors outside."""
-    slack = 0.0 if figures["runs"] >= RUNS else 3 * (0.1 / figures["runs"]) ** 0.5
+    slack = 0.0 if figures["runs"] >= runs else 3 * (0.1 / figures["runs"]) ** 0.5
     return [f"{key} is {figures[key]:.3f}" for key, (low, high) in WANTED.items()
             if key in figures and not low - slack <= figures[key] <= high + slack]  # fmt: skip
+
+
+def test_the_recorded_figures_hold_what_is_promised() -> None:
+    figures = json.loads(FIGURES.read_text())
+    assert list(figures) == list(CELLS)
+    assert {name: wrong for name, its in figures.items() if (wrong := missed(its, 1000))} == {}
 
 
 def test_a_few_runs_hold_already() -> None:
@@ -140,7 +26,6 @@ def test_a_few_runs_hold_already() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
-def test_many_runs_hold(name: str) -> None:
-    figures = inference.simulate(CELLS[name], RUNS)
-    print(f"{name}: {figures}")
-    assert missed(figures) == []
+def test_a_thousand_runs_hold(name: str) -> None:
+    # Other runs than those recorded: chance has its part.
+    assert missed(inference.simulate(CELLS[name], 1000, first=100_000)) == []

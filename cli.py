@@ -342,6 +342,8 @@ def _study_command(study: Study) -> click.Command:
                 _print_json({"archive": _about(source, chosen), **file, **result.to_dict()})
                 return
             _print_source(source, chosen)
+            if not names and condition is not None:
+                _print_absent(source)
             _say(_worded(study, result))
         if target is not None:
             _print_written(target)
@@ -427,6 +429,8 @@ def figures(
         shown = _named(source, source.names)
         if not as_json:
             _print_source(source, shown)
+            if condition is not None:
+                _print_absent(source)
         made = []
         with _progress():
             for outcome in make_figures(source, names, folder, sizes=sizes, **options):
@@ -528,6 +532,14 @@ def _print_json(result: dict[str, Any]) -> None:
     import json
 
     click.echo(json.dumps(result, indent=2, allow_nan=False))
+
+
+def _print_absent(source: "Parts") -> None:
+    """Say which populations of the archive have no model that meets the condition."""
+    from edfkit.study.counting import label_of
+
+    if absent := [label_of(source.source, name) for name in source.source.names if name not in source.names]:
+        _say([f"Left out, as none of their models meets the condition: {', '.join(absent)}."])
 
 
 def _print_source(source: "Archive | Published | Parts", names: Sequence[str]) -> None:

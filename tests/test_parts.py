@@ -385,3 +385,12 @@ def test_a_subset_takes_the_models_of_a_condition(few: Path, tmp_path: Path, cal
             params = whole.read(name, "params")
             assert part.read(name, "params").tolist() == params[params < 1e5].tolist()
         assert json.loads(part.attrs["subset"])["where"] == "params < 100000"
+
+
+def test_populations_without_such_models_are_named(call: Call) -> None:
+    line = "Left out, as none of their models meets the condition: resnet, vanilla."
+    assert line in call("describe", "--where", "groups[0] > 1")[1]
+    for words in (("resnext-a", "--where", "groups[0] > 1"), ("--where", "params > 0")):
+        status, out, _ = call("describe", *words)
+        assert status == 0
+        assert "Left out, as none" not in out

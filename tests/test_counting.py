@@ -361,7 +361,7 @@ def test_what_cannot_be_counted_is_refused(tmp_path: Path, whole: int) -> None:
             gather(source, ["unknown"], given="id")
         with refused("given: error_final is a result of training"):
             gather(source, ["unknown"], given="error_final")
-        with refused("has no variable 'test_error'"):
+        with refused("The error of unknown after each epoch is not known"):
             gather(source, ["unknown"], error="3")
 
 

@@ -121,6 +121,10 @@ class _Command(click.Command):
 class _Group(click.Group):
     command_class = _Command
 
+    def main(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> Any:
+        self.given = list(sys.argv[1:] if args is None else args)
+        return super().main(self.given, *more, **settings)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -339,7 +343,7 @@ def _study_command(study: Study) -> click.Command:
                 write_figure(figure(result, **drawing), plot)
             if as_json:
                 file = {} if target is None else {study.name: str(target), "bytes": target.stat().st_size}
-                _print_json({"archive": _about(source, chosen), **file, **result.to_dict()})
+                _print_json({"archive": _read_of(source, chosen), **file, **result.to_dict()})
                 return
             _print_source(source, chosen)
             if not names and condition is not None:
@@ -440,7 +444,7 @@ def figures(
         if as_json:
             settings = {"folder": str(folder)} | {name: options[name] for name in ("error", "diverged", "seed")}
             outcomes = [outcome.to_dict() for outcome in made]
-            _print_json({"archive": _about(source, shown), **settings, "made": outcomes})
+            _print_json({"archive": _read_of(source, shown), **settings, "made": outcomes})
         asked = [outcome for outcome in made if outcome.name.startswith("figure")] or made
         if not any(outcome.files for outcome in asked):
             raise EdfkitError(
@@ -459,6 +463,11 @@ def _named(source: "Archive | Published | Parts", names: Sequence[str]) -> list[
 def _about(source: "Archive | Published | Parts", names: Sequence[str]) -> dict[str, str]:
     datasets = sorted({source.dataset(name) for name in names})
     return {"path": str(source.path), "title": source.attrs["title"], "dataset": " and ".join(datasets)}
+
+
+def _read_of(source: "Archive | Published | Parts", names: Sequence[str]) -> dict[str, str | None]:
+    """Describe what was read; published files have no checksums."""
+    return {**_about(source, names), "digest": getattr(source, "digest", None)}
 
 
 def _say(lines: Iterable[str]) -> None:
@@ -530,8 +539,13 @@ def _bars() -> Any:
 
 def _print_json(result: dict[str, Any]) -> None:
     import json
+    import shlex
 
-    click.echo(json.dumps(result, indent=2, allow_nan=False))
+    from edfkit.documents import VERSION
+
+    command = shlex.join(["edfkit", *cast("_Group", click.get_current_context().find_root().command).given])
+    about = {"schema_version": VERSION, "edfkit": __version__, "command": command}
+    click.echo(json.dumps({**about, **result}, indent=2, allow_nan=False))
 
 
 def _print_absent(source: "Parts") -> None:

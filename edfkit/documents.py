@@ -102,6 +102,17 @@ Reasons = Annotated[
 
 # --- What several documents have
 
+VERSION = 1
+"""Of the documents: it goes up when a key is taken away or gets another meaning, and not when keys are added."""
+
+
+class Printed(TypedDict):
+    """What every document begins with."""
+
+    schema_version: Annotated[Annotated[int, In("version", 1)], "Version of the documents."]
+    edfkit: Annotated[str, "Version of edfkit."]
+    command: Annotated[str, "Command line that printed the document."]
+
 
 Own = Annotated[float, In("that of the metric")]
 
@@ -124,6 +135,9 @@ class Archive(TypedDict):
     path: Annotated[str, "Path or address."]
     title: Annotated[str, "Title of the archive."]
     dataset: Annotated[str, 'Images that the models were trained on; several are joined by "and".']
+    digest: Annotated[
+        str | None, "SHA-256 of the stored checksums of the variables that were read; null if there are none."
+    ]
 
 
 class FromArchive(TypedDict):
@@ -1195,7 +1209,7 @@ def schema(command: str, *documents: type) -> Schema:
         JSON Schema, draft 2020-12, in which `unit` says what a number is in.
     """
     shared: dict[str, Schema] = {}
-    parts = [_object(document, shared) for document in documents]
+    parts = [_object(document, shared, Printed) for document in documents]
     about = {"description": f"{command.capitalize()}: one of several documents.", "oneOf": parts}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -1206,9 +1220,11 @@ def schema(command: str, *documents: type) -> Schema:
     }
 
 
-def _object(document: type, shared: dict[str, Schema]) -> Schema:
-    """Describe a TypedDict: all of its keys, and no other ones."""
-    hints = get_type_hints(document, include_extras=True)
+def _object(document: type, shared: dict[str, Schema], *before: type) -> Schema:
+    """Describe a TypedDict: all of its keys, those of others before them, and no other ones."""
+    hints: dict[str, Any] = {}
+    for one in (*before, document):
+        hints |= get_type_hints(one, include_extras=True)
     return {
         "type": "object",
         "description": document.__doc__ or "",

@@ -1351,3 +1351,25 @@ def test_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
             process.send_signal(signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
         validate(path)
+
+
+def test_a_digest_is_of_what_was_read(tmp_path: Path) -> None:
+    def digest(path: Path, *variables: str) -> str | None:
+        with Archive(path) as archive:
+            for variable in variables:
+                archive.read("resnet", variable)
+            return archive.digest
+
+    one, other, bare = (tmp_path / f"{name}.h5" for name in ("one", "other", "bare"))
+    populations = two_populations()
+    write(one, populations, ATTRS, GROUP_ATTRS)
+    populations["resnet"]["lr"] = np.asarray(populations["resnet"]["lr"]) + 1
+    write(other, populations, ATTRS, GROUP_ATTRS)
+    shutil.copy(one, bare)
+    with h5py.File(bare, "r+") as file:
+        del file["resnet/error"].attrs["crc32"]
+    assert digest(one, "error", "lr") == digest(one, "lr", "error") != digest(one, "error")
+    assert digest(one, "error") == digest(other, "error")
+    assert digest(one, "lr") != digest(other, "lr")
+    assert digest(bare, "error") is None
+    assert digest(bare, "lr") == digest(one, "lr")

@@ -239,6 +239,12 @@ class Population:
         others = [member for member, name in names.items() if not name.startswith(_BARE_DIMENSION)]
         return [variable for variable in VARIABLES if variable in self._data] + others
 
+    @property
+    def checksums(self) -> dict[str, list[int] | None]:
+        """The CRC-32 of the parts of each variable that was read, None where there are none."""
+        found = {name: storage.digests for name, storage in self._storages.items()}
+        return {name: None if crcs is None else crcs.tolist() for name, crcs in found.items()}
+
     def has(self, variable: str) -> bool:
         """Tell whether there is a variable, without looking at any that the format knows."""
         return variable in (self._data if variable in VARIABLES else self.variables)

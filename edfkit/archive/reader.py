@@ -156,6 +156,19 @@ class Archive:
         """Close the file; twice does no harm."""
         self._file.close()
 
+    @property
+    def digest(self) -> str | None:
+        """A digest of the variables that were read so far, from their stored checksums; None if one has none."""
+        from hashlib import sha256
+
+        found = sha256()
+        for name, population in sorted(self._populations.items()):
+            for variable, crcs in sorted(population.checksums.items()):
+                if crcs is None:
+                    return None
+                found.update(f"{name}/{variable} {' '.join(map(str, crcs))}\n".encode())
+        return found.hexdigest()
+
     @cached_property
     def names(self) -> list[str]:
         """The populations, sorted."""

@@ -186,6 +186,8 @@ def test_runs_that_are_worse_than_any_value_leave_ranks_and_take_means() -> None
     assert curves["spaces"][0]["error"] == [None, None]
     assert curves["spaces"][0]["median"][0] == a["median"]
     assert "no expectation to compare; --diverged drop" in curves["pairs"][0]["no_claim"]
+    with pytest.raises(EdfkitError, match="equivalent: compare tests medians of loss here"):
+        plan_study(losses(), ["a", "b"], equivalent=1.0)
     with pytest.raises(EdfkitError, match="width: this is about a mean, and some runs count as worse than any loss"):
         plan_study(losses(40), ["a", "b"], width=1.0)
 

@@ -149,6 +149,7 @@ class Study:
 
 # --- Options that several studies have
 
+_POINTS = "percentage points, or the unit of the metric"
 _AREA_TO = Option("area_to", "Where the area under the EDF ends, in the unit of the metric.", float,
                   usual="halfway between the bounds: 50 % of an error")  # fmt: skip
 _BAND = Option("band", "Add a panel to the plot for each pair: the difference of the EDFs with its band.", bool, False)
@@ -164,7 +165,7 @@ RANGE = Option("range", "Complexity range, raw counts, ends included.", float, v
 SEED = Option("seed", "Random seed.", int, 0, least=0)
 
 READING = (
-    Option("metric", "Metric to compare, by its name.", str, usual="that of the archive"),
+    Option("metric", "Metric to compare, by its name.", str, metavar="METRIC", usual="that of the archive"),
     Option("select", "Choose the best epoch of each run by another metric; without curves, search and point choose the "
            "best run.", str, metavar="METRIC", usual="the metric"),
     Option("error", "Best value over the epochs, that after the last, or that after an epoch.", str, "best",
@@ -263,9 +264,9 @@ _COMPARE = (
     _CONFIDENCE,
     Option(
         "equivalent",
-        "Also test whether mean errors differ by less than DELTA",
+        "Also test whether the means, or the medians of a metric without bounds, differ by less than DELTA",
         float,
-        unit="percentage points",
+        unit=_POINTS,
         least=0,
         above=True,
         metavar="DELTA",
@@ -395,8 +396,8 @@ STUDIES = (
             Option("shift", "With one SPACE: detect another one whose errors are higher by so many points.", float,
                    metavar="POINTS"),
             Option("width", "Width of the confidence interval of the mean difference, from end to end", float,
-                   unit="percentage points", least=0, above=True, metavar="POINTS"),
-            Option("equivalent", "Show that mean errors differ by less than DELTA", float, unit="percentage points",
+                   unit=_POINTS, least=0, above=True, metavar="POINTS"),
+            Option("equivalent", "Show that the means differ by less than DELTA", float, unit=_POINTS,
                    least=0, above=True, metavar="DELTA"),
             Option("power", "Wanted probability to reach the goal.", float, 0.8),
             Option("alpha", "Level of the test; 1 - confidence of the interval.", float, 0.05),

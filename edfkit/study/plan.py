@@ -150,7 +150,8 @@ def plan_comparison(
     Raises
     ------
     EdfkitError
-        If the names do not go with the goal, the populations share networks, or there are bins; and see
+        If the names do not go with the goal, the populations share networks, there are bins, or the goal is about
+        means where there are none, or compare tests medians; and see
         `edfkit.stats.planning.models_for_comparison`.
     """
     goals = {"shift": shift, "width": width, "equivalent": equivalent}
@@ -175,11 +176,15 @@ def plan_comparison(
                 "plan from; name populations without common networks."
             )
     a, b = (a, a) if b is a else tied_together(a, b)
-    if (width is not None or equivalent is not None) and (a.beyond or b.beyond):
+    if equivalent is not None and (not a.metric.bounded or a.filled or b.filled):
         raise EdfkitError(
-            f"{'width' if equivalent is None else 'equivalent'}: this is about a mean, and some runs count as worse "
-            f"than any {a.metric.label}, so that there is none; plan a comparison without it, or leave them out by "
-            "--diverged drop."
+            f"equivalent: compare tests medians of {a.metric.label} here, as it has no bounds or runs without a value "
+            "count as the worst, and a plan simulates means; plan for --width, or to show which is better."
+        )
+    if width is not None and (a.beyond or b.beyond):
+        raise EdfkitError(
+            f"width: this is about a mean, and some runs count as worse than any {a.metric.label}, so that there is "
+            "none; plan a comparison without it, or leave them out by --diverged drop."
         )
     from edfkit.stats.planning import models_for_comparison
 

@@ -401,6 +401,8 @@ class Counted:
                 "scheduler: these populations are parts, in memory or in published files, expected an archive; leave "
                 "it out."
             )
+        for variable in wanted.variables:  # described here too: a digest is of all that was read
+            self.source.shape(name, variable)
         return _summed(_on_cluster(self.source, name, wanted, self._scheduler))
 
 

@@ -217,7 +217,7 @@ def compared(archive: str, options: list[str]) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return {key: value for key, value in json.loads(done.stdout).items() if key != "archive"}
+    return {key: value for key, value in json.loads(done.stdout).items() if key not in ("archive", "command")}
 
 
 # --- S3

@@ -340,10 +340,10 @@ def test_power_exceeds_that_of_the_n_eff_law(slope: float, gain: float) -> None:
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call: Callable[..., object], message: str) -> None:
-    def test(*arguments: object, trials: int = 9, **counts: object) -> Permutation:
+    def permuted(*arguments: object, trials: int = 9, **counts: object) -> Permutation:
         return permutation_test(*arguments, trials=trials, rng=np.random.default_rng(0), **counts)  # type: ignore[arg-type]
 
     with pytest.raises(EdfkitError, match=f"^{message}") as refused:
-        call(test)
+        call(permuted)
     assert "\n" not in str(refused.value)
     assert str(refused.value).endswith(".")

@@ -7,19 +7,14 @@ slope on the logarithm of the size, and a spread times noise. What is true at eq
 at the sizes that were drawn, with the weights of their strata.
 """
 
-import argparse
-import json
 import math
-import os
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import inference
 import numpy as np
-from inference import simulate
 from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv, ndtr, ndtri
 
@@ -160,25 +155,5 @@ def wanted(name: str) -> dict[str, tuple[float, float]]:
     return curve if name.startswith("heavy") else {"ratio_covers": (0.93, 1.0), **curve}
 
 
-def main() -> None:
-    """Run the cells and write their figures, each as soon as it is done; those that are there are passed over."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=2000, help="Runs of a cell.")
-    parser.add_argument("--only", default="", help="Cells whose name holds this text.")
-    parser.add_argument("--out", type=Path, help="JSON file that is added to.")
-    options = parser.parse_args()
-    done = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for name, looks in cells():
-            if options.only not in name or done.get(name, {}).get("runs", 0) >= options.runs // 2:
-                continue
-            began = time.perf_counter()
-            done[name] = simulate(looks, options.runs, pool=pool)
-            figures = ", ".join(f"{key} {value:.3f}" for key, value in done[name].items() if key != "runs")
-            print(f"{name}: {figures} ({time.perf_counter() - began:.0f} s)", flush=True)
-            if options.out:
-                options.out.write_text(json.dumps(done, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    inference.main(str(__doc__), cells(), 2000)

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -368,24 +368,38 @@ def wanted(name: str) -> dict[str, tuple[float, float]]:
     return {"covers": (0.93, 1.0)} if kind.startswith("quantile") else {}
 
 
-def main() -> None:
-    """Run the cells and write their figures, each as soon as it is done; those that are there are passed over."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=2000, help="Runs of a cell; of a family half as many.")
+def slow(name: str) -> bool:
+    """Tell whether a cell takes so long that it has half the runs."""
+    return name.startswith("family") or "10,000" in name
+
+
+def main(
+    about: str,
+    cells: Iterable[tuple[str, Callable[[int], dict[str, float]]]],
+    runs: int = 1000,
+    halved: Callable[[str], bool] = lambda _: False,
+) -> None:
+    """Run cells and write their figures, each as soon as it is done; those that are there are passed over.
+
+    Cells whose name is `halved` have half the runs.
+    """
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=runs, help="Runs of a cell; half as many of the slowest ones.")
     parser.add_argument("--only", default="", help="Cells whose name holds this text.")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="Processes.")
     parser.add_argument("--out", type=Path, help="JSON file that is added to.")
     options = parser.parse_args()
     done = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for name, looks in cells():
-            if options.only not in name or done.get(name, {}).get("runs", 0) >= options.runs // 2:
+    with ProcessPoolExecutor(options.workers) as pool:
+        for name, looks in cells:
+            many = options.runs // 2 if halved(name) else options.runs
+            if options.only not in name or done.get(name, {}).get("runs", 0) >= many:
                 continue
             if "ResNeXt" in name and not NDS.exists():
                 print(f"{name}: left out, as {NDS.name} is not there", file=sys.stderr)
                 continue
             began = time.perf_counter()
-            runs = options.runs // 2 if name.startswith("family") or "10,000" in name else options.runs
-            done[name] = simulate(looks, runs, pool=pool)
+            done[name] = simulate(looks, many, pool=pool)
             figures = ", ".join(f"{key} {value:.3f}" for key, value in done[name].items() if key != "runs")
             print(f"{name}: {figures} ({time.perf_counter() - began:.0f} s)", flush=True)
             if options.out:
@@ -393,4 +407,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(str(__doc__), cells(), 2000, slow)

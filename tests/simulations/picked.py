@@ -13,7 +13,6 @@ from pathlib import Path
 import inference
 import numpy as np
 from numpy.typing import NDArray
-from repeats import main
 from searches import budgets
 
 from edfkit.metric import Metric
@@ -155,4 +154,4 @@ WANTED = {"claim": (0.0, 0.07), "all_cover": (0.93, 1.0), "one_covers": (0.93, 1
 
 
 if __name__ == "__main__":
-    main(__doc__, CELLS.items())
+    inference.main(str(__doc__), CELLS.items())

@@ -6,12 +6,7 @@ Run from the root of the repository: PYTHONPATH=tests/simulations python -P test
 Networks of one law of errors are trained with several seeds each; all populations are equal.
 """
 
-import argparse
-import json
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -133,26 +128,5 @@ def wanted(name: str) -> dict[str, tuple[float, float]]:
     return claims | {"prob_covers": (COVERAGE, 1.0), "mean_covers": (COVERAGE, 1.0)}
 
 
-def main(about: str, cells: Iterable[tuple[str, Callable[[int], dict[str, float]]]]) -> None:
-    """Run cells and write their figures, each as soon as it is done; those that are there are passed over."""
-    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=1000, help="Runs of a cell.")
-    parser.add_argument("--only", default="", help="Cells whose name holds this text.")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="Processes.")
-    parser.add_argument("--out", type=Path, help="JSON file that is added to.")
-    options = parser.parse_args()
-    done = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    with ProcessPoolExecutor(options.workers) as pool:
-        for name, looks in cells:
-            if options.only not in name or done.get(name, {}).get("runs", 0) >= options.runs:
-                continue
-            began = time.perf_counter()
-            done[name] = inference.simulate(looks, options.runs, pool=pool)
-            figures = ", ".join(f"{key} {value:.3f}" for key, value in done[name].items() if key != "runs")
-            print(f"{name}: {figures} ({time.perf_counter() - began:.0f} s)", flush=True)
-            if options.out:
-                options.out.write_text(json.dumps(done, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main(str(__doc__), cells())
+    inference.main(str(__doc__), cells())

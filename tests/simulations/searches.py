@@ -8,13 +8,7 @@ for which anything is claimed. The bundled populations stand for laws of error t
 them with replacement.
 """
 
-import argparse
-import json
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
@@ -167,29 +161,5 @@ def wanted(name: str) -> dict[str, tuple[float, float]]:
     return {"claim": (0.0, FAMILY if kind == "family" else LEVEL)}
 
 
-def main() -> None:
-    """Run the cells and write their figures, each as soon as it is done; those that are there are passed over."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=1000, help="Runs of a cell.")
-    parser.add_argument("--only", default="", help="Cells whose name holds this text.")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="Processes.")
-    parser.add_argument("--out", type=Path, help="JSON file that is added to.")
-    options = parser.parse_args()
-    done = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    with ProcessPoolExecutor(options.workers) as pool:
-        for name, looks in cells():
-            if options.only not in name or done.get(name, {}).get("runs", 0) >= options.runs:
-                continue
-            if "ResNeXt" in name and not inference.NDS.exists():
-                print(f"{name}: left out, as {inference.NDS.name} is not there", file=sys.stderr)
-                continue
-            began = time.perf_counter()
-            done[name] = inference.simulate(looks, options.runs, pool=pool)
-            figures = ", ".join(f"{key} {value:.3f}" for key, value in done[name].items() if key != "runs")
-            print(f"{name}: {figures} ({time.perf_counter() - began:.0f} s)", flush=True)
-            if options.out:
-                options.out.write_text(json.dumps(done, indent=1) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    inference.main(str(__doc__), cells())
